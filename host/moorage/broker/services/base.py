@@ -1,0 +1,65 @@
+"""The contract between the broker and a service. An application's services use exactly this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from moorage.broker.scope import Scope
+from moorage.models.installation import InstallationId
+from moorage_proto.capability import Capability, Decision
+
+
+class Guard(Protocol):
+    """Decides for a handler whose access rule is late. A reply whose guard decided nothing is never sent."""
+
+    def decide(self, need: Capability) -> Decision:
+        """Records and returns the decision; synchronous, callable from any thread (SQLite's authorizer)."""
+
+    def require(self, need: Capability) -> None:
+        """Raises CallError(CAPABILITY_MISSING) when the need is not covered."""
+
+    def require_any(self, backend: str) -> None:
+        """Raises CallError(CAPABILITY_MISSING) unless some grant with one of the rule's verbs concerns the backend."""
+
+    def refusal(self, need: Capability) -> Exception:
+        """The CallError for a need that ``decide`` refused: names the capability and the command that grants it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a handler knows of the call."""
+
+    installation: InstallationId
+    incarnation: str
+    scope: Scope
+    #: None unless the method's access rule is late.
+    guard: Guard | None
+    #: Of the event loop's clock; None: no deadline.
+    deadline: float | None
+    traceparent: str
+
+    @property
+    def label(self) -> str:
+        """For backends' own operators: application_name, client.id: ``moorage/churn/e-9f2``."""
+        return f"moorage/{self.installation}/{self.scope.execution or self.incarnation}"
+
+
+class Service(Protocol):
+    """A brokered service: its contract's methods are attributes with their Python names.
+
+    A method ``Produce`` of the contract is ``produce(self, caller, request)``. It returns the reply; ``async def``
+    where it waits, plain ``def`` where it does not (it then runs in the link's reader, and must not block). Where the
+    contract streams replies it is an async generator; where it streams requests, ``request`` is an async iterator.
+    Errors are CallErrors; anything else is answered as INTERNAL, and logged.
+    """
+
+    @property
+    def contract(self) -> Any:
+        """The ServiceDescriptor."""
+
+    async def open(self) -> None:
+        """Before the first call."""
+
+    async def close(self) -> None:
+        """After the last call; scopes have ended."""

@@ -1,0 +1,174 @@
+"""The host's settings: one table with names, types, defaults, units and help. Read once, then frozen."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import tempfile
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from moorage.errors import ExitCode, Invalid
+
+Level = Literal["full", "full-bwrap", "restricted", "none"]
+
+
+class SettingsInvalid(Invalid):
+    """The configuration file cannot be used; the sentences name file, key and remedy."""
+
+    code = "settings_invalid"
+    exit_code = ExitCode.CONFIG
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _expanded(value: Any) -> Any:
+    return Path(os.path.expandvars(value)).expanduser() if isinstance(value, str) else value
+
+
+Folder = Annotated[Path, BeforeValidator(_expanded)]
+
+
+class SandboxSettings(_Table):
+    require: Level = Field("full", description="Lowest level at which a plugin may start.")
+    first_uid: int = Field(61_001, ge=1000, description="As root: first uid given to installations.")
+
+
+class PluginSettings(_Table):
+    folders: tuple[Folder, ...] = Field((), description="Folders scanned for plugins, with subfolders, at start.")
+
+
+class EnvironmentSettings(_Table):
+    wheelhouse: tuple[Folder, ...] = Field((), description="Folders of wheels searched before the index.")
+    offline: bool = Field(False, description="Use the wheelhouse and the cache alone, never an index.")
+    interpreters: tuple[Folder, ...] = Field((), description="Python interpreters besides those found on this machine.")
+    timeout: timedelta = Field(timedelta(minutes=10), description="Longest time for resolving or installing (seconds).")
+
+
+class SqlBackend(_Table):
+    url: str = Field(description="SQLAlchemy URL: sqlite:////path/to/app.db.")
+
+
+class KafkaBackend(_Table):
+    bootstrap_servers: str = Field("embedded", description='host:port list, or "embedded" for a mock cluster in the host.')
+    options: dict[str, str | int | float | bool] = Field({}, description="Further librdkafka settings: security.protocol.")
+
+
+class InstallationSettings(_Table):
+    config: dict[str, Any] = Field({}, description="Settings of the plugin, checked against its schema.")
+    grant: tuple[str, ...] = Field((), description="Capabilities granted when it is first installed.")
+    start: Literal["zygote", "fresh"] | None = Field(None, description='"fresh": own process image, not a fork.')
+
+
+class AuditSettings(_Table):
+    allowed: Literal["none", "counted", "all"] = Field(
+        "counted", description="What is kept of allowed calls: nothing, counts for each minute, or every call."
+    )
+
+
+class Settings(_Table):
+    """Everything that an operator may set. ``Settings.load`` reads a TOML file."""
+
+    state_dir: Folder = Field(Path("~/.local/state/moorage").expanduser(), description="Store, venvs, plugin data.")
+    run_dir: Folder | None = Field(None, description="Sockets; a short path. Default: below the runtime or temp folder.")
+    sandbox: SandboxSettings = SandboxSettings()
+    plugins: PluginSettings = PluginSettings()
+    environments: EnvironmentSettings = EnvironmentSettings()
+    sql: dict[str, SqlBackend] = Field({}, description="Databases by name; `main` is the default one.")
+    kafka: dict[str, KafkaBackend] = Field(
+        {"main": KafkaBackend()}, description="Kafka clusters by name; `main` is the default one."
+    )
+    installations: dict[str, InstallationSettings] = Field({}, description="Settings of single installations.")
+    audit: AuditSettings = AuditSettings()
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Reads a TOML file; relative paths in it count from its folder.
+
+        Raises SettingsInvalid.
+        """
+        file = Path(path)
+        try:
+            data = tomllib.loads(file.read_text())
+        except OSError as error:
+            raise SettingsInvalid(f"{file} cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsInvalid(f"{file} is not TOML: {error}") from error
+        try:
+            return cls.model_validate(data).anchored(file.resolve().parent)
+        except ValidationError as error:
+            raise SettingsInvalid(sentences(file, error, cls)) from error
+
+    @model_validator(mode="after")
+    def _check_run_dir(self) -> Self:
+        if len(str(self.sockets)) > 60:
+            raise ValueError(f"run_dir {self.sockets} is longer than 60 characters; socket paths would not fit")
+        return self
+
+    def anchored(self, folder: Path) -> Self:
+        """The same settings with relative paths made absolute, counted from the folder."""
+        return self.model_copy(
+            update={
+                "state_dir": folder / self.state_dir,
+                "run_dir": None if self.run_dir is None else folder / self.run_dir,
+                "plugins": PluginSettings(folders=tuple(folder / entry for entry in self.plugins.folders)),
+                "environments": self.environments.model_copy(
+                    update={"wheelhouse": tuple(folder / entry for entry in self.environments.wheelhouse)}
+                ),
+                "sql": {
+                    name: SqlBackend(url=_anchored_url(backend.url, folder)) for name, backend in self.sql.items()
+                },
+            }
+        )
+
+    @property
+    def sockets(self) -> Path:
+        """Folder of the API's and the workers' sockets."""
+        if self.run_dir is not None:
+            return self.run_dir
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+        digest = hashlib.sha256(str(self.state_dir.absolute()).encode()).hexdigest()[:8]
+        return base / f"moorage-{os.getuid()}-{digest}"
+
+    @property
+    def api_socket(self) -> Path:
+        return self.sockets / "api.sock"
+
+    @property
+    def store_path(self) -> Path:
+        return self.state_dir / "moorage.db"
+
+
+def _anchored_url(url: str, folder: Path) -> str:
+    prefix = "sqlite:///"
+    if not url.startswith(prefix) or url.startswith(prefix + "/") or url == prefix + ":memory:":
+        return url
+    return f"{prefix}{folder / url.removeprefix(prefix)}"
+
+
+def sentences(file: Path, error: ValidationError, model: type[BaseModel]) -> str:
+    """One sentence for each thing that is wrong; an unknown key names the nearest known one."""
+    lines = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{file}: unknown setting {place!r}{_nearest(str(problem['loc'][-1]), model)}.")
+        else:
+            lines.append(f"{file}: {place or 'settings'}: {problem['msg']}.")
+    return "\n".join(lines)
+
+
+def _nearest(key: str, model: type[BaseModel]) -> str:
+    known: set[str] = set()
+    pending: list[Any] = [model, SandboxSettings, PluginSettings, EnvironmentSettings, InstallationSettings]
+    for table in pending:
+        known |= set(table.model_fields)
+    close = difflib.get_close_matches(key, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,1 @@
+"""The host's nouns as frozen dataclasses. No I/O, no protobuf, no ORM."""

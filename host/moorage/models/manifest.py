@@ -1,0 +1,82 @@
+"""The manifest: what a plugin says of itself. Read by ``moorage.packages.manifest``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Mapping
+
+from moorage_proto.capability import Capability
+
+
+@dataclass(frozen=True)
+class Author:
+    name: str
+    email: str = ""
+
+
+@dataclass(frozen=True)
+class RequestedCapability:
+    capability: Capability
+    #: Why the plugin needs it, for the person who grants.
+    because: str
+    required: bool
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """What starts executions. This version runs none but AutoRun by tag; they are kept and shown."""
+
+    #: "interval", "cron", "kafka", "redis", "servicebus", "event", "webhook", "startup".
+    kind: str
+    #: The expression, topic or name.
+    source: str
+    task: str = "execute"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limits:
+    memory_bytes: int = 256 * 1024 * 1024
+    #: Longest run of one execution.
+    timeout: timedelta = timedelta(minutes=5)
+    #: Processes and threads.
+    pids: int = 64
+    #: Longest time from the request to start until the worker is ready.
+    start_timeout: timedelta = timedelta(seconds=30)
+    #: Longest time that work may go on when the worker is asked to stop.
+    drain_timeout: timedelta = timedelta(seconds=10)
+    #: Executions at one time.
+    concurrency: int = 1
+    #: CPU cores, as a fraction: 0.5.
+    cpus: float | None = None
+    calls_per_second: float = 20_000
+    calls_in_flight: int = 1024
+    bytes_per_second: int = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Manifest:
+    #: PyPI-normalised.
+    name: str
+    version: str
+    #: "churn.plugin:plugin".
+    entry_point: str
+    description: str = ""
+    authors: tuple[Author, ...] = ()
+    license: str = ""
+    urls: Mapping[str, str] = field(default_factory=dict)
+    tags: frozenset[str] = frozenset()
+    requires_python: str = ""
+    dependencies: tuple[str, ...] = ()
+    capabilities: tuple[RequestedCapability, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    limits: Limits = field(default_factory=Limits)
+    #: JSON Schema of its settings.
+    config_schema: Mapping[str, Any] = field(default_factory=dict)
+    #: True: it keeps files of its own in /data.
+    private_data: bool = False
+
+    @property
+    def required(self) -> tuple[Capability, ...]:
+        return tuple(request.capability for request in self.capabilities if request.required)

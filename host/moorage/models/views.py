@@ -1,0 +1,69 @@
+"""What people and API clients are shown: answers of the host's operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Mapping
+
+from moorage.models.incarnation import IncarnationStatus
+from moorage.models.installation import Installation
+
+
+@dataclass(frozen=True)
+class GrantView:
+    capability: str
+    because: str
+    required: bool
+    granted: bool
+    #: Who granted it, and when; empty: not granted.
+    granted_by: str = ""
+    granted_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class TaskView:
+    name: str
+    summary: str
+    input_schema: Mapping[str, Any]
+    result_schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class InstallationView:
+    installation: Installation
+    #: One word for people: "ready", "stopped", "starting", "draining", "held", "disabled", "quarantined",
+    #: "not granted", "broken".
+    state: str
+    #: Why it is in that state, where that is not obvious; a sentence with the next step.
+    reason: str
+    grants: tuple[GrantView, ...]
+    #: Newest first.
+    incarnations: tuple[IncarnationStatus, ...]
+    tasks: tuple[TaskView, ...]
+    loaded_at: datetime | None
+    #: Gate counters of the present incarnation.
+    calls: int = 0
+    denied: int = 0
+
+
+@dataclass(frozen=True)
+class BrokenPlugin:
+    """A folder that was scanned and could not be used."""
+
+    path: Path
+    #: Sentences with file, line and key.
+    problem: str
+
+
+@dataclass(frozen=True)
+class StopReport:
+    """What a stop or kill did, for the person who asked."""
+
+    installation: str
+    #: Executions that were cancelled or lost.
+    executions: tuple[str, ...]
+    #: Processes that are gone.
+    processes: int
+    sentence: str

@@ -1,0 +1,78 @@
+"""The contract behind which workers are made. The zygote is one way; another machine may be another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+from moorage.models.incarnation import Verdict
+
+
+@dataclass(frozen=True)
+class WorkerOrder:
+    """All that a launcher needs to start one worker."""
+
+    installation: str
+    incarnation: str
+    #: The trusted base interpreter, such as /usr/bin/python3.11.
+    interpreter: Path
+    #: Folder with grpcio and protobuf for that interpreter.
+    runtime_path: Path
+    #: Folder with the host's copies of SDK, contracts and sandbox.
+    sdk_path: Path
+    #: False: the venv's own grpcio or protobuf come before the runtime's, and the worker starts fresh.
+    use_runtime: bool
+    venv_path: Path
+    code_path: Path
+    #: Entries below code_path that go on sys.path, "" for itself: ("src",).
+    code_roots: tuple[str, ...]
+    data_path: Path
+    #: The folder that holds the worker's socket.
+    socket_dir: Path
+    #: Serialised StartRecord, for the worker's stdin.
+    start_record: bytes
+    #: The worker's uid when the host is root.
+    uid: int
+    memory_bytes: int
+    pids: int
+    #: "zygote" or "fresh".
+    start: str
+    #: File descriptors of the host that become the worker's 1 and 2; the launcher does not close them.
+    stdout_fd: int
+    stderr_fd: int
+    cpus: float | None = None
+    env: tuple[tuple[str, str], ...] = ()
+
+
+class Worker(Protocol):
+    """A started worker, its tree of processes included."""
+
+    @property
+    def pid(self) -> int:
+        """In the host's pid namespace."""
+
+    @property
+    def sandbox_level(self) -> str:
+        """"full", "full-bwrap", "restricted" or "none": what the host verified for this very process."""
+
+    async def wait(self) -> Verdict:
+        """Until the worker is gone with its whole tree; may be awaited by several. The verdict tells exit code or signal."""
+
+    def terminate(self) -> None:
+        """SIGTERM to the worker."""
+
+    def kill(self) -> None:
+        """SIGKILL to the whole tree. Certain; may be called twice."""
+
+
+class Launcher(Protocol):
+    async def start(self, order: WorkerOrder, *, timeout: timedelta) -> Worker:
+        """Returns when the worker stands sandboxed and runs the SDK's bootstrap.
+
+        Raises SandboxFailed (a MoorageError that names layer, reason and remedy) or TimeoutError.
+        """
+
+    async def close(self) -> None:
+        """Ends every worker and every zygote."""

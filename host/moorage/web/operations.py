@@ -1,0 +1,93 @@
+"""What the API and the CLI can ask of a host. The composition root implements it; nothing here knows how."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from moorage.config.settings import Settings
+from moorage.models.audit import AuditEntry
+from moorage.models.execution import Execution, ExecutionRequest
+from moorage.models.installation import Installation
+from moorage.models.log import LogLine
+from moorage.models.views import BrokenPlugin, InstallationView, StopReport
+from moorage_sandbox.report import SandboxReport
+
+#: Called with a sentence at each step of long work.
+Progress = Callable[[str], None]
+
+
+class Operations(Protocol):
+    """Every method raises MoorageErrors (moorage.errors) whose text is whole sentences."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    async def install(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        grant: Iterable[str] = (),
+        by: str = "",
+        progress: Progress | None = None,
+    ) -> Installation:
+        """Installs the plugin project in a folder, or brings an existing installation to that folder's version."""
+
+    async def installations(self) -> tuple[InstallationView, ...]: ...
+
+    async def broken(self) -> tuple[BrokenPlugin, ...]:
+        """Folders of the last scan that could not be used."""
+
+    async def installation(self, name: str) -> InstallationView: ...
+
+    async def submit(self, request: ExecutionRequest) -> Execution:
+        """Accepts the execution and returns at once; it is queued or already rejected."""
+
+    async def run(self, request: ExecutionRequest) -> Execution:
+        """Submits, and returns when there is an outcome."""
+
+    async def execution(self, execution_id: str) -> Execution: ...
+
+    async def executions(self, *, installation: str | None = None, limit: int = 50) -> tuple[Execution, ...]:
+        """Newest first."""
+
+    async def cancel(self, execution_id: str, *, by: str = "") -> Execution: ...
+
+    async def start(self, name: str, *, by: str = "") -> InstallationView:
+        """Returns when a worker is ready."""
+
+    async def stop(self, name: str, *, by: str = "", hold: str = "") -> StopReport:
+        """Drains and stops; with a reason to hold, it stays stopped until released."""
+
+    async def release(self, name: str, *, by: str = "") -> InstallationView: ...
+
+    async def kill(self, name: str, *, by: str = "") -> StopReport: ...
+
+    async def reload(self, name: str, *, by: str = "") -> InstallationView:
+        """Stops it, reads its source folder again, and starts it."""
+
+    async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]: ...
+
+    async def grant(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
+        """Empty: everything that the manifest requires."""
+
+    async def revoke(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView: ...
+
+    async def audit(
+        self, *, installation: str | None = None, after: int = 0, limit: int = 200
+    ) -> tuple[AuditEntry, ...]:
+        """Oldest first, with ids greater than `after`; without it, the newest `limit`."""
+
+    async def logs(
+        self, *, installation: str | None = None, execution: str | None = None, after: int = 0, limit: int = 200
+    ) -> tuple[LogLine, ...]:
+        """Oldest first, with ids greater than `after`; without it, the newest `limit`."""
+
+    def follow_logs(self, *, installation: str | None = None) -> AsyncIterator[LogLine]:
+        """New lines as they come; a follower that does not keep up misses lines, and is told how many."""
+
+    async def sandbox_report(self) -> SandboxReport: ...
+

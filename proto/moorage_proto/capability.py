@@ -1,0 +1,174 @@
+"""Capabilities: the text of a right, and whether a set of rights covers a need. Pure; both sides use it.
+
+The grammar is ``verb:resource``. For services with named backends the resource is ``backend/name``; the backend
+``main`` may be left out. ``*`` stands for any characters within one segment, ``**`` for any characters; segments end
+at ``/``, ``.`` and ``:``.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from dataclasses import dataclass, field
+from typing import Iterable, Optional, Tuple
+
+MAIN_BACKEND = "main"
+
+#: Services whose resources live in named backends.
+BACKEND_SERVICES = frozenset({"sql", "redis", "kafka", "servicebus"})
+
+_VERB = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z_]*")
+_BACKEND = re.compile(r"[a-z0-9][a-z0-9_-]*|\*{1,2}")
+_COLUMNS = re.compile(r"(?P<table>[^()]+)\((?P<columns>[^()]+)\)")
+
+
+class CapabilityInvalid(ValueError):
+    """The text is not a capability; the sentence says what one looks like."""
+
+    def __init__(self, text: str, problem: str) -> None:
+        super().__init__(
+            f"{text!r} is not a capability: {problem}; write service.verb:resource, such as sql.read:users"
+        )
+        self.text = text
+
+
+@dataclass(frozen=True)
+class Capability:
+    """One right. ``resource`` is complete: with its backend where the service has backends."""
+
+    verb: str
+    resource: str
+    #: Empty: all columns. Only for ``sql.read`` and ``sql.write``.
+    columns: Tuple[str, ...] = ()
+
+    @property
+    def service(self) -> str:
+        return self.verb.partition(".")[0]
+
+    def __str__(self) -> str:
+        resource = self.resource
+        if self.service in BACKEND_SERVICES and resource.startswith(MAIN_BACKEND + "/"):
+            resource = resource[len(MAIN_BACKEND) + 1 :]
+        columns = f"({','.join(self.columns)})" if self.columns else ""
+        return f"{self.verb}:{resource}{columns}"
+
+    def covers(self, need: Capability) -> bool:
+        """Whether this right includes the needed one. Globs count in this right only; the need is literal."""
+        if self.verb != need.verb or not _pattern(self.resource).fullmatch(need.resource):
+            return False
+        if not self.columns:
+            return True
+        return bool(need.columns) and set(need.columns) <= set(self.columns)
+
+    def touches(self, verb: str, backend: str) -> bool:
+        """Whether this right has the verb and may concern some resource of the backend."""
+        own, _, _ = self.resource.partition("/")
+        return self.verb == verb and _pattern(own).fullmatch(backend) is not None
+
+
+def parse(text: str) -> Capability:
+    """Reads a capability as manifests and people write it.
+
+    Raises CapabilityInvalid.
+    """
+    verb, colon, resource = text.partition(":")
+    if not colon or not resource:
+        raise CapabilityInvalid(text, "it names no resource after a colon")
+    if not _VERB.fullmatch(verb):
+        raise CapabilityInvalid(text, f"{verb!r} is not of the form service.verb")
+    if any(ord(character) < 33 or ord(character) == 127 for character in text):
+        raise CapabilityInvalid(text, "it holds a space or control character")
+    columns: Tuple[str, ...] = ()
+    service = verb.partition(".")[0]
+    if service == "sql":
+        resource, columns = _split_columns(text, resource)
+    return Capability(verb, _complete(text, service, resource), columns)
+
+
+def need(verb: str, resource: str, *, backend: str = "", columns: Iterable[str] = ()) -> Capability:
+    """The right that a call asks for, from values that are taken literally."""
+    if verb.partition(".")[0] in BACKEND_SERVICES:
+        resource = f"{backend or MAIN_BACKEND}/{resource}"
+    return Capability(verb, resource, tuple(columns))
+
+
+def _split_columns(text: str, resource: str) -> Tuple[str, Tuple[str, ...]]:
+    match = _COLUMNS.fullmatch(resource)
+    if match is None:
+        if "(" in resource or ")" in resource:
+            raise CapabilityInvalid(text, "columns are written table(first,second)")
+        return resource, ()
+    columns = tuple(name.strip() for name in match["columns"].split(","))
+    if not all(columns):
+        raise CapabilityInvalid(text, "a column name is empty")
+    return match["table"], columns
+
+
+def _complete(text: str, service: str, resource: str) -> str:
+    if service not in BACKEND_SERVICES:
+        return resource
+    if resource == "**":
+        return f"{MAIN_BACKEND}/**"
+    backend, slash, name = resource.partition("/")
+    if not slash:
+        return f"{MAIN_BACKEND}/{resource}"
+    if not _BACKEND.fullmatch(backend) or not name:
+        raise CapabilityInvalid(text, f"{backend!r} is not the name of a backend")
+    return resource
+
+
+@functools.lru_cache(maxsize=4096)
+def _pattern(glob: str) -> "re.Pattern[str]":
+    parts = re.split(r"(\*\*|\*)", glob)
+    expression = {"**": r"(?s:.*)", "*": r"[^/.:]*"}
+    return re.compile("".join(expression.get(part) or re.escape(part) for part in parts))
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a need is covered, and by what."""
+
+    allowed: bool
+    need: Capability
+    #: The right that allowed it, or the deny rule that beat all of them; None: nothing covers it.
+    rule: Optional[Capability] = None
+
+
+@dataclass(frozen=True)
+class Grants:
+    """What an installation may do. Deny is the default, and an explicit deny beats an allow."""
+
+    allow: Tuple[Capability, ...] = ()
+    deny: Tuple[Capability, ...] = ()
+    #: Grows by one with every change of the installation's grants.
+    epoch: int = 0
+    _memo: "dict[Capability, Decision]" = field(default_factory=dict, compare=False, repr=False)
+
+    def decide(self, needed: Capability) -> Decision:
+        decision = self._memo.get(needed)
+        if decision is None:
+            if len(self._memo) >= 4096:
+                self._memo.clear()
+            decision = self._memo[needed] = self._decide(needed)
+        return decision
+
+    def _decide(self, needed: Capability) -> Decision:
+        for rule in self.deny:
+            if rule.covers(needed) or (rule.columns and _denies_columns(rule, needed)):
+                return Decision(False, needed, rule)
+        for rule in self.allow:
+            if rule.covers(needed):
+                return Decision(True, needed, rule)
+        return Decision(False, needed)
+
+    def touch(self, verb: str, backend: str) -> bool:
+        """Whether any right with this verb concerns the backend."""
+        return any(rule.touches(verb, backend) for rule in self.allow)
+
+
+def _denies_columns(rule: Capability, needed: Capability) -> bool:
+    """A deny of some columns also denies a need for all of them, or for a set that holds one of them."""
+    whole = Capability(rule.verb, rule.resource)
+    if not whole.covers(Capability(needed.verb, needed.resource)):
+        return False
+    return not needed.columns or bool(set(rule.columns) & set(needed.columns))

@@ -1,0 +1,82 @@
+"""Methods of the contract as typed values: path, message classes, streams, access rule. Read from the descriptors."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, Generic, Mapping, Optional, Tuple, Type, TypeVar
+
+from google.protobuf.message import Message
+
+from moorage_proto import access_pb2
+
+Request = TypeVar("Request", bound=Message)
+Reply = TypeVar("Reply", bound=Message)
+
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+@dataclass(frozen=True)
+class Method(Generic[Request, Reply]):
+    """One method of a service."""
+
+    #: As gRPC writes it: "/moorage.v1.KafkaService/Produce".
+    path: str
+    #: As Python writes it: "produce".
+    name: str
+    request: Type[Request]
+    reply: Type[Reply]
+    client_streaming: bool
+    server_streaming: bool
+    bulk: bool
+    #: None where the contract declares no rule: methods that the host calls on a worker.
+    access: Optional[access_pb2.Access]
+
+
+def methods_of(service: Any) -> Mapping[str, Method[Any, Any]]:
+    """The methods of a ServiceDescriptor, by their Python names."""
+    found: Dict[str, Method[Any, Any]] = {}
+    for descriptor in service.methods:
+        options = descriptor.GetOptions()
+        # Descriptors tell of streams only from protobuf 4.22 on; their own proto does in every version.
+        proto = _method_proto(service, descriptor.name)
+        name = _CAPITAL.sub("_", descriptor.name).lower()
+        found[name] = Method(
+            path=f"/{service.full_name}/{descriptor.name}",
+            name=name,
+            request=descriptor.input_type._concrete_class,
+            reply=descriptor.output_type._concrete_class,
+            client_streaming=proto.client_streaming,
+            server_streaming=proto.server_streaming,
+            bulk=options.Extensions[access_pb2.bulk],
+            access=options.Extensions[access_pb2.access] if options.HasExtension(access_pb2.access) else None,
+        )
+    return found
+
+
+def service_methods(module: Any, service: str) -> Mapping[str, Method[Any, Any]]:
+    """The methods of a service of a generated module: ``service_methods(kafka_pb2, "KafkaService")``."""
+    return methods_of(module.DESCRIPTOR.services_by_name[service])
+
+
+def field_values(message: Message, path: str) -> Tuple[str, ...]:
+    """The values at a dotted path of a message as text; of repeated fields, every one."""
+    found: Tuple[Any, ...] = (message,)
+    for part in path.split("."):
+        found = tuple(value for holder in found for value in _values(holder, part))
+    return tuple(str(value) for value in found)
+
+
+def _values(holder: Any, part: str) -> Tuple[Any, ...]:
+    value = getattr(holder, part)
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        return (value,)
+    return tuple(value)
+
+
+def _method_proto(service: Any, name: str) -> Any:
+    from google.protobuf import descriptor_pb2
+
+    proto = descriptor_pb2.ServiceDescriptorProto()
+    service.CopyToProto(proto)
+    return next(method for method in proto.method if method.name == name)

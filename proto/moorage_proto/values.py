@@ -1,0 +1,138 @@
+"""Python values to and from the contract's Value."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Dict, List, Mapping
+from uuid import UUID
+
+from moorage_proto import value_pb2
+
+#: Nesting beyond this is refused, in both directions: it is how small messages exhaust a stack.
+MAX_DEPTH = 64
+
+_INTEGER_64 = range(-(2**63), 2**63)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class ValueInvalid(ValueError):
+    """A Python value has no form on the wire, or a wire value no meaning."""
+
+
+def to_wire(value: Any, depth: int = 0) -> value_pb2.Value:
+    """Raises ValueInvalid for a type that the contract has no kind for."""
+    wire = value_pb2.Value()
+    _fill(wire, value, depth)
+    return wire
+
+
+def record_to_wire(value: Mapping[str, Any]) -> value_pb2.Record:
+    return to_wire(dict(value)).record
+
+
+def from_wire(wire: value_pb2.Value, depth: int = 0) -> Any:
+    """Raises ValueInvalid for a malformed value."""
+    kind = wire.WhichOneof("kind")
+    if kind is None:
+        raise ValueInvalid("a value of no kind arrived; set exactly one field of Value")
+    if depth > MAX_DEPTH:
+        raise ValueInvalid(f"a value is nested deeper than {MAX_DEPTH} levels")
+    if kind in _PLAIN:
+        return getattr(wire, kind)
+    try:
+        return _READERS[kind](wire, depth)
+    except (ArithmeticError, ValueError) as error:
+        if isinstance(error, ValueInvalid):
+            raise
+        raise ValueInvalid(f"a {kind} value cannot be read") from error
+
+
+def record_from_wire(wire: value_pb2.Record, depth: int = 0) -> Dict[str, Any]:
+    found: Dict[str, Any] = {}
+    for entry in wire.entries:
+        if entry.key in found:
+            raise ValueInvalid(f"the key {entry.key!r} comes twice in a record")
+        found[entry.key] = from_wire(entry.value, depth + 1)
+    return found
+
+
+def _fill(wire: value_pb2.Value, value: Any, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueInvalid(f"a value is nested deeper than {MAX_DEPTH} levels")
+    if value is None:
+        wire.null = value_pb2.NULL
+    elif isinstance(value, bool):
+        wire.boolean = value
+    elif isinstance(value, int):
+        if value in _INTEGER_64:
+            wire.integer = value
+        else:
+            wire.big_integer = str(value)
+    elif isinstance(value, float):
+        wire.real = value
+    elif isinstance(value, str):
+        wire.text = value
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        wire.binary = bytes(value)
+    elif isinstance(value, (list, tuple)):
+        wire.list.SetInParent()
+        for item in value:
+            _fill(wire.list.values.add(), item, depth + 1)
+    elif isinstance(value, Mapping):
+        _fill_record(wire.record, value, depth)
+    else:
+        _fill_other(wire, value)
+
+
+def _fill_record(record: value_pb2.Record, value: Mapping[Any, Any], depth: int) -> None:
+    record.SetInParent()
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise ValueInvalid(f"the key {key!r} of a record is not text")
+        entry = record.entries.add()
+        entry.key = key
+        _fill(entry.value, item, depth + 1)
+
+
+def _fill_other(wire: value_pb2.Value, value: Any) -> None:
+    if isinstance(value, Decimal):
+        wire.decimal = str(value)
+    elif isinstance(value, datetime):
+        wire.timestamp = value.isoformat()
+    elif isinstance(value, date):
+        wire.date = value.isoformat()
+    elif isinstance(value, time):
+        wire.time = value.isoformat()
+    elif isinstance(value, timedelta):
+        wire.duration = value // _MICROSECOND
+    elif isinstance(value, UUID):
+        wire.uuid = value.bytes
+    else:
+        raise ValueInvalid(f"a value of type {type(value).__name__} cannot cross; use text, numbers, lists or records")
+
+
+def _read_list(wire: value_pb2.Value, depth: int) -> List[Any]:
+    return [from_wire(item, depth + 1) for item in wire.list.values]
+
+
+_PLAIN = frozenset({"integer", "text", "real", "binary", "boolean"})
+_READERS = {
+    "null": lambda wire, depth: None,
+    "big_integer": lambda wire, depth: _big_integer(wire.big_integer),
+    "decimal": lambda wire, depth: Decimal(wire.decimal),
+    "date": lambda wire, depth: date.fromisoformat(wire.date),
+    "time": lambda wire, depth: time.fromisoformat(wire.time),
+    "timestamp": lambda wire, depth: datetime.fromisoformat(wire.timestamp),
+    "duration": lambda wire, depth: timedelta(microseconds=wire.duration),
+    "uuid": lambda wire, depth: UUID(bytes=wire.uuid),
+    "list": _read_list,
+    "record": lambda wire, depth: record_from_wire(wire.record, depth),
+}
+
+
+def _big_integer(digits: str) -> int:
+    """Bounded: int() takes quadratic time in the number of digits."""
+    if len(digits) > 4300:
+        raise ValueInvalid("a big integer has more than 4300 digits")
+    return int(digits)

@@ -1,0 +1,83 @@
+"""What calls to the host raise in a plugin. All are MoorageErrors; their text is a sentence for people."""
+
+from __future__ import annotations
+
+from moorage_proto.errors import CallError, Reason
+
+__all__ = [
+    "BackendError",
+    "Cancelled",
+    "CapabilityMissing",
+    "DeadlineExceeded",
+    "HostUnavailable",
+    "MoorageError",
+    "QuotaExceeded",
+    "ScopeClosed",
+    "SerializationFailure",
+]
+
+
+class MoorageError(CallError):
+    """Root of what the host answers. ``status``, ``reason``, ``capability``, ``remedy`` and ``retryable`` tell more."""
+
+
+class CapabilityMissing(MoorageError):
+    """The installation was not granted ``capability``; ``remedy`` is the command with which an operator grants it."""
+
+
+class QuotaExceeded(MoorageError):
+    """Too many calls, bytes or calls in flight; try again later."""
+
+
+class DeadlineExceeded(MoorageError, TimeoutError):
+    """The call's time ran out. Whether it took effect is unknown."""
+
+
+class Cancelled(MoorageError):
+    """The call was cancelled, from here or by the host."""
+
+
+class ScopeClosed(MoorageError):
+    """The execution that the call belongs to has ended."""
+
+
+class SerializationFailure(MoorageError):
+    """Another writer came between; run the transaction again."""
+
+
+class BackendError(MoorageError):
+    """The service behind the broker refused, failed or could not be reached."""
+
+
+class HostUnavailable(MoorageError):
+    """The link to the host has ended."""
+
+
+_BY_REASON = {
+    Reason.CAPABILITY_MISSING: CapabilityMissing,
+    Reason.GRANT_REVOKED: CapabilityMissing,
+    Reason.QUOTA_EXCEEDED: QuotaExceeded,
+    Reason.DEADLINE_EXCEEDED: DeadlineExceeded,
+    Reason.CANCELLED: Cancelled,
+    Reason.SCOPE_CLOSED: ScopeClosed,
+    Reason.SERIALIZATION_FAILURE: SerializationFailure,
+    Reason.BACKEND_UNAVAILABLE: BackendError,
+    Reason.BACKEND_FAILED: BackendError,
+    Reason.BACKEND_UNKNOWN: BackendError,
+    Reason.LINK_CLOSED: HostUnavailable,
+}
+
+
+def typed(error: CallError) -> MoorageError:
+    """The same error as the class that plugin code catches."""
+    found = _BY_REASON.get(error.reason, MoorageError)
+    return found(
+        error.status,
+        error.reason,
+        error.message,
+        capability=error.capability,
+        remedy=error.remedy,
+        retryable=error.retryable,
+        sql=error.sql,
+        task=error.task,
+    )
