@@ -118,7 +118,7 @@ def _complete(text: str, service: str, resource: str) -> str:
 
 
 @functools.lru_cache(maxsize=4096)
-def _pattern(glob: str) -> "re.Pattern[str]":
+def _pattern(glob: str) -> re.Pattern[str]:
     parts = re.split(r"(\*\*|\*)", glob)
     expression = {"**": r"(?s:.*)", "*": r"[^/.:]*"}
     return re.compile("".join(expression.get(part) or re.escape(part) for part in parts))
@@ -142,7 +142,7 @@ class Grants:
     deny: Tuple[Capability, ...] = ()
     #: Grows by one with every change of the installation's grants.
     epoch: int = 0
-    _memo: "dict[Capability, Decision]" = field(default_factory=dict, compare=False, repr=False)
+    _memo: dict[Capability, Decision] = field(default_factory=dict, compare=False, repr=False)
 
     def decide(self, needed: Capability) -> Decision:
         decision = self._memo.get(needed)

@@ -39,7 +39,7 @@ class CallError(Exception):
     def __init__(
         self,
         status: Status,
-        reason: "error_pb2.Reason.ValueType",
+        reason: error_pb2.Reason,
         message: str,
         *,
         capability: str = "",

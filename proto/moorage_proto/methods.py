@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, Generic, Mapping, Optional, Tuple, Type, TypeVar
 
+from google.protobuf import descriptor_pb2
 from google.protobuf.message import Message
 
 from moorage_proto import access_pb2
@@ -44,8 +45,8 @@ def methods_of(service: Any) -> Mapping[str, Method[Any, Any]]:
         found[name] = Method(
             path=f"/{service.full_name}/{descriptor.name}",
             name=name,
-            request=descriptor.input_type._concrete_class,
-            reply=descriptor.output_type._concrete_class,
+            request=_message_class(descriptor.input_type),
+            reply=_message_class(descriptor.output_type),
             client_streaming=proto.client_streaming,
             server_streaming=proto.server_streaming,
             bulk=options.Extensions[access_pb2.bulk],
@@ -74,9 +75,13 @@ def _values(holder: Any, part: str) -> Tuple[Any, ...]:
     return tuple(value)
 
 
-def _method_proto(service: Any, name: str) -> Any:
-    from google.protobuf import descriptor_pb2
+def _message_class(descriptor: Any) -> Type[Message]:
+    """The generated class. The public way to it was renamed between protobuf 4 and 5; this attribute stayed."""
+    found: Type[Message] = descriptor._concrete_class  # noqa: SLF001
+    return found
 
+
+def _method_proto(service: Any, name: str) -> Any:
     proto = descriptor_pb2.ServiceDescriptorProto()
     service.CopyToProto(proto)
     return next(method for method in proto.method if method.name == name)

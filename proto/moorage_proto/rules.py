@@ -73,7 +73,7 @@ def _needs_from_fields(method: Method[Any, Any], needs: Tuple[Any, ...]) -> Clas
         return _single(pairs[0][0], pairs[0][1], has_backend)
 
     def classify(request: Message) -> Tuple[Capability, ...]:
-        backend = str(getattr(request, "backend")) if has_backend else ""
+        backend = str(request.backend) if has_backend else ""  # type: ignore[attr-defined]  # has_backend says so
         return tuple(
             capability.need(verb, value, backend=backend)
             for verb, path in pairs

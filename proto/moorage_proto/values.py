@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping
 from uuid import UUID
 
 from moorage_proto import value_pb2
@@ -40,8 +40,12 @@ def from_wire(wire: value_pb2.Value, depth: int = 0) -> Any:
         raise ValueInvalid(f"a value is nested deeper than {MAX_DEPTH} levels")
     if kind in _PLAIN:
         return getattr(wire, kind)
+    if kind == "null":
+        return None
+    if kind in _HOLDERS:
+        return _HOLDERS[kind](wire, depth)
     try:
-        return _READERS[kind](wire, depth)
+        return _CONVERTERS[kind](getattr(wire, kind))
     except (ArithmeticError, ValueError) as error:
         if isinstance(error, ValueInvalid):
             raise
@@ -62,17 +66,8 @@ def _fill(wire: value_pb2.Value, value: Any, depth: int) -> None:
         raise ValueInvalid(f"a value is nested deeper than {MAX_DEPTH} levels")
     if value is None:
         wire.null = value_pb2.NULL
-    elif isinstance(value, bool):
-        wire.boolean = value
-    elif isinstance(value, int):
-        if value in _INTEGER_64:
-            wire.integer = value
-        else:
-            wire.big_integer = str(value)
-    elif isinstance(value, float):
-        wire.real = value
-    elif isinstance(value, str):
-        wire.text = value
+    elif isinstance(value, (str, bool, int, float)):
+        _fill_scalar(wire, value)
     elif isinstance(value, (bytes, bytearray, memoryview)):
         wire.binary = bytes(value)
     elif isinstance(value, (list, tuple)):
@@ -83,6 +78,19 @@ def _fill(wire: value_pb2.Value, value: Any, depth: int) -> None:
         _fill_record(wire.record, value, depth)
     else:
         _fill_other(wire, value)
+
+
+def _fill_scalar(wire: value_pb2.Value, value: Any) -> None:
+    if isinstance(value, str):
+        wire.text = value
+    elif isinstance(value, bool):
+        wire.boolean = value
+    elif isinstance(value, float):
+        wire.real = value
+    elif value in _INTEGER_64:
+        wire.integer = value
+    else:
+        wire.big_integer = str(value)
 
 
 def _fill_record(record: value_pb2.Record, value: Mapping[Any, Any], depth: int) -> None:
@@ -116,19 +124,8 @@ def _read_list(wire: value_pb2.Value, depth: int) -> List[Any]:
     return [from_wire(item, depth + 1) for item in wire.list.values]
 
 
-_PLAIN = frozenset({"integer", "text", "real", "binary", "boolean"})
-_READERS = {
-    "null": lambda wire, depth: None,
-    "big_integer": lambda wire, depth: _big_integer(wire.big_integer),
-    "decimal": lambda wire, depth: Decimal(wire.decimal),
-    "date": lambda wire, depth: date.fromisoformat(wire.date),
-    "time": lambda wire, depth: time.fromisoformat(wire.time),
-    "timestamp": lambda wire, depth: datetime.fromisoformat(wire.timestamp),
-    "duration": lambda wire, depth: timedelta(microseconds=wire.duration),
-    "uuid": lambda wire, depth: UUID(bytes=wire.uuid),
-    "list": _read_list,
-    "record": lambda wire, depth: record_from_wire(wire.record, depth),
-}
+def _read_record(wire: value_pb2.Value, depth: int) -> Dict[str, Any]:
+    return record_from_wire(wire.record, depth)
 
 
 def _big_integer(digits: str) -> int:
@@ -136,3 +133,18 @@ def _big_integer(digits: str) -> int:
     if len(digits) > 4300:
         raise ValueInvalid("a big integer has more than 4300 digits")
     return int(digits)
+
+
+_PLAIN = frozenset({"integer", "text", "real", "binary", "boolean"})
+
+_CONVERTERS: Dict[str, Callable[[Any], Any]] = {
+    "big_integer": _big_integer,
+    "decimal": Decimal,
+    "date": date.fromisoformat,
+    "time": time.fromisoformat,
+    "timestamp": datetime.fromisoformat,
+    "duration": lambda microseconds: timedelta(microseconds=microseconds),
+    "uuid": lambda octets: UUID(bytes=octets),
+}
+
+_HOLDERS: Dict[str, Callable[[value_pb2.Value, int], Any]] = {"list": _read_list, "record": _read_record}

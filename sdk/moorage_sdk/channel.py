@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, AsyncIterator, Generic, Iterable, Iterator, Optional, Protocol, TypeVar
+from typing import AsyncIterator, Generic, Iterable, Iterator, Optional, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
@@ -62,10 +62,10 @@ def current() -> Channel:
     return _current
 
 
-def install(channel: Optional[Any]) -> None:
+def install(channel: Optional[Channel]) -> None:
     """For the bootstrap and the testing kit."""
     global _current
     _current = channel
 
 
-_current: Optional[Any] = None
+_current: Optional[Channel] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator
+from typing import Iterator
 
 
 @dataclass
@@ -20,7 +20,7 @@ class Scope:
     trigger: str = ""
 
 
-_current: "contextvars.ContextVar[Scope]" = contextvars.ContextVar("moorage_scope")
+_current: contextvars.ContextVar[Scope] = contextvars.ContextVar("moorage_scope")
 
 #: Of the incarnation, for code that runs outside any execution.
 _fallback = Scope("")

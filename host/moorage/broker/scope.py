@@ -55,7 +55,7 @@ class Scope:
     keyed: dict[tuple[str, str], Held] = field(default_factory=dict)
     open: bool = True
 
-    _handles: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1), repr=False)
+    _handles: itertools.count[int] = field(default_factory=lambda: itertools.count(1), repr=False)
 
     def hold(self, resource: Held) -> int:
         """Owns the resource from now on; the number is the handle the worker may name it by."""

@@ -6,11 +6,11 @@ import difflib
 import hashlib
 import os
 import tempfile
-import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import tomllib
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from moorage.errors import ExitCode, Invalid
@@ -37,19 +37,25 @@ Folder = Annotated[Path, BeforeValidator(_expanded)]
 
 
 class SandboxSettings(_Table):
-    require: Level = Field("full", description="Lowest level at which a plugin may start.")
-    first_uid: int = Field(61_001, ge=1000, description="As root: first uid given to installations.")
+    require: Level = Field(default="full", description="Lowest level at which a plugin may start.")
+    first_uid: int = Field(default=61_001, ge=1000, description="As root: first uid given to installations.")
 
 
 class PluginSettings(_Table):
-    folders: tuple[Folder, ...] = Field((), description="Folders scanned for plugins, with subfolders, at start.")
+    folders: tuple[Folder, ...] = Field(
+        default=(), description="Folders scanned for plugins, with subfolders, at start."
+    )
 
 
 class EnvironmentSettings(_Table):
-    wheelhouse: tuple[Folder, ...] = Field((), description="Folders of wheels searched before the index.")
-    offline: bool = Field(False, description="Use the wheelhouse and the cache alone, never an index.")
-    interpreters: tuple[Folder, ...] = Field((), description="Python interpreters besides those found on this machine.")
-    timeout: timedelta = Field(timedelta(minutes=10), description="Longest time for resolving or installing (seconds).")
+    wheelhouse: tuple[Folder, ...] = Field(default=(), description="Folders of wheels searched before the index.")
+    offline: bool = Field(default=False, description="Use the wheelhouse and the cache alone, never an index.")
+    interpreters: tuple[Folder, ...] = Field(
+        default=(), description="Python interpreters besides those found on this machine."
+    )
+    timeout: timedelta = Field(
+        default=timedelta(minutes=10), description="Longest time for resolving or installing (seconds)."
+    )
 
 
 class SqlBackend(_Table):
@@ -57,35 +63,45 @@ class SqlBackend(_Table):
 
 
 class KafkaBackend(_Table):
-    bootstrap_servers: str = Field("embedded", description='host:port list, or "embedded" for a mock cluster in the host.')
-    options: dict[str, str | int | float | bool] = Field({}, description="Further librdkafka settings: security.protocol.")
+    bootstrap_servers: str = Field(
+        default="embedded", description='host:port list, or "embedded" for a mock cluster in the host.'
+    )
+    options: dict[str, str | int | float | bool] = Field(
+        default={}, description="Further librdkafka settings: security.protocol."
+    )
 
 
 class InstallationSettings(_Table):
-    config: dict[str, Any] = Field({}, description="Settings of the plugin, checked against its schema.")
-    grant: tuple[str, ...] = Field((), description="Capabilities granted when it is first installed.")
-    start: Literal["zygote", "fresh"] | None = Field(None, description='"fresh": own process image, not a fork.')
+    config: dict[str, Any] = Field(default={}, description="Settings of the plugin, checked against its schema.")
+    grant: tuple[str, ...] = Field(default=(), description="Capabilities granted when it is first installed.")
+    start: Literal["zygote", "fresh"] | None = Field(
+        default=None, description='"fresh": own process image, not a fork.'
+    )
 
 
 class AuditSettings(_Table):
     allowed: Literal["none", "counted", "all"] = Field(
-        "counted", description="What is kept of allowed calls: nothing, counts for each minute, or every call."
+        default="counted", description="What is kept of allowed calls: nothing, counts for each minute, or every call."
     )
 
 
 class Settings(_Table):
     """Everything that an operator may set. ``Settings.load`` reads a TOML file."""
 
-    state_dir: Folder = Field(Path("~/.local/state/moorage").expanduser(), description="Store, venvs, plugin data.")
-    run_dir: Folder | None = Field(None, description="Sockets; a short path. Default: below the runtime or temp folder.")
+    state_dir: Folder = Field(
+        default=Path("~/.local/state/moorage").expanduser(), description="Store, venvs, plugin data."
+    )
+    run_dir: Folder | None = Field(
+        default=None, description="Sockets; a short path. Default: below the runtime or temp folder."
+    )
     sandbox: SandboxSettings = SandboxSettings()
     plugins: PluginSettings = PluginSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
-    sql: dict[str, SqlBackend] = Field({}, description="Databases by name; `main` is the default one.")
+    sql: dict[str, SqlBackend] = Field(default={}, description="Databases by name; `main` is the default one.")
     kafka: dict[str, KafkaBackend] = Field(
         {"main": KafkaBackend()}, description="Kafka clusters by name; `main` is the default one."
     )
-    installations: dict[str, InstallationSettings] = Field({}, description="Settings of single installations.")
+    installations: dict[str, InstallationSettings] = Field(default={}, description="Settings of single installations.")
     audit: AuditSettings = AuditSettings()
 
     @classmethod
@@ -122,9 +138,7 @@ class Settings(_Table):
                 "environments": self.environments.model_copy(
                     update={"wheelhouse": tuple(folder / entry for entry in self.environments.wheelhouse)}
                 ),
-                "sql": {
-                    name: SqlBackend(url=_anchored_url(backend.url, folder)) for name, backend in self.sql.items()
-                },
+                "sql": {name: SqlBackend(url=_anchored_url(backend.url, folder)) for name, backend in self.sql.items()},
             }
         )
 

@@ -65,7 +65,7 @@ class Execution:
     progress: float | None = None
     progress_message: str = ""
     #: Of the worker: python, protobuf and grpcio versions, pid, sandbox level, incarnation number.
-    worker: "WorkerFacts | None" = None
+    worker: WorkerFacts | None = None
 
     @property
     def duration(self) -> timedelta | None:

@@ -55,10 +55,10 @@ class Worker(Protocol):
 
     @property
     def sandbox_level(self) -> str:
-        """"full", "full-bwrap", "restricted" or "none": what the host verified for this very process."""
+        """ "full", "full-bwrap", "restricted" or "none": what the host verified for this very process."""
 
     async def wait(self) -> Verdict:
-        """Until the worker is gone with its whole tree; may be awaited by several. The verdict tells exit code or signal."""
+        """Until the worker is gone with its whole tree; may be awaited by several."""
 
     def terminate(self) -> None:
         """SIGTERM to the worker."""

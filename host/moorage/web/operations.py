@@ -90,4 +90,3 @@ class Operations(Protocol):
         """New lines as they come; a follower that does not keep up misses lines, and is told how many."""
 
     async def sandbox_report(self) -> SandboxReport: ...
-
