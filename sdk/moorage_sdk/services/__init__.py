@@ -1,0 +1,1 @@
+"""The faces of brokered services. One file for each, named as on the host's side."""
