@@ -40,6 +40,8 @@ class Installation:
     code_path: Path
     #: SHA-256 of the copied tree, hexadecimal.
     code_hash: str
+    #: Folders below code_path that go on sys.path; "" is code_path itself.
+    code_roots: tuple[str, ...]
     #: Key of its venv: hash of Python version and resolved lock.
     venv_key: str
     #: The operator's settings for it, validated against the manifest's schema.

@@ -33,8 +33,8 @@ class WorkerOrder:
     socket_dir: Path
     #: Serialised StartRecord, for the worker's stdin.
     start_record: bytes
-    #: The worker's uid when the host is root.
-    uid: int
+    #: The worker's uid when the host is root; None: the host is an ordinary user, and so is the worker.
+    uid: int | None
     memory_bytes: int
     pids: int
     #: "zygote" or "fresh".

@@ -1,0 +1,27 @@
+"""What the supervisor cannot do, and why."""
+
+from __future__ import annotations
+
+from moorage.errors import Conflict, ExitCode, MoorageError
+from moorage.models.incarnation import Verdict
+
+
+class StartFailed(MoorageError):
+    """The worker did not become ready."""
+
+    code = "start_failed"
+    exit_code = ExitCode.FAILED
+    http_status = 502
+
+    def __init__(self, installation: str, verdict: Verdict) -> None:
+        super().__init__(f"{installation} did not start. {verdict.sentence}")
+        self.verdict = verdict
+
+
+class NotRunnable(Conflict):
+    """The installation's desired state, or its grants, do not let it start."""
+
+    code = "not_runnable"
+
+    def __init__(self, installation: str, reason: str) -> None:
+        super().__init__(f"{installation} does not run: {reason}")

@@ -1,0 +1,348 @@
+"""One worker from the request to start it until the kernel says it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn, TypeVar
+
+from moorage.broker.broker import Broker, Identity
+from moorage.broker.listener import Listener
+from moorage.broker.scope import ScopeKind
+from moorage.models.execution import Execution, TaskOutcome, WorkerFacts
+from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
+from moorage.models.installation import Installation
+from moorage.models.views import TaskView
+from moorage.supervisor import lifecycle
+from moorage.supervisor.errors import StartFailed
+from moorage.supervisor.launcher import Launcher, Worker, WorkerOrder
+from moorage.supervisor.lifecycle import Event
+from moorage.supervisor.runs import Runs
+from moorage.telemetry.capture import OutputCapture
+from moorage.telemetry.trace import new_traceparent
+from moorage_proto import PROTOCOL_VERSIONS, link_pb2, plugin_pb2, start_pb2, values
+from moorage_proto.capability import Grants
+from moorage_proto.errors import CallError, Reason
+from moorage_proto.link import Link, LinkLimits
+from moorage_proto.methods import service_methods
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+_PLUGIN = service_methods(plugin_pb2, "PluginService")
+
+_PLUGIN = service_methods(plugin_pb2, "PluginService")
+
+#: File name of the socket in the worker's own folder, and the folder's place in the sandbox.
+SOCKET_NAME = "h"
+SOCKET_IN_WORKER = f"/run/host/{SOCKET_NAME}"
+
+#: After the shutdown frame, and again after SIGTERM: how long a worker may take to go by itself.
+LEAVE_TIMEOUT = timedelta(seconds=1)
+UNLOAD_TIMEOUT = timedelta(seconds=5)
+
+#: Lines of output that a verdict keeps when the plugin left no traceback.
+VERDICT_LINES = 200
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What one start needs to know beyond the host's own parts."""
+
+    installation: Installation
+    number: int
+    #: Complete but for what the incarnation makes itself: start record and output pipes.
+    order: WorkerOrder
+    grants: Grants
+    sql_backends: tuple[link_pb2.SqlBackend, ...]
+    log_level: str
+    python: str
+
+
+class Incarnation:
+    """Owned by the supervisor, which starts it, hands out its sessions and stops it."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        broker: Broker,
+        launcher: Launcher,
+        capture: OutputCapture,
+        on_refused: Callable[[CallError], None],
+        on_change: Callable[[IncarnationStatus], Awaitable[None]],
+    ) -> None:
+        order = launch.order
+        self.id = order.incarnation
+        self.tasks: tuple[TaskView, ...] = ()
+        self._launch = launch
+        self._limits = launch.installation.manifest.limits
+        self._launcher = launcher
+        self._capture = capture
+        self._on_change = on_change
+        self._token = secrets.token_bytes(32)
+        self.session = broker.connect(
+            Identity(launch.installation.id, self.id, launch.number), launch.grants, self._limits
+        )
+        self.session.open_scope(ScopeKind.INCARNATION, self.id)
+        self._listener = Listener(
+            order.socket_dir / SOCKET_NAME,
+            self._token,
+            self._welcome,
+            self.session.dispatch,
+            on_refused,
+            socket_uid=order.uid,
+        )
+        self._worker: Worker | None = None
+        self._link: Link | None = None
+        self._runs: Runs | None = None
+        self._watchers: list[asyncio.Task[None]] = []
+        self._ended: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        #: Set by whoever ends it on purpose, or knows better than the exit status why it ends.
+        self._blame: Verdict | None = None
+        self.status = IncarnationStatus(
+            id=self.id,
+            number=launch.number,
+            installation=launch.installation.id,
+            state=IncarnationState.STARTING,
+            pid=0,
+            start=order.start,
+            sandbox_level="",
+            started_at=datetime.now(UTC),
+            python=launch.python,
+        )
+
+    # -- start ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Returns when the plugin is ready.
+
+        Raises StartFailed, or the launcher's SandboxFailed; nothing of the worker is left then.
+        """
+        try:
+            async with asyncio.timeout(self._limits.start_timeout.total_seconds()):
+                await self._bring_up()
+        except TimeoutError:
+            limit = f"{self._limits.start_timeout.total_seconds():g} s"
+            await self._fail(Verdict(VerdictKind.START_DEADLINE, f"It was not ready within {limit}."))
+        except CallError as error:
+            traceback = error.task.traceback if error.task is not None else ""
+            await self._fail(Verdict(VerdictKind.LOAD_FAILED, error.message, traceback=traceback))
+        except BaseException as error:
+            await self._end(Verdict(VerdictKind.SANDBOX_FAILED, str(error) or "The start was given up."))
+            raise
+
+    async def _bring_up(self) -> None:
+        await self._listener.start()
+        worker = self._worker = await self._launch_worker()
+        self.status = replace(self.status, pid=worker.pid, sandbox_level=worker.sandbox_level)
+        self._watchers.append(asyncio.create_task(self._watch_worker(worker), name=f"worker {self.id}"))
+        link = self._link = await self._unless_gone(
+            self._listener.connected(self._limits.start_timeout.total_seconds())
+        )
+        self._watchers.append(asyncio.create_task(self._watch_link(link), name=f"link {self.id}"))
+        self._runs = Runs(link, self.session, lambda: self._ended)
+        hello = self._listener.hello
+        self.status = replace(self.status, protobuf=hello.protobuf_version, grpcio=hello.grpcio_version)
+        request = plugin_pb2.LoadRequest(config=values.record_to_wire(self._launch.installation.config))
+        reply = await self._unless_gone(
+            link.call(_PLUGIN["load"], request, scope=self.id, traceparent=new_traceparent())
+        )
+        self.tasks = tuple(_task_view(task) for task in reply.tasks)
+        await self._apply(Event.LOADED, ready_at=datetime.now(UTC))
+
+    async def _launch_worker(self) -> Worker:
+        stdout, stderr = await self._capture.open()
+        record = start_pb2.StartRecord(
+            token=self._token,
+            socket=SOCKET_IN_WORKER,
+            entry_point=self._launch.installation.manifest.entry_point,
+        )
+        order = replace(
+            self._launch.order, stdout_fd=stdout, stderr_fd=stderr, start_record=record.SerializeToString()
+        )
+        try:
+            return await self._launcher.start(order, timeout=self._limits.start_timeout)
+        finally:
+            self._capture.release_writers()
+
+    async def _unless_gone(self, awaitable: Awaitable[Result]) -> Result:
+        """Waits for the link, but not past the worker's death: that has a better story to tell."""
+        waiting = asyncio.ensure_future(awaitable)
+        try:
+            await asyncio.wait((waiting, self._ended), return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done() and not _lost(waiting):
+                return waiting.result()
+            raise StartFailed(self._launch.installation.id, await asyncio.shield(self._ended))
+        finally:
+            waiting.cancel()
+
+    def _welcome(self, hello: link_pb2.Hello) -> link_pb2.Welcome:
+        limits = LinkLimits()
+        return link_pb2.Welcome(
+            protocol_version=max(set(PROTOCOL_VERSIONS) & set(hello.protocol_versions)),
+            limits=link_pb2.Limits(
+                max_frame_bytes=limits.max_frame_bytes,
+                max_message_bytes=limits.max_message_bytes,
+                initial_credit_bytes=limits.initial_credit_bytes,
+                max_lanes=limits.max_lanes,
+            ),
+            installation=self._launch.installation.id,
+            incarnation_number=self._launch.number,
+            incarnation_scope=self.id,
+            log_level=self._launch.log_level,
+            capabilities=[str(right) for right in self._launch.grants.allow],
+            sql_backends=self._launch.sql_backends,
+        )
+
+    async def _fail(self, verdict: Verdict) -> NoReturn:
+        await self._end(verdict)
+        raise StartFailed(self._launch.installation.id, verdict)
+
+    # -- work ----------------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> bool:
+        return self.status.state is IncarnationState.READY
+
+    @property
+    def facts(self) -> WorkerFacts:
+        status = self.status
+        return WorkerFacts(
+            incarnation=self.id,
+            number=status.number,
+            pid=status.pid,
+            python=status.python,
+            protobuf=status.protobuf,
+            grpcio=status.grpcio,
+            sandbox_level=status.sandbox_level,
+            start=status.start,
+        )
+
+    async def run_task(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
+        assert self._runs is not None, "sessions are handed out of ready incarnations only"
+        return await self._runs.run(execution, timeout)
+
+    # -- end -----------------------------------------------------------------------------------------------------
+
+    async def stop(self, reason: str) -> tuple[str, ...]:
+        """The ladder: drain, on_unload, shutdown frame, SIGTERM, SIGKILL of the whole tree. May be called twice.
+
+        Returns the ids of executions that had to be cancelled.
+        """
+        self._blame = self._blame or Verdict(VerdictKind.PLANNED_STOP, f"Stopped: {reason}.")
+        await self._apply(Event.STOP_REQUESTED)
+        cancelled = await self._runs.drain(self._limits.drain_timeout) if self._runs is not None else ()
+        await self._unload(reason)
+        worker = self._worker
+        if worker is not None and not await self._left():
+            worker.terminate()
+            if not await self._left():
+                worker.kill()
+        await self._gone()
+        return cancelled
+
+    async def kill(self, reason: str) -> tuple[str, ...]:
+        """SIGKILL of the whole tree, now. Returns the ids of the executions it cost."""
+        self._blame = self._blame or Verdict(VerdictKind.KILLED_BY_OPERATOR, f"Killed: {reason}.")
+        executions = self._runs.executions if self._runs is not None else ()
+        if self._worker is not None:
+            self._worker.kill()
+        await self._gone()
+        return executions
+
+    async def wait(self) -> Verdict:
+        """Until it is gone and everything it held is released."""
+        return await asyncio.shield(self._ended)
+
+    async def _unload(self, reason: str) -> None:
+        link = self._link
+        if link is None or self._ended.done():
+            return
+        request = plugin_pb2.UnloadRequest(reason=reason)
+        try:
+            await link.call(_PLUGIN["unload"], request, scope=self.id, timeout=UNLOAD_TIMEOUT.total_seconds())
+        except CallError as error:
+            log.warning("%s: on_unload: %s", self._launch.installation.id, error)
+        await link.close(reason)
+
+    async def _left(self) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_TIMEOUT.total_seconds()):
+                await self.wait()
+        return self._ended.done()
+
+    async def _gone(self) -> None:
+        if self._worker is None:
+            await self._end(Verdict(VerdictKind.PLANNED_STOP, "Stopped before it had started."))
+        await self.wait()
+
+    async def _watch_worker(self, worker: Worker) -> None:
+        """Whatever the reason for its end, it is the kernel's word that makes it so."""
+        await self._end(await worker.wait())
+
+    async def _watch_link(self, link: Link) -> None:
+        """A lost link ends the incarnation: there is no reconnect."""
+        error = await asyncio.shield(link.closed)
+        if error.reason == Reason.PROTOCOL_VIOLATION:
+            self._blame = self._blame or Verdict(VerdictKind.PROTOCOL_VIOLATION, error.message)
+        if not await self._left() and self._worker is not None:
+            self._blame = self._blame or Verdict(
+                VerdictKind.LINK_LOST, f"It ended its link and did not exit: {error.message}"
+            )
+            self._worker.kill()
+
+    async def _end(self, verdict: Verdict) -> None:
+        """Releases all there is. Idempotent; each part goes on when another failed."""
+        if self.status.state is IncarnationState.STOPPED:
+            return
+        self.status = replace(
+            self.status,
+            state=lifecycle.after(self.status.state, Event.ENDED),
+            verdict=self._blame or self._with_last_lines(verdict),
+            stopped_at=datetime.now(UTC),
+        )
+        if self._worker is not None:
+            self._worker.kill()
+            await self._worker.wait()
+        assert self.status.verdict is not None
+        for part in (self.session.end, self._listener.close, self._capture.close):
+            try:
+                await part()
+            except Exception:
+                log.exception("%s: clean-up after the end of %s failed", self._launch.installation.id, self.id)
+        shutil.rmtree(self._launch.order.socket_dir, ignore_errors=True)
+        self._ended.set_result(self.status.verdict)
+        await self._on_change(self.status)
+
+    def _with_last_lines(self, verdict: Verdict) -> Verdict:
+        if verdict.traceback:
+            return verdict
+        return replace(verdict, traceback="\n".join(self._capture.tail(VERDICT_LINES)))
+
+    async def _apply(self, event: Event, **changes: Any) -> None:
+        state = lifecycle.after(self.status.state, event)
+        if state is not self.status.state:
+            self.status = replace(self.status, state=state, **changes)
+            await self._on_change(self.status)
+
+
+def _lost(waiting: asyncio.Future[Any]) -> bool:
+    error = waiting.exception()
+    return isinstance(error, CallError) and error.reason == Reason.LINK_CLOSED
+
+
+def _task_view(task: plugin_pb2.Task) -> TaskView:
+    return TaskView(
+        task.name,
+        task.summary,
+        values.record_from_wire(task.input_schema),
+        values.record_from_wire(task.result_schema),
+    )

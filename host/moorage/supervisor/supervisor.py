@@ -1,0 +1,260 @@
+"""The supervisor: one slot for each installation, in which incarnations follow one another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from moorage.broker.broker import Broker
+from moorage.environments.builder import Environment
+from moorage.environments.runtime import Runtime
+from moorage.models.audit import AuditEntry, AuditKind
+from moorage.models.incarnation import IncarnationState, IncarnationStatus
+from moorage.models.installation import Installation, InstallationId
+from moorage.store.store import Store
+from moorage.supervisor.errors import NotRunnable
+from moorage.supervisor.incarnation import Incarnation, Launch
+from moorage.supervisor.launcher import Launcher, WorkerOrder
+from moorage.telemetry.audit import Audit
+from moorage.telemetry.capture import OutputCapture
+from moorage.telemetry.logs import Logs
+from moorage_proto import link_pb2
+from moorage_proto.capability import Grants
+from moorage_proto.errors import CallError
+
+
+class Environments(Protocol):
+    """Where the supervisor gets venvs and runtimes from; both are built at install, never at start."""
+
+    async def get(self, key: str) -> Environment: ...
+
+    async def runtime(self, environment: Environment) -> Runtime: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the supervisor works with; the composition root brings it together."""
+
+    store: Store
+    broker: Broker
+    launcher: Launcher
+    environments: Environments
+    logs: Logs
+    audit: Audit
+    #: Folder in which each worker's socket has a folder of its own.
+    sockets: Path
+    #: Folder with a data folder for each installation.
+    data: Path
+    sql_backends: tuple[link_pb2.SqlBackend, ...]
+    #: Announces a change of an incarnation, after it was stored.
+    announce: Callable[[IncarnationStatus], Awaitable[None]]
+
+
+class Slot:
+    """The present incarnation of one installation, and who waits for it."""
+
+    def __init__(self) -> None:
+        self.current: Incarnation | None = None
+        self.starting: asyncio.Task[Incarnation] | None = None
+        #: Serialises stops; starts are shared through ``starting``.
+        self.stopping = asyncio.Lock()
+
+
+class Supervisor:
+    """Starts on demand, hands out sessions, stops. Every end is recorded before it is announced."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._slots: dict[InstallationId, Slot] = {}
+
+    def current(self, installation: InstallationId) -> Incarnation | None:
+        slot = self._slots.get(installation)
+        return slot.current if slot is not None else None
+
+    @contextlib.asynccontextmanager
+    async def session(self, installation: InstallationId) -> AsyncIterator[Incarnation]:
+        """A ready incarnation, started if there is none.
+
+        Raises NotRunnable, StartFailed, SandboxFailed.
+        """
+        yield await self.start(installation)
+
+    async def start(self, installation: InstallationId) -> Incarnation:
+        """The ready incarnation; callers that come while it starts share the one start."""
+        slot = self._slots.setdefault(installation, Slot())
+        async with slot.stopping:
+            if slot.current is not None and slot.current.ready:
+                return slot.current
+            if slot.starting is None:
+                slot.starting = asyncio.create_task(self._start(installation, slot), name=f"start {installation}")
+            starting = slot.starting
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            if starting.cancelled():
+                raise NotRunnable(installation, "it was stopped while it started") from None
+            raise
+
+    async def stop(self, installation: InstallationId, reason: str) -> tuple[str, ...]:
+        """Returns when nothing of it is left, with the ids of executions that had to be cancelled."""
+        return await self._end(installation, lambda incarnation: incarnation.stop(reason))
+
+    async def kill(self, installation: InstallationId, reason: str) -> tuple[str, ...]:
+        return await self._end(installation, lambda incarnation: incarnation.kill(reason))
+
+    async def stop_all(self, reason: str) -> dict[InstallationId, tuple[str, ...]]:
+        """Stops every installation at the same time."""
+        names = [name for name, slot in self._slots.items() if slot.current is not None or slot.starting is not None]
+        ended = await asyncio.gather(*(self.stop(name, reason) for name in names), return_exceptions=True)
+        failures = [result for result in ended if isinstance(result, BaseException)]
+        if failures:
+            raise failures[0]
+        return {name: result for name, result in zip(names, ended, strict=True) if isinstance(result, tuple)}
+
+    def set_grants(self, installation: InstallationId, grants: Grants) -> None:
+        """A running worker's calls are decided by the new grants from now on."""
+        incarnation = self.current(installation)
+        if incarnation is not None:
+            incarnation.session.set_grants(grants)
+
+    async def _end(
+        self, installation: InstallationId, end: Callable[[Incarnation], Awaitable[tuple[str, ...]]]
+    ) -> tuple[str, ...]:
+        slot = self._slots.get(installation)
+        if slot is None:
+            return ()
+        starting = slot.starting
+        if starting is not None:
+            starting.cancel()
+            await asyncio.wait((starting,))
+        async with slot.stopping:
+            incarnation = slot.current
+            return await end(incarnation) if incarnation is not None else ()
+
+    async def _start(self, installation: InstallationId, slot: Slot) -> Incarnation:
+        try:
+            incarnation = await self._make(installation)
+            slot.current = incarnation
+            await incarnation.start()
+            return incarnation
+        finally:
+            slot.starting = None
+
+    async def _make(self, name: InstallationId) -> Incarnation:
+        parts = self._parts
+        installation = await parts.store.installations.get(name)
+        grants = await parts.store.grants.effective(name)
+        check_runnable(installation, grants)
+        environment = await parts.environments.get(installation.venv_key)
+        runtime = await parts.environments.runtime(environment)
+        number = await parts.store.incarnations.next_number(name)
+        identity = f"{name}-{number}-{secrets.token_hex(3)}"
+        launch = Launch(
+            installation=installation,
+            number=number,
+            order=self._order(installation, environment, runtime, identity),
+            grants=grants,
+            sql_backends=parts.sql_backends,
+            log_level="INFO",
+            python=environment.python,
+        )
+        return Incarnation(
+            launch,
+            broker=parts.broker,
+            launcher=parts.launcher,
+            capture=OutputCapture(name, identity, parts.logs),
+            on_refused=lambda error: self._refused(name, identity, error),
+            on_change=self._changed,
+        )
+
+    def _order(
+        self, installation: Installation, environment: Environment, runtime: Runtime, identity: str
+    ) -> WorkerOrder:
+        limits = installation.manifest.limits
+        return WorkerOrder(
+            installation=installation.id,
+            incarnation=identity,
+            interpreter=environment.interpreter.path,
+            runtime_path=runtime.runtime_path,
+            sdk_path=runtime.sdk_path,
+            use_runtime=not environment.pins_runtime,
+            venv_path=environment.path,
+            code_path=installation.code_path,
+            code_roots=installation.code_roots,
+            data_path=self._data_folder(installation),
+            socket_dir=self._socket_folder(installation),
+            start_record=b"",
+            uid=installation.uid,
+            memory_bytes=limits.memory_bytes,
+            pids=limits.pids,
+            start=installation.start or ("fresh" if environment.pins_runtime else "zygote"),
+            stdout_fd=-1,
+            stderr_fd=-1,
+            cpus=limits.cpus,
+        )
+
+    def _data_folder(self, installation: Installation) -> Path:
+        folder = self._parts.data / installation.id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if installation.uid is not None:
+            os.chown(folder, installation.uid, installation.uid)
+        return folder
+
+    def _socket_folder(self, installation: Installation) -> Path:
+        """A short name: the path of a socket has room for 108 bytes."""
+        folder = self._parts.sockets / f"w{secrets.token_hex(4)}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o711, parents=True)
+        if installation.uid is not None:
+            folder.chmod(0o711)
+        return folder
+
+    def _refused(self, installation: InstallationId, incarnation: str, error: CallError) -> None:
+        self._parts.audit.record(
+            AuditEntry(
+                time=datetime.now(UTC),
+                kind=AuditKind.LINK_REFUSED,
+                installation=installation,
+                actor=incarnation,
+                action="/moorage.v1.LinkService/Link",
+                message=error.message,
+            )
+        )
+
+    async def _changed(self, status: IncarnationStatus) -> None:
+        """Written first, announced second."""
+        incarnations = self._parts.store.incarnations
+        if status.state is IncarnationState.READY:
+            await incarnations.started(status)
+        elif status.state is IncarnationState.STOPPED:
+            await incarnations.ended(status)
+        await self._parts.announce(status)
+
+
+def check_runnable(installation: Installation, grants: Grants) -> None:
+    """Raises NotRunnable with the reason and the command that changes it."""
+    name, desired = installation.id, installation.desired
+    if desired.quarantined:
+        raise NotRunnable(name, f"it is in quarantine: {desired.quarantined} Release it: moorage release {name}")
+    if desired.held_reason:
+        raise NotRunnable(name, f"{desired.held_by or 'someone'} holds it: {desired.held_reason}. moorage release {name}")
+    if not desired.enabled:
+        raise NotRunnable(name, "it is disabled.")
+    missing = missing_grants(installation, grants)
+    if missing:
+        listed = " ".join(f"'{capability}'" for capability in missing)
+        raise NotRunnable(name, f"it requires what was not granted. Grant it: moorage grant {name} {listed}")
+
+
+def missing_grants(installation: Installation, grants: Grants) -> tuple[str, ...]:
+    """What the manifest requires and nobody granted."""
+    allowed = set(grants.allow)
+    return tuple(str(required) for required in installation.manifest.required if required not in allowed)
