@@ -35,6 +35,14 @@ class Channel(Protocol):
     ) -> Reply:
         """For coroutines on any event loop."""
 
+    def submit(
+        self, method: Method[Request, Reply], request: Request, *, timeout: Optional[float] = None
+    ) -> "concurrent.futures.Future[Reply]":
+        """Starts the call and returns at once, from any thread. Calls submitted by one thread leave in that order.
+
+        Cancelling the future cancels the call. The future's callbacks run in the link's thread and must not block.
+        """
+
     def stream(
         self, method: Method[Request, Reply], request: Request, *, timeout: Optional[float] = None
     ) -> ReplyStream[Reply]:
