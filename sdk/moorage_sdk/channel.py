@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 from typing import AsyncIterator, Generic, Iterable, Iterator, Optional, Protocol, TypeVar
 
 from google.protobuf.message import Message
@@ -37,7 +38,7 @@ class Channel(Protocol):
 
     def submit(
         self, method: Method[Request, Reply], request: Request, *, timeout: Optional[float] = None
-    ) -> "concurrent.futures.Future[Reply]":
+    ) -> concurrent.futures.Future[Reply]:
         """Starts the call and returns at once, from any thread. Calls submitted by one thread leave in that order.
 
         Cancelling the future cancels the call. The future's callbacks run in the link's thread and must not block.
