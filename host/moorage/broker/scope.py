@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from moorage.models.installation import InstallationId
+from moorage_proto.errors import CallError, Reason, Status
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +54,12 @@ class Scope:
     held: dict[int, Held] = field(default_factory=dict)
     #: Things found by key rather than by handle, such as the scoped connection of a backend.
     keyed: dict[tuple[str, str], Held] = field(default_factory=dict)
+    #: Handles whose resource went away because a grant was taken back.
+    revoked: set[int] = field(default_factory=set)
     open: bool = True
 
     _handles: itertools.count[int] = field(default_factory=lambda: itertools.count(1), repr=False)
+    _ending: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     def hold(self, resource: Held) -> int:
         """Owns the resource from now on; the number is the handle the worker may name it by."""
@@ -63,32 +67,68 @@ class Scope:
         self.held[handle] = resource
         return handle
 
+    def resource(self, handle: int) -> Held:
+        """What the worker names by a handle.
+
+        Raises CallError: HANDLE_UNKNOWN, or GRANT_REVOKED when it was this scope's and had to go.
+        """
+        found = self.held.get(handle)
+        if found is not None:
+            return found
+        if handle in self.revoked:
+            sentence = f"What handle {handle} named was closed, because an operator took a grant back that it needed."
+            raise CallError(Status.PERMISSION_DENIED, Reason.GRANT_REVOKED, sentence)
+        sentence = f"Handle {handle} names nothing that this scope holds: it was closed, or belongs to another scope."
+        raise CallError(Status.NOT_FOUND, Reason.HANDLE_UNKNOWN, sentence)
+
     def drop(self, handle: int) -> None:
         """Forgets a resource that its service has released itself."""
         self.held.pop(handle, None)
 
-    async def end(self, *, success: bool) -> None:
-        """Finishes and releases all that is held, newest first. May be called twice.
+    async def revoke(self, handle: int) -> None:
+        """Rolls one resource back and releases it; its handle is answered with GRANT_REVOKED from now on."""
+        async with self._ending:
+            resource = self.held.get(handle)
+            if resource is None:
+                return
+            self.revoked.add(handle)
+            await self._finish(resource, success=False)
+            if handle in self.held:
+                await self._release(resource)
+            self.held.pop(handle, None)
+            for key in [key for key, held in self.keyed.items() if held is resource]:
+                del self.keyed[key]
 
+    async def end(self, *, success: bool) -> None:
+        """Finishes and releases all that is held, newest first.
+
+        May be called again; what was opened since, by a handler that outlived the scope, is then released.
         Raises the first CallError of a failed commit, after everything was released.
         """
-        if not self.open:
-            return
-        self.open = False
-        failure: Exception | None = None
-        for resource in list(reversed(self.held.values())):
-            try:
-                async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS):
-                    await resource.finish(success=success and failure is None)
-            except Exception as error:  # noqa: BLE001 - whatever a service raises, the others must still be released
+        async with self._ending:
+            self.open = False
+            failure: Exception | None = None
+            for resource in list(reversed(self.held.values())):
+                error = await self._finish(resource, success=success and failure is None)
                 failure = failure or error
-        for resource in list(reversed(self.held.values())):
-            try:
-                async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS):
-                    await resource.release()
-            except Exception:
-                log.exception("scope %s: releasing %s failed", self.id, type(resource).__name__)
-        self.held.clear()
-        self.keyed.clear()
+            for resource in list(reversed(self.held.values())):
+                await self._release(resource)
+            self.held.clear()
+            self.keyed.clear()
         if failure is not None and success:
             raise failure
+
+    async def _finish(self, resource: Held, *, success: bool) -> Exception | None:
+        try:
+            async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS):
+                await resource.finish(success=success)
+        except Exception as error:  # noqa: BLE001 - whatever a service raises, the others must still be released
+            return error
+        return None
+
+    async def _release(self, resource: Held) -> None:
+        try:
+            async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS):
+                await resource.release()
+        except Exception:
+            log.exception("scope %s: releasing %s failed", self.id, type(resource).__name__)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from moorage.broker.scope import Scope
@@ -38,6 +40,8 @@ class Caller:
     #: Of the event loop's clock; None: no deadline.
     deadline: float | None
     traceparent: str
+    #: Executions by scope id, of this link's live and recently ended scopes: for batches that outlive a scope.
+    executions: Mapping[str, str] = MappingProxyType({})
 
     @property
     def label(self) -> str:
