@@ -27,8 +27,8 @@ def scope_closed(scope: str) -> CallError:
     return CallError(
         Status.FAILED_PRECONDITION,
         Reason.SCOPE_CLOSED,
-        f"The scope {shown(scope)!r} has ended, or is not one of this worker's. Make calls while the task runs, and wait "
-        "for them before it returns.",
+        f"The scope {shown(scope)!r} has ended, or is not one of this worker's. Make calls while the task runs, and "
+        "wait for them before it returns.",
     )
 
 
@@ -70,8 +70,8 @@ def backend_untouched(installation: InstallationId, verbs: Sequence[str], backen
     return CallError(
         Status.PERMISSION_DENIED,
         Reason.CAPABILITY_MISSING,
-        f"{installation} has no capability for {shown(backend)}: it takes one of {', '.join(verbs)}. An operator grants "
-        f"one with, for example: {command}",
+        f"{installation} has no capability for {shown(backend)}: it takes one of {', '.join(verbs)}. An operator "
+        f"grants one with, for example: {command}",
         capability=shown(str(example)),
         remedy=command,
     )
@@ -89,7 +89,8 @@ def quota_exceeded(installation: InstallationId, what: str, limit: float) -> Cal
     return CallError(
         Status.RESOURCE_EXHAUSTED,
         Reason.QUOTA_EXCEEDED,
-        f"{installation} exceeds its quota of {limit:,g} {what}. Slow down, or raise the limit in the plugin's manifest.",
+        f"{installation} exceeds its quota of {limit:,g} {what}. Slow down, or raise the limit in the plugin's "
+        "manifest.",
         retryable=True,
     )
 
@@ -119,8 +120,8 @@ def unfinished_calls(scope: str, paths: Sequence[str]) -> CallError:
     return CallError(
         Status.ABORTED,
         Reason.CANCELLED,
-        f"{scope} was rolled back: {', '.join(sorted(set(paths)))} had not been answered when its task returned. Wait for "
-        "every call before the task returns.",
+        f"{scope} was rolled back: {', '.join(sorted(set(paths)))} had not been answered when its task returned. Wait "
+        "for every call before the task returns.",
     )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from moorage.broker.scope import Scope
@@ -41,7 +40,7 @@ class Caller:
     deadline: float | None
     traceparent: str
     #: Executions by scope id, of this link's live and recently ended scopes: for batches that outlive a scope.
-    executions: Mapping[str, str] = MappingProxyType({})
+    executions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
