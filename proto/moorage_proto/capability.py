@@ -17,6 +17,9 @@ MAIN_BACKEND = "main"
 #: Services whose resources live in named backends.
 BACKEND_SERVICES = frozenset({"sql", "redis", "kafka", "servicebus"})
 
+#: The columns of a need that reads no column.
+ROWS_ALONE = ("",)
+
 _VERB = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z_]*")
 _BACKEND = re.compile(r"[a-z0-9][a-z0-9_-]*|\*{1,2}")
 _COLUMNS = re.compile(r"(?P<table>[^()]+)\((?P<columns>[^()]+)\)")
@@ -38,7 +41,8 @@ class Capability:
 
     verb: str
     resource: str
-    #: Empty: all columns. Only for ``sql.read`` and ``sql.write``.
+    #: Empty: all columns. Only for ``sql.read`` and ``sql.write``. Of a need, ``ROWS_ALONE``: that rows exist, but the
+    #: value of no column, as ``SELECT count(*)`` asks; a right to any column covers that.
     columns: Tuple[str, ...] = ()
 
     @property
@@ -49,7 +53,7 @@ class Capability:
         resource = self.resource
         if self.service in BACKEND_SERVICES and resource.startswith(MAIN_BACKEND + "/"):
             resource = resource[len(MAIN_BACKEND) + 1 :]
-        columns = f"({','.join(self.columns)})" if self.columns else ""
+        columns = f"({','.join(self.columns)})" if self.columns and self.columns != ROWS_ALONE else ""
         return f"{self.verb}:{resource}{columns}"
 
     def covers(self, need: Capability) -> bool:
@@ -58,7 +62,7 @@ class Capability:
             return False
         if not self.columns:
             return True
-        return bool(need.columns) and set(need.columns) <= set(self.columns)
+        return need.columns == ROWS_ALONE or (bool(need.columns) and set(need.columns) <= set(self.columns))
 
     def touches(self, verb: str, backend: str) -> bool:
         """Whether this right has the verb and may concern some resource of the backend."""

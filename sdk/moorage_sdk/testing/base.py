@@ -25,6 +25,9 @@ class Guard(Protocol):
     def decide(self, need: Capability) -> Decision:
         """Records and returns the decision."""
 
+    def covers(self, need: Capability) -> bool:
+        """Whether the need would be allowed; records nothing."""
+
     def require(self, need: Capability) -> None:
         """Raises CallError(CAPABILITY_MISSING) when the need is not covered."""
 

@@ -17,6 +17,12 @@ class Guard(Protocol):
     def decide(self, need: Capability) -> Decision:
         """Records and returns the decision; synchronous, callable from any thread (SQLite's authorizer)."""
 
+    def covers(self, need: Capability) -> bool:
+        """Whether the need would be allowed by the present grants, also after the call; records nothing.
+
+        For what is shown only where it is allowed, and for ``Held.revoked``.
+        """
+
     def require(self, need: Capability) -> None:
         """Raises CallError(CAPABILITY_MISSING) when the need is not covered."""
 
