@@ -158,7 +158,7 @@ class Grants:
 
     def _decide(self, needed: Capability) -> Decision:
         for rule in self.deny:
-            if rule.covers(needed) or (rule.columns and _denies_columns(rule, needed)):
+            if _denies_columns(rule, needed) if rule.columns else rule.covers(needed):
                 return Decision(False, needed, rule)
         for rule in self.allow:
             if rule.covers(needed):
