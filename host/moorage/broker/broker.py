@@ -1,0 +1,74 @@
+"""The broker shard: services, the table of their methods, and a session for each link."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+
+from moorage.broker.audit_sink import AuditSink
+from moorage.broker.link_state import Identity
+from moorage.broker.methods import MethodTable, build_table
+from moorage.broker.services.base import Service
+from moorage.broker.session import BrokerSession
+from moorage.models.manifest import Limits
+from moorage_proto.capability import Grants
+from moorage_proto.rules import Classifier
+
+__all__ = ["Broker", "Identity"]
+
+
+class Broker:
+    """Owns its services from ``open`` to ``close``; one event loop."""
+
+    def __init__(
+        self, services: Sequence[Service], audit: AuditSink, classifiers: Mapping[str, Classifier] | None = None
+    ) -> None:
+        self._services = tuple(services)
+        self._audit = audit
+        self._classifiers = classifiers or {}
+        self._methods: MethodTable = {}
+        self._sessions: dict[str, BrokerSession] = {}
+        self._opened = AsyncExitStack()
+
+    async def open(self) -> None:
+        """Builds the table of methods, then opens the services in their order.
+
+        Raises AccessRuleMissing or ServiceUnusable before anything is opened; what a service raises ends those that
+        were opened before it.
+        """
+        self._methods = build_table(self._services, self._classifiers)
+        async with AsyncExitStack() as opened:
+            for service in self._services:
+                await service.open()
+                opened.push_async_callback(service.close)
+            self._opened = opened.pop_all()
+
+    async def close(self) -> None:
+        """Ends the sessions, then the services, last opened first. May be called twice."""
+        if self._sessions:
+            await asyncio.gather(*(session.end() for session in self._sessions.values()))
+        await self._opened.aclose()
+
+    @property
+    def methods(self) -> MethodTable:
+        return self._methods
+
+    @property
+    def sessions(self) -> Mapping[str, BrokerSession]:
+        """By incarnation id."""
+        return self._sessions
+
+    def connect(self, identity: Identity, grants: Grants, limits: Limits) -> BrokerSession:
+        """The session of a new incarnation; it is the broker's until its ``end``.
+
+        Raises ValueError when the incarnation has one already.
+        """
+        if identity.incarnation in self._sessions:
+            raise ValueError(f"{identity.incarnation} is connected already")
+        session = BrokerSession(identity, grants, limits, self._methods, self._audit, self._forget)
+        self._sessions[identity.incarnation] = session
+        return session
+
+    def _forget(self, session: BrokerSession) -> None:
+        self._sessions.pop(session.identity.incarnation, None)

@@ -1,0 +1,172 @@
+"""From a call that arrived to the handler that answers it, by way of the gate."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from google.protobuf.message import Message
+
+from moorage.broker import refusals
+from moorage.broker.audit_sink import AuditSink
+from moorage.broker.gate import audit_denial, pass_gate
+from moorage.broker.incoming import IncomingCall
+from moorage.broker.link_state import LinkState
+from moorage.broker.methods import HandlerKind, MethodTable
+from moorage.broker.passage import Passage
+from moorage.broker.scope import Scope
+from moorage_proto.errors import CallError
+
+log = logging.getLogger(__name__)
+
+
+class Running:
+    """A call whose handler is a task."""
+
+    def __init__(self, passage: Passage, task: asyncio.Task[None]) -> None:
+        self.passage = passage
+        self.task = task
+        self.deadline: asyncio.TimerHandle | None = None
+
+    def abort(self, error: CallError) -> None:
+        """Answers at once, and lets the handler unwind. Idempotent."""
+        if not self.passage.call.done:
+            self.passage.call.fail(error)
+        self.task.cancel()
+
+
+class Dispatcher:
+    """Of one link, on its event loop. The tasks it starts are the session's to wait for and to end."""
+
+    def __init__(
+        self, link: LinkState, methods: MethodTable, audit: AuditSink, on_late: Callable[[Scope], None]
+    ) -> None:
+        self._link = link
+        self._methods = methods
+        self._audit = audit
+        #: Called when a handler ends after its scope did.
+        self._on_late = on_late
+        self._loop = asyncio.get_running_loop()
+        self.running: set[Running] = set()
+
+    def dispatch(self, call: IncomingCall) -> None:
+        """The link's dispatcher. Never raises."""
+        try:
+            pass_gate(self._link, self._methods, call, self._handle, self._audit)
+        except Exception as error:  # noqa: BLE001 - a bug here must not end the link's reader
+            self._fail(call, error)
+
+    def _handle(self, passage: Passage, request: Message | None) -> None:
+        deadline = passage.call.deadline
+        if deadline is not None and deadline <= self._loop.time():
+            passage.call.fail(refusals.deadline_exceeded(passage.method.path))
+            self._settle(passage)
+        elif passage.method.kind is HandlerKind.INLINE:
+            self._run_inline(passage, request)
+        else:
+            self._start(passage, request, deadline)
+
+    def _run_inline(self, passage: Passage, request: Message | None) -> None:
+        try:
+            self._reply(passage, passage.method.handler(passage.caller(), request))
+        except Exception as error:  # noqa: BLE001 - whatever a service raises becomes the call's error
+            self._fail(passage.call, error)
+        self._settle(passage)
+
+    def _start(self, passage: Passage, request: Message | None, deadline: float | None) -> None:
+        name = f"{self._link.identity.installation} {passage.method.path}"
+        running = Running(passage, self._loop.create_task(self._run(passage, request), name=name))
+        if deadline is not None:
+            error = refusals.deadline_exceeded(passage.method.path)
+            running.deadline = self._loop.call_at(deadline, running.abort, error)
+        self.running.add(running)
+        # Not a `finally` in the task: one that is cancelled before its first step never gets there.
+        running.task.add_done_callback(lambda _: self._ended(running))
+        passage.call.on_cancel(lambda: running.abort(refusals.cancelled(passage.method.path)))
+
+    async def _run(self, passage: Passage, request: Message | None) -> None:
+        try:
+            if passage.method.kind.takes_items:
+                async with contextlib.aclosing(self._examined(passage)) as items:
+                    await self._run_handler(passage, items)
+            else:
+                await self._run_handler(passage, request)
+        except Exception as error:  # noqa: BLE001 - whatever a service raises becomes the call's error
+            self._fail(passage.call, error)
+
+    async def _run_handler(self, passage: Passage, argument: Any) -> None:
+        method = passage.method
+        if method.kind.gives_items:
+            await self._send_items(passage, method.handler(passage.caller(), argument))
+        else:
+            self._reply(passage, await method.handler(passage.caller(), argument))
+
+    async def _send_items(self, passage: Passage, replies: Any) -> None:
+        async with contextlib.aclosing(replies):
+            async for reply in replies:
+                passage.check_reply()
+                data = reply.SerializeToString()
+                await self._slow_down(len(data))
+                await passage.call.send_item(data)
+        passage.check_reply()
+        if not passage.call.done:
+            passage.call.finish()
+
+    async def _examined(self, passage: Passage) -> AsyncGenerator[Message]:
+        """The items of a client stream, each of which meets the access rule and the quota by itself."""
+        async for data in passage.call.items():
+            try:
+                request = passage.examine(data)
+            except CallError as refusal:
+                passage.refusal = refusal
+                audit_denial(self._link, passage.call, refusal, self._audit)
+                raise
+            await self._slow_down(len(data))
+            yield request
+
+    async def _slow_down(self, size_bytes: int) -> None:
+        delay_seconds = self._link.quota.charge(size_bytes)
+        if delay_seconds > 0:
+            await asyncio.sleep(delay_seconds)
+
+    def _reply(self, passage: Passage, reply: Message) -> None:
+        passage.check_reply()
+        if not passage.call.done:
+            data = reply.SerializeToString()
+            self._link.quota.charge(len(data))
+            passage.call.reply(data)
+
+    def _fail(self, call: IncomingCall, error: Exception) -> None:
+        if not isinstance(error, CallError):
+            reference = secrets.token_hex(4)
+            log.error("%s failed in the host (%s)", refusals.shown(call.method), reference, exc_info=error)
+            error = refusals.internal(refusals.shown(call.method), reference)
+        if not call.done:
+            call.fail(error)
+
+    def _ended(self, running: Running) -> None:
+        self.running.discard(running)
+        if running.deadline is not None:
+            running.deadline.cancel()
+        if running.task.cancelled():
+            self._fail(running.passage.call, refusals.cancelled(running.passage.method.path))
+        self._settle(running.passage)
+        if not running.passage.scope.open:
+            self._on_late(running.passage.scope)
+
+    def _settle(self, passage: Passage) -> None:
+        """The end of every call that the gate let through: out of the quota, into the audit."""
+        link = self._link
+        identity = link.identity
+        link.quota.leave()
+        for decision in passage.denials():
+            refusal = refusals.capability_missing(identity.installation, decision)
+            audit_denial(link, passage.call, refusal, self._audit)
+        for capability in passage.allowed():
+            self._audit.allowed(
+                identity.installation, identity.incarnation, passage.method.path, capability, passage.scope.execution
+            )

@@ -1,0 +1,51 @@
+"""What the gate knows of one link. The session changes it; the gate and the guards read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from moorage.broker.quota import Quota
+from moorage.broker.scope import Scope
+from moorage.models.installation import InstallationId
+from moorage_proto.capability import Grants
+
+#: Ended scopes whose execution is remembered, for log records that arrive late.
+RECENT_SCOPES = 1024
+
+
+class Identity(NamedTuple):
+    """Whose link it is."""
+
+    installation: InstallationId
+    incarnation: str
+    #: Shown to people as #7.
+    number: int
+
+
+@dataclass(slots=True)
+class LinkState:
+    identity: Identity
+    grants: Grants
+    quota: Quota
+    #: False once the link is lost or its incarnation is over.
+    alive: bool = True
+    #: The live scopes of this link, by id.
+    scopes: dict[str, Scope] = field(default_factory=dict)
+    #: Executions by scope id, of live and recently ended scopes; oldest first.
+    executions: dict[str, str] = field(default_factory=dict)
+    calls: int = 0
+    denied: int = 0
+
+    def add_scope(self, scope: Scope) -> None:
+        self.scopes[scope.id] = scope
+        self.executions[scope.id] = scope.execution
+
+    def take_scope(self, scope_id: str) -> Scope | None:
+        """From now on no call may name it."""
+        scope = self.scopes.pop(scope_id, None)
+        if scope is not None:
+            self.executions[scope_id] = self.executions.pop(scope_id)
+            while len(self.executions) - len(self.scopes) > RECENT_SCOPES:
+                del self.executions[next(known for known in self.executions if known not in self.scopes)]
+        return scope
