@@ -68,6 +68,8 @@ class Manifest:
     urls: Mapping[str, str] = field(default_factory=dict)
     tags: frozenset[str] = frozenset()
     requires_python: str = ""
+    #: Versions such as "3.9" that are tried first, in this order, where they are installed.
+    prefer_python: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
     capabilities: tuple[RequestedCapability, ...] = ()
     triggers: tuple[Trigger, ...] = ()

@@ -7,11 +7,13 @@ import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 from moorage.broker.broker import Broker
 from moorage.environments.builder import Environment
@@ -27,7 +29,7 @@ from moorage.telemetry.audit import Audit
 from moorage.telemetry.capture import OutputCapture
 from moorage.telemetry.logs import Logs
 from moorage_proto import link_pb2
-from moorage_proto.capability import Grants
+from moorage_proto.capability import Capability, Grants
 from moorage_proto.errors import CallError
 
 
@@ -56,6 +58,16 @@ class Parts:
     sql_backends: tuple[link_pb2.SqlBackend, ...]
     #: Announces a change of an incarnation, after it was stored.
     announce: Callable[[IncarnationStatus], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a stop or kill cost."""
+
+    #: Executions that were cancelled.
+    executions: tuple[str, ...] = ()
+    #: Processes that are gone.
+    processes: int = 0
 
 
 class Slot:
@@ -103,21 +115,21 @@ class Supervisor:
                 raise NotRunnable(installation, "it was stopped while it started") from None
             raise
 
-    async def stop(self, installation: InstallationId, reason: str) -> tuple[str, ...]:
-        """Returns when nothing of it is left, with the ids of executions that had to be cancelled."""
+    async def stop(self, installation: InstallationId, reason: str) -> Ended:
+        """Returns when nothing of it is left."""
         return await self._end(installation, lambda incarnation: incarnation.stop(reason))
 
-    async def kill(self, installation: InstallationId, reason: str) -> tuple[str, ...]:
+    async def kill(self, installation: InstallationId, reason: str) -> Ended:
         return await self._end(installation, lambda incarnation: incarnation.kill(reason))
 
-    async def stop_all(self, reason: str) -> dict[InstallationId, tuple[str, ...]]:
+    async def stop_all(self, reason: str) -> dict[InstallationId, Ended]:
         """Stops every installation at the same time."""
         names = [name for name, slot in self._slots.items() if slot.current is not None or slot.starting is not None]
         ended = await asyncio.gather(*(self.stop(name, reason) for name in names), return_exceptions=True)
         failures = [result for result in ended if isinstance(result, BaseException)]
         if failures:
             raise failures[0]
-        return {name: result for name, result in zip(names, ended, strict=True) if isinstance(result, tuple)}
+        return {name: result for name, result in zip(names, ended, strict=True) if isinstance(result, Ended)}
 
     def set_grants(self, installation: InstallationId, grants: Grants) -> None:
         """A running worker's calls are decided by the new grants from now on."""
@@ -127,17 +139,20 @@ class Supervisor:
 
     async def _end(
         self, installation: InstallationId, end: Callable[[Incarnation], Awaitable[tuple[str, ...]]]
-    ) -> tuple[str, ...]:
+    ) -> Ended:
         slot = self._slots.get(installation)
         if slot is None:
-            return ()
+            return Ended()
         starting = slot.starting
         if starting is not None:
             starting.cancel()
             await asyncio.wait((starting,))
         async with slot.stopping:
             incarnation = slot.current
-            return await end(incarnation) if incarnation is not None else ()
+            if incarnation is None or incarnation.status.state is IncarnationState.STOPPED:
+                return Ended()
+            processes = _processes(incarnation.status.pid)
+            return Ended(await end(incarnation), processes)
 
     async def _start(self, installation: InstallationId, slot: Slot) -> Incarnation:
         try:
@@ -152,7 +167,7 @@ class Supervisor:
         parts = self._parts
         installation = await parts.store.installations.get(name)
         grants = await parts.store.grants.effective(name)
-        check_runnable(installation, grants)
+        check_runnable(installation, await parts.store.grants.missing(name))
         environment = await parts.environments.get(installation.venv_key)
         runtime = await parts.environments.runtime(environment)
         number = await parts.store.incarnations.next_number(name)
@@ -231,15 +246,19 @@ class Supervisor:
 
     async def _changed(self, status: IncarnationStatus) -> None:
         """Written first, announced second."""
-        incarnations = self._parts.store.incarnations
-        if status.state is IncarnationState.READY:
-            await incarnations.started(status)
-        elif status.state is IncarnationState.STOPPED:
-            await incarnations.ended(status)
+        await self._parts.store.incarnations.record(status)
         await self._parts.announce(status)
 
 
-def check_runnable(installation: Installation, grants: Grants) -> None:
+def _processes(pid: int) -> int:
+    """Of a worker's tree, itself included."""
+    try:
+        return 1 + len(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def check_runnable(installation: Installation, missing: Sequence[Capability]) -> None:
     """Raises NotRunnable with the reason and the command that changes it."""
     name, desired = installation.id, installation.desired
     if desired.quarantined:
@@ -248,13 +267,7 @@ def check_runnable(installation: Installation, grants: Grants) -> None:
         raise NotRunnable(name, f"{desired.held_by or 'someone'} holds it: {desired.held_reason}. moorage release {name}")
     if not desired.enabled:
         raise NotRunnable(name, "it is disabled.")
-    missing = missing_grants(installation, grants)
     if missing:
         listed = " ".join(f"'{capability}'" for capability in missing)
         raise NotRunnable(name, f"it requires what was not granted. Grant it: moorage grant {name} {listed}")
 
-
-def missing_grants(installation: Installation, grants: Grants) -> tuple[str, ...]:
-    """What the manifest requires and nobody granted."""
-    allowed = set(grants.allow)
-    return tuple(str(required) for required in installation.manifest.required if required not in allowed)

@@ -1,0 +1,317 @@
+"""The host: everything together, and what applications, the API and the CLI ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from moorage.app.installer import Installer, InstallOrder, check_requested
+from moorage.app.lock import StateLock
+from moorage.app.shown import state_of
+from moorage.app.wiring import Wiring
+from moorage.broker.services.base import Service
+from moorage.config.settings import Settings
+from moorage.errors import MoorageError
+from moorage.models.audit import AuditEntry, AuditKind
+from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
+from moorage.models.incarnation import IncarnationStatus
+from moorage.models.installation import DesiredState, Installation
+from moorage.models.log import LogLine
+from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport
+from moorage.packages.scan import scan
+from moorage.supervisor.supervisor import Ended
+from moorage_sandbox.report import SandboxReport
+
+Progress = Callable[[str], None]
+
+
+class ExecutionFailed(MoorageError):
+    """``Host.call`` had no result to return."""
+
+    code = "execution_failed"
+
+    def __init__(self, execution: Execution) -> None:
+        error = execution.error
+        super().__init__(f"{execution.installation} {execution.task}: {execution.state}: {error and error.message}")
+        self.execution = execution
+
+
+def _silent(_: str) -> None:
+    """Progress that nobody asked for."""
+
+
+class Host:
+    """``async with Host(settings) as host``. Implements ``moorage.web.operations.Operations``."""
+
+    def __init__(self, settings: Settings, *, services: Sequence[Service] = ()) -> None:
+        self.settings = settings
+        self._services = tuple(services)
+        self._exit = contextlib.AsyncExitStack()
+        self._broken: tuple[BrokenPlugin, ...] = ()
+        self._wiring: Wiring | None = None
+        self._installing = asyncio.Lock()
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(StateLock(self.settings.state_dir))
+            self._wiring = await stack.enter_async_context(Wiring(self.settings, self._services))
+            await self._wiring.orchestrator.recover()
+            self._exit = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._exit.aclose()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: object) -> AsyncIterator[None]:
+        """For an ASGI application: ``FastAPI(lifespan=host.lifespan)``. Scans and starts as ``serve`` does."""
+        async with self:
+            await self.load()
+            yield
+
+    async def load(self, progress: Progress | None = None) -> tuple[Installation, ...]:
+        """Scans the folders of the settings and installs what is found; one broken plugin never stops the others."""
+        tell = progress or _silent
+        result = scan(self.settings.plugins.folders)
+        broken = list(result.broken)
+        installed = []
+        for warning in result.warnings:
+            tell(warning)
+        for found in result.found:
+            try:
+                installed.append(await self.install(found.path, progress=tell))
+            except MoorageError as error:
+                broken.append(BrokenPlugin(found.path, str(error)))
+                tell(f"{found.manifest.name}: not installed. {error}")
+        self._broken = tuple(broken)
+        return tuple(installed)
+
+    # -- installations -------------------------------------------------------------------------------------------
+
+    async def install(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        grant: Iterable[str] = (),
+        grant_required: bool = False,
+        by: str = "",
+        progress: Progress | None = None,
+    ) -> Installation:
+        order = InstallOrder(Path(path), name, config, tuple(grant), grant_required, by)
+        async with self._installing:
+            installer = Installer(self.settings, self._parts.store, self._parts.environments)
+            installation = await installer.install(order, progress or _silent)
+        self._parts.remember(installation)
+        await self._act("install", installation.id, by, f"version {installation.manifest.version}")
+        return installation
+
+    async def installations(self) -> tuple[InstallationView, ...]:
+        return tuple([await self._view(each) for each in await self._parts.store.installations.list()])
+
+    async def broken(self) -> tuple[BrokenPlugin, ...]:
+        return self._broken
+
+    async def installation(self, name: str) -> InstallationView:
+        return await self._view(await self._parts.store.installations.get(name))
+
+    async def start(self, name: str, *, by: str = "") -> InstallationView:
+        await self._parts.store.installations.get(name)
+        await self._parts.supervisor.start(name)
+        await self._act("start", name, by)
+        return await self.installation(name)
+
+    async def stop(self, name: str, *, by: str = "", hold: str = "") -> StopReport:
+        installation = await self._parts.store.installations.get(name)
+        if hold:
+            await self._desire(installation, replace(installation.desired, held_reason=hold, held_by=by or "someone"))
+        await self._act("stop", name, by, hold)
+        ended = await self._parts.supervisor.stop(name, hold or "a person asked for it")
+        return _report(name, ended, "stopped" + (f"; held until: moorage release {name}" if hold else ""))
+
+    async def release(self, name: str, *, by: str = "") -> InstallationView:
+        installation = await self._parts.store.installations.get(name)
+        desired = replace(installation.desired, held_reason="", held_by="", quarantined="")
+        await self._desire(installation, desired)
+        await self._act("release", name, by)
+        return await self.installation(name)
+
+    async def kill(self, name: str, *, by: str = "") -> StopReport:
+        await self._parts.store.installations.get(name)
+        await self._act("kill", name, by)
+        return _report(name, await self._parts.supervisor.kill(name, by or "a person asked for it"), "killed")
+
+    async def reload(self, name: str, *, by: str = "") -> InstallationView:
+        installation = await self._parts.store.installations.get(name)
+        await self._act("reload", name, by)
+        await self.install(installation.source_path, name=name, by=by)
+        await self._parts.supervisor.stop(name, "reload")
+        await self._parts.supervisor.start(name)
+        return await self.installation(name)
+
+    async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
+        await self._act("unload-all", "", by)
+        stopped = await self._parts.supervisor.stop_all("everything is unloaded")
+        return tuple(_report(name, ended, "stopped") for name, ended in sorted(stopped.items()))
+
+    # -- grants --------------------------------------------------------------------------------------------------
+
+    async def grant(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
+        installation = await self._parts.store.installations.get(name)
+        texts = check_requested(name, installation.manifest, capabilities)
+        texts = texts or tuple(str(capability) for capability in installation.manifest.required)
+        await self._parts.store.grants.grant(name, texts, by=by or "someone")
+        return await self._granted(name, by, "grant", texts)
+
+    async def revoke(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
+        installation = await self._parts.store.installations.get(name)
+        texts = check_requested(name, installation.manifest, capabilities)
+        await self._parts.store.grants.revoke(name, texts, by=by or "someone")
+        return await self._granted(name, by, "revoke", texts)
+
+    async def _granted(self, name: str, by: str, action: str, texts: tuple[str, ...]) -> InstallationView:
+        self._parts.supervisor.set_grants(name, await self._parts.store.grants.effective(name))
+        await self._act(action, name, by, ", ".join(texts))
+        return await self.installation(name)
+
+    # -- executions ----------------------------------------------------------------------------------------------
+
+    async def submit(self, request: ExecutionRequest) -> Execution:
+        return await self._parts.orchestrator.submit(request)
+
+    async def run(self, request: ExecutionRequest) -> Execution:
+        return await self._parts.orchestrator.run(request)
+
+    async def call(
+        self, installation: str, task: str = "execute", input: Any = None, *, timeout: timedelta | None = None  # noqa: A002 - the task's word
+    ) -> Any:
+        """For applications: the task's result. Raises ExecutionFailed with the execution."""
+        request = ExecutionRequest(installation, task, input, trigger="application", timeout=timeout)
+        execution = await self.run(request)
+        if execution.state is not ExecutionState.SUCCEEDED:
+            raise ExecutionFailed(execution)
+        return execution.result
+
+    async def execution(self, execution_id: str) -> Execution:
+        return await self._parts.store.executions.get(execution_id)
+
+    async def executions(self, *, installation: str | None = None, limit: int = 50) -> tuple[Execution, ...]:
+        return await self._parts.store.executions.list(installation=installation, limit=limit)
+
+    async def cancel(self, execution_id: str, *, by: str = "") -> Execution:
+        execution = await self._parts.orchestrator.cancel(execution_id)
+        await self._act("cancel", execution.installation, by, execution_id)
+        return execution
+
+    # -- what happened -------------------------------------------------------------------------------------------
+
+    async def audit(
+        self, *, installation: str | None = None, after: int = 0, limit: int = 200
+    ) -> tuple[AuditEntry, ...]:
+        await self._parts.audit.flush()
+        return await self._parts.store.audit.read(installation=installation, after=after, limit=limit)
+
+    async def logs(
+        self, *, installation: str | None = None, execution: str | None = None, after: int = 0, limit: int = 200
+    ) -> tuple[LogLine, ...]:
+        await self._parts.logs.flush()
+        return await self._parts.store.logs.read(
+            installation=installation, execution=execution, after=after, limit=limit
+        )
+
+    def follow_logs(self, *, installation: str | None = None) -> AsyncIterator[LogLine]:
+        return self._parts.logs.subscribe(installation)
+
+    async def sandbox_report(self) -> SandboxReport:
+        return await self._parts.sandbox_report()
+
+    @property
+    def kafka_servers(self) -> Mapping[str, str]:
+        """Bootstrap servers by cluster, for the application's own clients: of an embedded cluster, where it listens."""
+        return self._parts.kafka_servers
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _parts(self) -> Wiring:
+        if self._wiring is None:
+            raise RuntimeError("the host is not open; use it as `async with Host(settings) as host`")
+        return self._wiring
+
+    async def _view(self, installation: Installation) -> InstallationView:
+        store, name = self._parts.store, installation.id
+        grants = await self._grants(installation)
+        current = self._parts.supervisor.current(name)
+        history = await store.incarnations.list(name, limit=10)
+        incarnations = _merged(current.status if current is not None else None, history)
+        state, reason = state_of(installation, grants, incarnations)
+        return InstallationView(
+            installation=installation,
+            state=state,
+            reason=reason,
+            grants=grants,
+            incarnations=incarnations,
+            tasks=current.tasks if current is not None else (),
+            loaded_at=incarnations[0].ready_at if incarnations else None,
+            calls=current.session.calls if current is not None else 0,
+            denied=current.session.denied if current is not None else 0,
+        )
+
+    async def _grants(self, installation: Installation) -> tuple[GrantView, ...]:
+        rows = {row.capability: row for row in await self._parts.store.grants.list(installation.id)}
+        views = []
+        for request in installation.manifest.capabilities:
+            row = rows.get(str(request.capability))
+            views.append(
+                GrantView(
+                    capability=str(request.capability),
+                    because=request.because,
+                    required=request.required,
+                    granted=row is not None,
+                    granted_by=row.granted_by if row is not None else "",
+                    granted_at=row.granted_at if row is not None else None,
+                )
+            )
+        return tuple(views)
+
+    async def _desire(self, installation: Installation, desired: DesiredState) -> None:
+        await self._parts.store.installations.set_desired(installation.id, desired)
+
+    async def _act(self, action: str, installation: str, by: str, message: str = "") -> None:
+        self._parts.audit.record(
+            AuditEntry(
+                time=datetime.now(UTC),
+                kind=AuditKind.ACTION,
+                installation=installation,
+                actor=by or "host",
+                action=action,
+                message=message,
+            )
+        )
+
+
+def _merged(
+    current: IncarnationStatus | None, history: Sequence[IncarnationStatus]
+) -> tuple[IncarnationStatus, ...]:
+    """Newest first; what is known in memory is newer than what was stored of it."""
+    if current is None:
+        return tuple(history)
+    return (current, *(each for each in history if each.id != current.id))
+
+
+def _report(name: str, ended: Ended, what: str) -> StopReport:
+    lost = f"{', '.join(ended.executions)} cancelled; " if ended.executions else ""
+    if not ended.processes:
+        what = "was not running"
+    return StopReport(name, ended.executions, ended.processes, f"{name}: {lost}{what}.")

@@ -1,0 +1,139 @@
+"""Puts plugins to use: reads the manifest, builds the venv, copies the code, records the installation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from moorage.config.settings import InstallationSettings, Settings
+from moorage.environments.builder import EnvironmentBuilder
+from moorage.errors import Conflict, Invalid, NotFound
+from moorage.models.installation import Installation
+from moorage.models.manifest import Manifest
+from moorage.packages.config_schema import effective_config
+from moorage.packages.manifest import read_manifest
+from moorage.packages.names import normalised
+from moorage.packages.source import copy_source
+from moorage.store.store import Store
+from moorage_proto.capability import CapabilityInvalid, parse
+
+Progress = Callable[[str], None]
+
+
+class NameTaken(Conflict):
+    code = "name_taken"
+
+    def __init__(self, name: str, present: Path, wanted: Path) -> None:
+        super().__init__(
+            f"{name} is installed from {present} already. To install {wanted} beside it, give it another name: "
+            f"moorage install {wanted} --name {name}-2"
+        )
+
+
+class CapabilityNotRequested(Invalid):
+    code = "capability_not_requested"
+
+    def __init__(self, name: str, capability: str, requested: Iterable[str]) -> None:
+        listed = ", ".join(requested) or "nothing"
+        super().__init__(f"{name} does not ask for {capability}. Its manifest asks for: {listed}.")
+
+
+@dataclass(frozen=True)
+class InstallOrder:
+    """What a person or the scan asks for."""
+
+    path: Path
+    name: str | None = None
+    config: Mapping[str, Any] | None = None
+    grant: tuple[str, ...] = ()
+    #: Everything that the manifest requires, on top of ``grant``.
+    grant_required: bool = False
+    by: str = ""
+
+
+class Installer:
+    """Used by the host alone. Every step but the last leaves what is installed as it was."""
+
+    def __init__(self, settings: Settings, store: Store, environments: EnvironmentBuilder) -> None:
+        self._settings = settings
+        self._store = store
+        self._environments = environments
+
+    async def install(self, order: InstallOrder, progress: Progress) -> Installation:
+        """Installs, or brings an existing installation of the same folder to that folder's version.
+
+        Raises ManifestInvalid, NameTaken, CapabilityNotRequested and what building an environment raises.
+        """
+        path = order.path.resolve()
+        manifest = read_manifest(path)
+        name = normalised(order.name) if order.name else manifest.name
+        present = await self._present(name, path)
+        options = self._settings.installations.get(name, InstallationSettings())
+        config = effective_config(name, manifest, order.config if order.config is not None else options.config)
+        granted = self._granted(name, manifest, order, options if present is None else None)
+        progress(f"{name} {manifest.version}: building its environment")
+        environment = await self._environments.build(manifest, progress=progress)
+        source = copy_source(path, self._settings.state_dir / "code", manifest)
+        installation = Installation(
+            id=name,
+            manifest=manifest,
+            source_path=path,
+            code_path=source.code_path,
+            code_hash=source.code_hash,
+            code_roots=source.code_roots,
+            venv_key=environment.key,
+            config=config,
+            start=options.start,
+            installed_at=datetime.now(UTC),
+        )
+        if present is not None:
+            installation = replace(installation, desired=present.desired, uid=present.uid)
+            await self._store.installations.replace(installation)
+        else:
+            installation = replace(installation, uid=await self._uid(name))
+            await self._store.installations.add(installation)
+        if granted:
+            await self._store.grants.grant(name, granted, by=order.by or "settings")
+        progress(f"{name} {manifest.version}: installed")
+        return installation
+
+    async def _present(self, name: str, path: Path) -> Installation | None:
+        try:
+            present = await self._store.installations.get(name)
+        except NotFound:
+            return None
+        if present.source_path != path:
+            raise NameTaken(name, present.source_path, path)
+        return present
+
+    async def _uid(self, name: str) -> int | None:
+        """As root every installation has a uid of its own; as an ordinary user all share the host's."""
+        if os.geteuid() != 0:
+            return None
+        return await self._store.uids.allocate(name, first=self._settings.sandbox.first_uid)
+
+    def _granted(
+        self, name: str, manifest: Manifest, order: InstallOrder, options: InstallationSettings | None
+    ) -> tuple[str, ...]:
+        texts = order.grant + (options.grant if options is not None else ())
+        required = tuple(str(capability) for capability in manifest.required) if order.grant_required else ()
+        return check_requested(name, manifest, texts) + required
+
+
+def check_requested(name: str, manifest: Manifest, texts: Iterable[str]) -> tuple[str, ...]:
+    """The capabilities in their canonical form. Raises CapabilityNotRequested or Invalid."""
+    requested = {str(request.capability) for request in manifest.capabilities}
+    found = []
+    for text in texts:
+        try:
+            capability = str(parse(text))
+        except CapabilityInvalid as error:
+            raise Invalid(str(error)) from error
+        if capability not in requested:
+            raise CapabilityNotRequested(name, capability, sorted(requested))
+        found.append(capability)
+    return tuple(found)

@@ -1,0 +1,46 @@
+"""Every setting is documented, and what is documented is a setting."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from moorage.config.settings import Settings
+from pydantic import BaseModel
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def settings(model: type[BaseModel], prefix: str = "") -> set[str]:
+    found = set()
+    for name, field in model.model_fields.items():
+        inner = [
+            argument
+            for argument in (field.annotation, *getattr(field.annotation, "__args__", ()))
+            if is_table(argument)
+        ]
+        if not inner:
+            found.add(prefix + name)
+        for table in inner:
+            named = "<name>." if table is not field.annotation else ""
+            found |= settings(table, f"{prefix}{name}.{named}")
+    return found
+
+
+def is_table(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def test_the_page_names_exactly_the_settings() -> None:
+    documented = set(re.findall(r"^\| `([^`]+)` \|", PAGE.read_text(), re.MULTILINE))
+
+    assert documented == settings(Settings)
+
+
+def test_the_example_is_valid(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "moorage.toml").write_text(example)
+
+    loaded = Settings.load(tmp_path / "moorage.toml")
+
+    assert loaded.state_dir == tmp_path / "state"
+    assert loaded.kafka["main"].options == tomllib.loads(example)["kafka"]["main"]["options"]
