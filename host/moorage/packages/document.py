@@ -1,0 +1,122 @@
+"""A ``pyproject.toml`` that was read but not yet believed, and what is wrong with it, with file, line and key."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Mapping
+
+import tomllib
+
+from moorage.errors import Invalid
+from moorage.packages.toml_lines import KeyPath, line_of, locate
+
+FILE_NAME = "pyproject.toml"
+
+#: No project description is longer; a longer file is a mistake or a trap.
+MAX_FILE_BYTES = 1024 * 1024
+
+_POSITION = re.compile(r" \(at line (?P<line>\d+), column \d+\)$")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong in a manifest."""
+
+    line: int
+    #: Dotted, as people write it: ``tool.moorage.required[1].allow``; empty: the file as a whole.
+    key: str
+    sentence: str
+
+
+class ManifestInvalid(Invalid):
+    """A ``pyproject.toml`` cannot be used; one sentence for each problem, with file, line and key."""
+
+    code = "manifest_invalid"
+
+    def __init__(self, file: Path, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(_sentence(file, problem) for problem in problems))
+        self.file = file
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class Document:
+    file: Path
+    data: Mapping[str, Any]
+    lines: Mapping[KeyPath, int] = field(repr=False)
+
+    @property
+    def is_plugin(self) -> bool:
+        return "moorage" in _table(self.data.get("tool"))
+
+    @property
+    def project_name(self) -> str:
+        """As written, unchecked; empty where there is none."""
+        name = _table(self.data.get("project")).get("name")
+        return name if isinstance(name, str) else ""
+
+    def line(self, path: KeyPath) -> int:
+        return line_of(self.lines, path)
+
+
+def read_document(folder: Path) -> Document:
+    """Reads the project description of a folder. Raises ManifestInvalid where there is none or it is no TOML."""
+    file = folder / FILE_NAME
+    text = _read_text(file)
+    try:
+        return Document(file, tomllib.loads(text), locate(text))
+    except RecursionError as error:
+        raise _unreadable(file, "its tables or arrays are nested too deeply; no manifest needs that") from error
+    except ValueError as error:  # besides TOMLDecodeError: an integer with thousands of digits
+        message = str(error)
+        position = _POSITION.search(message)
+        line = int(position["line"]) if position else 1
+        reason = _POSITION.sub("", message).rstrip(".")
+        problem = Problem(line, "", f"this is not TOML: {reason}; correct the file.")
+        raise ManifestInvalid(file, (problem,)) from error
+
+
+def dotted(path: KeyPath) -> str:
+    """A path as people write it."""
+    parts = []
+    for part in path:
+        if isinstance(part, int):
+            parts.append(f"[{part}]")
+        else:
+            parts.append(f".{part}" if parts else part)
+    return "".join(parts)
+
+
+def _read_text(file: Path) -> str:
+    """The file's text, read so that no device, FIFO or endless file can hold up the host."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unreadable(file, f"it cannot be read: {error.strerror}; a plugin's folder holds one") from error
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _unreadable(file, "it is not a regular file; write the manifest there")
+        content = stream.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise _unreadable(file, f"it is longer than {MAX_FILE_BYTES} bytes; move what is not metadata elsewhere")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _unreadable(file, "it is not UTF-8 text; save it with that encoding") from error
+
+
+def _unreadable(file: Path, reason: str) -> ManifestInvalid:
+    return ManifestInvalid(file, (Problem(1, "", f"{reason}."),))
+
+
+def _sentence(file: Path, problem: Problem) -> str:
+    key = f" {problem.key}:" if problem.key else ""
+    return f"{file}:{problem.line}:{key} {problem.sentence}"
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
