@@ -1,0 +1,54 @@
+"""Executions: run a task, look at runs, cancel one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response, status
+
+from moorage.web.person import Person
+from moorage.web.routes.host import Host
+from moorage.web.schemas.base import Page
+from moorage.web.schemas.executions import Execution, RunOrder
+
+router = APIRouter(tags=["executions"])
+
+
+@router.post(
+    "/installations/{name}/executions",
+    response_model=Execution,
+    responses={202: {"model": Execution, "description": "Accepted; there is no outcome yet."}},
+)
+async def run(request: Request, response: Response, host: Host, name: str, order: RunOrder | None = None) -> Execution:
+    """Run a task; answers at once, or, with `wait`, when there is an outcome."""
+    order = order or RunOrder()
+    asked = order.request(name)
+    execution = Execution.of(await (host.run(asked) if order.wait else host.submit(asked)))
+    response.headers["Location"] = str(request.url_for("get_execution", execution_id=execution.id))
+    if not execution.finished:
+        response.status_code = status.HTTP_202_ACCEPTED
+    return execution
+
+
+@router.get("/executions")
+async def list_executions(
+    host: Host,
+    installation: Annotated[str | None, Query(description="Only of this installation.")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> Page[Execution]:
+    """Executions, newest first."""
+    if installation is not None:
+        await host.installation(installation)
+    return Page(items=[Execution.of(run) for run in await host.executions(installation=installation, limit=limit)])
+
+
+@router.get("/executions/{execution_id}")
+async def get_execution(host: Host, execution_id: str) -> Execution:
+    """One execution with its input, result or error."""
+    return Execution.of(await host.execution(execution_id))
+
+
+@router.post("/executions/{execution_id}/cancel")
+async def cancel(host: Host, person: Person, execution_id: str) -> Execution:
+    """Cancel it; cancelling one that has an outcome changes nothing."""
+    return Execution.of(await host.cancel(execution_id, by=person))

@@ -1,0 +1,36 @@
+"""What the API's documents have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue
+
+from moorage.web.values import check_input
+
+Item = TypeVar("Item")
+
+
+class Document(BaseModel):
+    """An answer. Clients ignore fields they do not know, so that a newer host can add some."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Order(BaseModel):
+    """A request's body. An unknown field is a mistake, and refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Page(Document, Generic[Item]):
+    items: list[Item]
+
+
+def _checked(value: Any) -> Any:
+    check_input(value)
+    return value
+
+
+#: JSON from outside that will cross to a worker.
+Input = Annotated[JsonValue, AfterValidator(_checked)]

@@ -1,0 +1,322 @@
+"""Installations, their grants, tasks and incarnations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from moorage.models import installation as installation_models
+from moorage.models import manifest as manifest_models
+from moorage.models import views
+from moorage.models.incarnation import IncarnationState, IncarnationStatus, VerdictKind
+from moorage.models.incarnation import Verdict as VerdictModel
+from moorage.web.schemas.base import Document, Input, Order
+from moorage.web.schemas.problems import Problem
+from moorage.web.values import text, to_json
+
+
+class Verdict(Document):
+    """Why a worker ended."""
+
+    kind: VerdictKind
+    sentence: str
+    planned: bool
+    exit_code: int | None = None
+    signal: str = ""
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, verdict: VerdictModel) -> Self:
+        return cls(
+            kind=verdict.kind,
+            sentence=verdict.sentence,
+            planned=verdict.planned,
+            exit_code=verdict.exit_code,
+            signal=verdict.signal,
+            traceback=verdict.traceback,
+        )
+
+
+class Incarnation(Document):
+    """One start of a worker."""
+
+    id: str
+    number: int
+    state: IncarnationState
+    pid: int
+    start: str = Field(description="How it was started: zygote or fresh.")
+    sandbox_level: str
+    started_at: datetime
+    ready_at: datetime | None = None
+    stopped_at: datetime | None = None
+    verdict: Verdict | None = None
+    python: str = ""
+    protobuf: str = ""
+    grpcio: str = ""
+
+    @classmethod
+    def of(cls, status: IncarnationStatus) -> Self:
+        return cls(
+            id=status.id,
+            number=status.number,
+            state=status.state,
+            pid=status.pid,
+            start=status.start,
+            sandbox_level=status.sandbox_level,
+            started_at=status.started_at,
+            ready_at=status.ready_at,
+            stopped_at=status.stopped_at,
+            verdict=None if status.verdict is None else Verdict.of(status.verdict),
+            python=status.python,
+            protobuf=status.protobuf,
+            grpcio=status.grpcio,
+        )
+
+
+class Grant(Document):
+    """A capability that the manifest requests, and whether the operator granted it."""
+
+    capability: str
+    because: str
+    required: bool
+    granted: bool
+    granted_by: str = ""
+    granted_at: datetime | None = None
+
+    @classmethod
+    def of(cls, grant: views.GrantView) -> Self:
+        return cls(
+            capability=grant.capability,
+            because=grant.because,
+            required=grant.required,
+            granted=grant.granted,
+            granted_by=grant.granted_by,
+            granted_at=grant.granted_at,
+        )
+
+
+class Task(Document):
+    name: str
+    summary: str
+    input_schema: JsonValue = Field(description="JSON Schema of the input.")
+    result_schema: JsonValue = Field(description="JSON Schema of the result.")
+
+    @classmethod
+    def of(cls, task: views.TaskView) -> Self:
+        return cls(
+            name=task.name,
+            summary=task.summary,
+            input_schema=to_json(task.input_schema),
+            result_schema=to_json(task.result_schema),
+        )
+
+
+class Author(Document):
+    name: str
+    email: str = ""
+
+
+class Trigger(Document):
+    """What the plugin declares as starting its executions."""
+
+    kind: str
+    source: str
+    task: str
+    options: JsonValue = {}
+
+
+class Limits(Document):
+    memory_bytes: int
+    timeout_seconds: float
+    pids: int
+    start_timeout_seconds: float
+    drain_timeout_seconds: float
+    concurrency: int
+    cpus: float | None
+    calls_per_second: float
+    calls_in_flight: int
+    bytes_per_second: int
+
+    @classmethod
+    def of(cls, limits: manifest_models.Limits) -> Self:
+        return cls(
+            memory_bytes=limits.memory_bytes,
+            timeout_seconds=limits.timeout.total_seconds(),
+            pids=limits.pids,
+            start_timeout_seconds=limits.start_timeout.total_seconds(),
+            drain_timeout_seconds=limits.drain_timeout.total_seconds(),
+            concurrency=limits.concurrency,
+            cpus=limits.cpus,
+            calls_per_second=limits.calls_per_second,
+            calls_in_flight=limits.calls_in_flight,
+            bytes_per_second=limits.bytes_per_second,
+        )
+
+
+class Plugin(Document):
+    """What the plugin's manifest says of itself: another party's words."""
+
+    name: str
+    version: str
+    description: str
+    authors: list[Author]
+    license: str
+    urls: dict[str, str]
+    tags: list[str]
+    entry_point: str
+    requires_python: str
+    dependencies: list[str]
+    triggers: list[Trigger]
+    limits: Limits
+    config_schema: JsonValue
+    private_data: bool
+
+    @classmethod
+    def of(cls, manifest: manifest_models.Manifest) -> Self:
+        return cls(
+            name=manifest.name,
+            version=manifest.version,
+            description=manifest.description,
+            authors=[Author(name=author.name, email=author.email) for author in manifest.authors],
+            license=manifest.license,
+            urls=dict(manifest.urls),
+            tags=sorted(manifest.tags),
+            entry_point=manifest.entry_point,
+            requires_python=manifest.requires_python,
+            dependencies=list(manifest.dependencies),
+            triggers=[
+                Trigger(kind=entry.kind, source=entry.source, task=entry.task, options=to_json(entry.options))
+                for entry in manifest.triggers
+            ],
+            limits=Limits.of(manifest.limits),
+            config_schema=to_json(manifest.config_schema),
+            private_data=manifest.private_data,
+        )
+
+
+class Desired(Document):
+    """What people want of the installation."""
+
+    enabled: bool
+    held_reason: str
+    held_by: str
+    replicas: int
+    quarantined: str
+
+    @classmethod
+    def of(cls, desired: installation_models.DesiredState) -> Self:
+        return cls(
+            enabled=desired.enabled,
+            held_reason=desired.held_reason,
+            held_by=desired.held_by,
+            replicas=desired.replicas,
+            quarantined=desired.quarantined,
+        )
+
+
+class Installation(Document):
+    """A plugin version put to use under a name."""
+
+    id: str
+    state: str = Field(description="One word for people.", examples=["ready"])
+    reason: str = Field(description="Why it is in that state, with the next step; empty where that is obvious.")
+    plugin: Plugin
+    desired: Desired
+    config: JsonValue = Field(description="The operator's settings for it.")
+    grants: list[Grant]
+    tasks: list[Task] = Field(description="Known once a worker has loaded the plugin.")
+    incarnations: list[Incarnation] = Field(description="Newest first.")
+    calls: int = Field(description="Calls through the gate by the present incarnation.")
+    denied: int = Field(description="Those of them that were denied.")
+    loaded_at: datetime | None
+    installed_at: datetime | None
+    source_path: str
+    code_hash: str
+    venv_key: str
+
+    @classmethod
+    def of(cls, view: views.InstallationView) -> Self:
+        installed = view.installation
+        return cls(
+            id=installed.id,
+            state=view.state,
+            reason=view.reason,
+            plugin=Plugin.of(installed.manifest),
+            desired=Desired.of(installed.desired),
+            config=to_json(installed.config),
+            grants=[Grant.of(grant) for grant in view.grants],
+            tasks=[Task.of(task) for task in view.tasks],
+            incarnations=[Incarnation.of(status) for status in view.incarnations],
+            calls=view.calls,
+            denied=view.denied,
+            loaded_at=view.loaded_at,
+            installed_at=installed.installed_at,
+            source_path=text(str(installed.source_path)),
+            code_hash=installed.code_hash,
+            venv_key=installed.venv_key,
+        )
+
+
+class BrokenPlugin(Document):
+    """A folder that was scanned and could not be used."""
+
+    path: str
+    problem: str
+
+    @classmethod
+    def of(cls, broken: views.BrokenPlugin) -> Self:
+        return cls(path=text(str(broken.path)), problem=text(broken.problem))
+
+
+class StopReport(Document):
+    """What a stop or kill did."""
+
+    installation: str
+    executions: list[str] = Field(description="Executions that were cancelled or lost.")
+    processes: int = Field(description="Processes that are gone.")
+    sentence: str
+
+    @classmethod
+    def of(cls, report: views.StopReport) -> Self:
+        return cls(
+            installation=report.installation,
+            executions=list(report.executions),
+            processes=report.processes,
+            sentence=report.sentence,
+        )
+
+
+class InstallOrder(Order):
+    path: str = Field(description="Absolute path of the plugin project's folder, on the host's machine.")
+    name: str | None = Field(default=None, description="Name of the installation; by default the plugin's own.")
+    config: dict[str, Input] | None = Field(default=None, description="Settings, checked against the plugin's schema.")
+    grant: list[str] = Field(default=[], description="Capabilities to grant.")
+    grant_required: bool = Field(default=False, description="Grant all that the plugin requires.")
+
+
+class InstallEvent(Document):
+    """One line of an installation's progress: `progress` with a sentence, at the end `installed` or `problem`."""
+
+    event: Literal["progress", "installed", "problem"]
+    sentence: str = ""
+    installation: Installation | None = None
+    problem: Problem | None = None
+
+
+class StopOrder(Order):
+    hold: str = Field(default="", description="Why it must stay stopped until it is released; empty: it may start.")
+
+
+class GrantOrder(Order):
+    """Either a list of capabilities, or all that the plugin requires."""
+
+    capabilities: list[str] = []
+    required: bool = False
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if bool(self.capabilities) == self.required:
+            raise ValueError('give either "capabilities" or "required": true')
+        return self

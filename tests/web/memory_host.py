@@ -1,0 +1,378 @@
+"""A host in memory: Operations over dictionaries, with tasks that are Python functions in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import tomllib
+
+from moorage.config.settings import Settings
+from moorage.errors import Conflict, Invalid, NotFound
+from moorage.models.audit import AuditEntry, AuditKind
+from moorage.models.execution import Execution, ExecutionError, ExecutionRequest, ExecutionState, WorkerFacts
+from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
+from moorage.models.installation import DesiredState, Installation
+from moorage.models.log import LogLine
+from moorage.models.manifest import Author, Manifest, RequestedCapability
+from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport, TaskView
+from moorage.web.operations import Progress
+from moorage_proto.capability import parse
+from moorage_sandbox.report import MissingLayer, SandboxReport
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+class InstallationMissing(NotFound):
+    code = "installation_not_found"
+
+
+class ManifestInvalid(Invalid):
+    code = "manifest_invalid"
+
+
+class NotGranted(Conflict):
+    code = "not_granted"
+
+
+@dataclass
+class Plugin:
+    """One installation and what is known of it."""
+
+    installation: Installation
+    tasks: dict[str, Callable[..., Any]] = field(default_factory=dict)
+    granted: dict[str, str] = field(default_factory=dict)
+    incarnations: list[IncarnationStatus] = field(default_factory=list)
+
+
+class MemoryHost:
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.plugins: dict[str, Plugin] = {}
+        self.broken_plugins: list[BrokenPlugin] = []
+        self.runs: dict[str, Execution] = {}
+        self.lines: list[LogLine] = []
+        self.entries: list[AuditEntry] = []
+        self.followers: set[asyncio.Queue[LogLine]] = set()
+        self.running: dict[str, asyncio.Task[None]] = {}
+        self.followed = asyncio.Event()
+        self._numbers = itertools.count(1)
+
+    def add(
+        self, name: str, *, tasks: Mapping[str, Callable[..., Any]], required: Iterable[str] = (), **manifest: Any
+    ) -> Plugin:
+        """Puts a plugin there whose tasks are functions of the input."""
+        capabilities = tuple(RequestedCapability(parse(text), f"needs {text}", True) for text in required)
+        described = Manifest(
+            name=name, version="1.0.0", entry_point=f"{name}.plugin:plugin", capabilities=capabilities, **manifest
+        )
+        plugin = Plugin(
+            Installation(
+                id=name,
+                manifest=described,
+                source_path=Path("/plugins") / name,
+                code_path=Path("/state/code") / name,
+                code_hash="c0de" * 16,
+                code_roots=("",),
+                venv_key="e4f" * 8,
+                installed_at=NOON,
+            ),
+            dict(tasks),
+        )
+        self.plugins[name] = plugin
+        return plugin
+
+    def log(self, installation: str, message: str, *, level: int = 20, execution: str = "", **more: Any) -> LogLine:
+        number = len(self.lines) + 1
+        line = LogLine(
+            installation, f"{installation}-1", NOON + timedelta(seconds=number), level, "plugin", message,
+            execution=execution, id=number, **more,
+        )  # fmt: skip
+        self.lines.append(line)
+        for follower in self.followers:
+            follower.put_nowait(line)
+        return line
+
+    async def install(
+        self,
+        path: Path,
+        *,
+        name: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        grant: Iterable[str] = (),
+        by: str = "",
+        progress: Progress | None = None,
+    ) -> Installation:
+        file = path / "pyproject.toml"
+        try:
+            project = tomllib.loads(file.read_text())["project"]
+        except FileNotFoundError:
+            raise ManifestInvalid(f"{file} does not exist; name the folder of a plugin project.") from None
+        except tomllib.TOMLDecodeError as error:
+            raise ManifestInvalid(f"{file}: {error}") from error
+        if progress is not None:
+            progress(f"{project['name']}: resolving its dependencies")
+            await asyncio.sleep(0)
+            progress(f"{project['name']}: building its environment")
+        required = project.get("requires", ())
+        plugin = self.add(name or project["name"], tasks={"execute": lambda value: value}, required=required)
+        plugin.installation = replace(plugin.installation, source_path=path, config=config or {})
+        self._record(by, "install", plugin.installation.id)
+        await self.grant(plugin.installation.id, grant, by=by) if grant else None
+        return plugin.installation
+
+    async def installations(self) -> tuple[InstallationView, ...]:
+        return tuple(self._view(plugin) for plugin in self.plugins.values())
+
+    async def broken(self) -> tuple[BrokenPlugin, ...]:
+        return tuple(self.broken_plugins)
+
+    async def installation(self, name: str) -> InstallationView:
+        return self._view(self._plugin(name))
+
+    async def submit(self, request: ExecutionRequest) -> Execution:
+        plugin = self._plugin(request.installation)
+        task = plugin.tasks.get(request.task)
+        identity = f"e-{next(self._numbers)}"
+        execution = Execution(
+            id=identity,
+            installation=request.installation,
+            plugin=plugin.installation.manifest.name,
+            version=plugin.installation.manifest.version,
+            task=request.task,
+            trigger=request.trigger,
+            state=ExecutionState.QUEUED,
+            queued_at=NOON,
+            input=request.input,
+        )
+        self.runs[identity] = execution
+        if task is None:
+            known = ", ".join(plugin.tasks)
+            error = ExecutionError(
+                "TaskUnknown", f"{request.installation} has no task {request.task}. It has: {known}."
+            )
+            self.runs[identity] = replace(execution, state=ExecutionState.REJECTED, error=error, ended_at=NOON)
+            return self.runs[identity]
+        self._start(plugin)
+        self.running[identity] = asyncio.create_task(self._work(identity, plugin, task, request))
+        return execution
+
+    async def run(self, request: ExecutionRequest) -> Execution:
+        execution = await self.submit(request)
+        if execution.id in self.running:
+            await asyncio.wait({self.running[execution.id]})
+        return self.runs[execution.id]
+
+    async def execution(self, execution_id: str) -> Execution:
+        try:
+            return self.runs[execution_id]
+        except KeyError:
+            raise NotFound(f"There is no execution {execution_id}.") from None
+
+    async def executions(self, *, installation: str | None = None, limit: int = 50) -> tuple[Execution, ...]:
+        found = [run for run in reversed(self.runs.values()) if installation in (None, run.installation)]
+        return tuple(found[:limit])
+
+    async def cancel(self, execution_id: str, *, by: str = "") -> Execution:
+        await self.execution(execution_id)
+        if task := self.running.get(execution_id):
+            task.cancel()
+            await asyncio.wait({task})
+        self._record(by, "cancel", self.runs[execution_id].installation)
+        return self.runs[execution_id]
+
+    async def start(self, name: str, *, by: str = "") -> InstallationView:
+        plugin = self._plugin(name)
+        self._start(plugin)
+        self._record(by, "start", name)
+        return self._view(plugin)
+
+    async def stop(self, name: str, *, by: str = "", hold: str = "") -> StopReport:
+        plugin = self._plugin(name)
+        if hold:
+            plugin.installation = replace(plugin.installation, desired=DesiredState(held_reason=hold, held_by=by))
+        return self._end(plugin, VerdictKind.PLANNED_STOP, by)
+
+    async def release(self, name: str, *, by: str = "") -> InstallationView:
+        plugin = self._plugin(name)
+        if not plugin.installation.desired.held_reason:
+            raise Conflict(f"{name} is not held; nothing to release.")
+        plugin.installation = replace(plugin.installation, desired=DesiredState())
+        return self._view(plugin)
+
+    async def kill(self, name: str, *, by: str = "") -> StopReport:
+        return self._end(self._plugin(name), VerdictKind.KILLED_BY_OPERATOR, by)
+
+    async def reload(self, name: str, *, by: str = "") -> InstallationView:
+        await self.stop(name, by=by)
+        return await self.start(name, by=by)
+
+    async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
+        return tuple(self._end(plugin, VerdictKind.PLANNED_STOP, by) for plugin in self.plugins.values())
+
+    async def grant(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
+        plugin = self._plugin(name)
+        known = {str(request.capability) for request in plugin.installation.manifest.capabilities}
+        wanted = set(capabilities) or known
+        if unknown := wanted - known:
+            raise Invalid(f"{name} does not ask for {', '.join(sorted(unknown))}.")
+        plugin.granted |= dict.fromkeys(wanted, by)
+        self._record(by, "grant", name)
+        return self._view(plugin)
+
+    async def revoke(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
+        plugin = self._plugin(name)
+        for capability in capabilities:
+            plugin.granted.pop(capability, None)
+        self._record(by, "revoke", name)
+        return self._view(plugin)
+
+    async def audit(
+        self, *, installation: str | None = None, after: int = 0, limit: int = 200
+    ) -> tuple[AuditEntry, ...]:
+        found = [entry for entry in self.entries if installation in (None, entry.installation) and entry.id > after]
+        return tuple(found[:limit] if after else found[-limit:])
+
+    async def logs(
+        self, *, installation: str | None = None, execution: str | None = None, after: int = 0, limit: int = 200
+    ) -> tuple[LogLine, ...]:
+        found = [
+            line
+            for line in self.lines
+            if installation in (None, line.installation) and execution in (None, line.execution) and line.id > after
+        ]
+        return tuple(found[:limit] if after else found[-limit:])
+
+    async def follow_logs(self, *, installation: str | None = None) -> AsyncIterator[LogLine]:
+        queue: asyncio.Queue[LogLine] = asyncio.Queue()
+        self.followers.add(queue)
+        self.followed.set()
+        try:
+            while True:
+                line = await queue.get()
+                if installation in (None, line.installation):
+                    yield line
+        finally:
+            self.followers.discard(queue)
+
+    async def sandbox_report(self) -> SandboxReport:
+        missing = MissingLayer(
+            "cgroup", 30, "writing cgroup.procs answered EROFS", "memory is limited for each process only", "mount it"
+        )
+        return SandboxReport("full", {"mount": "own, empty root", "landlock": "ABI 7"}, (missing,))
+
+    async def _work(self, identity: str, plugin: Plugin, task: Callable[..., Any], request: ExecutionRequest) -> None:
+        facts = WorkerFacts(plugin.incarnations[0].id, 1, 4242, "3.12.1", "7.36.2", "1.85.1", "full")
+        self.runs[identity] = replace(self.runs[identity], state=ExecutionState.RUNNING, started_at=NOON, worker=facts)
+        outcome, result, error = ExecutionState.SUCCEEDED, None, None
+        try:
+            async with asyncio.timeout(request.timeout.total_seconds() if request.timeout else None):
+                result = task(request.input)
+                if inspect.isawaitable(result):
+                    result = await result
+        except TimeoutError:
+            outcome, result = ExecutionState.TIMED_OUT, None
+        except asyncio.CancelledError:
+            outcome, result = ExecutionState.CANCELLED, None
+        except Exception as raised:
+            error = ExecutionError(type(raised).__name__, str(raised), traceback.format_exc())
+            outcome = ExecutionState.FAILED
+        self.log(request.installation, f"{request.task}: {outcome}", execution=identity)
+        self.runs[identity] = replace(
+            self.runs[identity],
+            state=outcome,
+            result=result,
+            error=error,
+            ended_at=NOON + timedelta(seconds=0.31),
+        )
+        self.running.pop(identity)
+
+    def _plugin(self, name: str) -> Plugin:
+        try:
+            return self.plugins[name]
+        except KeyError:
+            raise InstallationMissing(f"There is no installation {name}.") from None
+
+    def _start(self, plugin: Plugin) -> None:
+        name = plugin.installation.id
+        if plugin.installation.desired.held_reason:
+            raise Conflict(f"{name} is held: {plugin.installation.desired.held_reason}. moorage release {name}")
+        if self._missing(plugin):
+            raise NotGranted(f"{name} requires {', '.join(self._missing(plugin))}. moorage grant {name} --required")
+        if plugin.incarnations and plugin.incarnations[0].state is IncarnationState.READY:
+            return
+        number = len(plugin.incarnations) + 1
+        plugin.incarnations.insert(
+            0,
+            IncarnationStatus(
+                f"{name}-{number}", number, name, IncarnationState.READY, 4241 + number, "zygote", "full", NOON, NOON,
+                python="3.12.1", protobuf="7.36.2", grpcio="1.85.1",
+            ),
+        )  # fmt: skip
+
+    def _end(self, plugin: Plugin, kind: VerdictKind, by: str) -> StopReport:
+        name = plugin.installation.id
+        lost = [identity for identity in self.running if self.runs[identity].installation == name]
+        for identity in lost:
+            self.running[identity].cancel()
+        alive = [status for status in plugin.incarnations if status.state is not IncarnationState.STOPPED]
+        if alive:
+            verdict = Verdict(kind, f"{by or 'somebody'} asked for it.")
+            plugin.incarnations[0] = replace(alive[0], state=IncarnationState.STOPPED, stopped_at=NOON, verdict=verdict)
+        self._record(by, kind.value, name)
+        return StopReport(name, tuple(lost), len(alive), f"{name}: {len(alive)} processes gone.")
+
+    def _missing(self, plugin: Plugin) -> list[str]:
+        return [str(need) for need in plugin.installation.manifest.required if str(need) not in plugin.granted]
+
+    def _view(self, plugin: Plugin) -> InstallationView:
+        state, reason = "stopped", ""
+        if plugin.incarnations:
+            state = plugin.incarnations[0].state.value
+        if self._missing(plugin):
+            state, reason = "not granted", f"It requires {', '.join(self._missing(plugin))}."
+        if held := plugin.installation.desired.held_reason:
+            state, reason = "held", f"Held: {held}."
+        grants = tuple(
+            GrantView(text, request.because, request.required, text in plugin.granted, plugin.granted.get(text, ""))
+            for request in plugin.installation.manifest.capabilities
+            for text in [str(request.capability)]
+        )
+        tasks = tuple(TaskView(name, f"Does {name}.", {"type": "object"}, {}) for name in plugin.tasks)
+        return InstallationView(
+            plugin.installation, state, reason, grants, tuple(plugin.incarnations), tasks, NOON, calls=12, denied=1
+        )
+
+    def _record(self, by: str, action: str, installation: str) -> None:
+        entry = AuditEntry(NOON, AuditKind.ACTION, installation, by, action, id=len(self.entries) + 1)
+        self.entries.append(entry)
+
+
+def furnished(settings: Settings) -> MemoryHost:
+    """A host with three plugins that answer, fail and wait."""
+    host = MemoryHost(settings)
+
+    def fail(value: Any) -> Any:
+        raise LookupError(f"no such user: {value}")
+
+    async def wait(_value: Any) -> None:
+        await asyncio.Event().wait()
+
+    host.add(
+        "churn",
+        tasks={"execute": lambda value: {"users": 3, "got": value}, "fail": fail, "wait": wait},
+        required=["sql.read:users", "kafka.produce:plugin-topic"],
+        description="Reports user numbers",
+        authors=(Author("Ada", "ada@example.com"),),
+        tags=frozenset({"AutoRun", "reporting"}),
+    ).granted.update({"sql.read:users": "ada", "kafka.produce:plugin-topic": "ada"})
+    host.add("geo-tag", tasks={"execute": lambda value: value}, required=["sql.read:places"])
+    host.broken_plugins.append(BrokenPlugin(Path("/plugins/odd"), "pyproject.toml line 3: unknown key `requird`."))
+    return host

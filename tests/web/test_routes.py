@@ -1,0 +1,275 @@
+"""Every route, over ASGI: what it answers, and what it answers when it cannot."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from moorage.errors import ExitCode
+
+
+async def test_lists_installations(client):
+    answer = await client.get("/installations")
+
+    assert answer.status_code == 200
+    churn, geo = answer.json()["items"]
+    assert churn["id"] == "churn"
+    assert churn["plugin"]["tags"] == ["AutoRun", "reporting"]
+    assert churn["plugin"]["limits"]["timeout_seconds"] == 300
+    assert geo["state"] == "not granted"
+    assert "sql.read:places" in geo["reason"]
+
+
+async def test_lists_broken_plugins(client):
+    (broken,) = (await client.get("/broken-plugins")).json()["items"]
+    assert broken == {"path": "/plugins/odd", "problem": "pyproject.toml line 3: unknown key `requird`."}
+
+
+async def test_shows_one_installation(client):
+    churn = (await client.get("/installations/churn")).json()
+    assert churn["grants"][0] == {
+        "capability": "sql.read:users",
+        "because": "needs sql.read:users",
+        "required": True,
+        "granted": True,
+        "granted_by": "ada",
+        "granted_at": None,
+    }
+    assert [task["name"] for task in churn["tasks"]] == ["execute", "fail", "wait"]
+    assert churn["source_path"] == "/plugins/churn"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/installations/nobody", None),
+        ("POST", "/installations/nobody/start", None),
+        ("POST", "/installations/nobody/stop", {}),
+        ("POST", "/installations/nobody/release", None),
+        ("POST", "/installations/nobody/kill", None),
+        ("POST", "/installations/nobody/reload", None),
+        ("POST", "/installations/nobody/executions", {}),
+        ("GET", "/installations/nobody/grants", None),
+        ("POST", "/installations/nobody/grants", {"required": True}),
+        ("DELETE", "/installations/nobody/grants?capability=sql.read:users", None),
+        ("GET", "/executions?installation=nobody", None),
+        ("GET", "/executions/e-none", None),
+        ("POST", "/executions/e-none/cancel", None),
+        ("GET", "/logs?installation=nobody", None),
+        ("GET", "/logs/stream?installation=nobody", None),
+    ],
+)
+async def test_what_is_not_there_is_a_problem_with_a_sentence(client, method, path, body):
+    answer = await client.request(method, path, json=body)
+
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["title"] == "Not Found"
+    assert problem["code"] in ("installation_not_found", "not_found")
+    assert problem["exit_code"] == ExitCode.NOT_FOUND
+    assert problem["detail"].startswith("There is no ")
+
+
+async def test_start_stop_hold_and_release(client):
+    started = (await client.post("/installations/churn/start")).json()
+    assert started["state"] == "ready"
+    assert started["incarnations"][0]["pid"] == 4242
+
+    report = (await client.post("/installations/churn/stop", json={"hold": "INC-4711"})).json()
+    assert report == {"installation": "churn", "executions": [], "processes": 1, "sentence": "churn: 1 processes gone."}
+    held = (await client.get("/installations/churn")).json()
+    assert (held["state"], held["desired"]["held_reason"], held["desired"]["held_by"]) == ("held", "INC-4711", "api")
+    assert held["incarnations"][0]["verdict"]["planned"] is True
+    assert (await client.post("/installations/churn/start")).status_code == 409
+
+    assert (await client.post("/installations/churn/release")).status_code == 200
+    assert (await client.post("/installations/churn/release")).status_code == 409
+    assert (await client.post("/installations/churn/start")).json()["state"] == "ready"
+
+
+async def test_stop_needs_no_body(client):
+    assert (await client.post("/installations/churn/stop")).status_code == 200
+
+
+async def test_kill_reload_and_unload_all(client):
+    await client.post("/installations/churn/start")
+    assert (await client.post("/installations/churn/kill")).json()["processes"] == 1
+    assert (await client.post("/installations/churn/reload")).json()["incarnations"][0]["number"] == 2
+    reports = (await client.post("/unload-all")).json()["items"]
+    assert [(report["installation"], report["processes"]) for report in reports] == [("churn", 1), ("geo-tag", 0)]
+
+
+async def test_grants_and_revokes(client):
+    assert (await client.post("/installations/geo-tag/start")).status_code == 409
+
+    granted = await client.post("/installations/geo-tag/grants", json={"capabilities": ["sql.read:places"]})
+    assert granted.json()["grants"][0]["granted"] is True
+    assert (await client.post("/installations/geo-tag/start")).status_code == 200
+
+    revoked = await client.delete("/installations/geo-tag/grants", params={"capability": ["sql.read:places"]})
+    assert revoked.json()["grants"][0]["granted"] is False
+    assert (await client.get("/installations/geo-tag/grants")).json()["items"][0]["granted"] is False
+
+
+async def test_grants_all_that_is_required_only_when_told_so(client):
+    for unclear in ({}, {"capabilities": []}, {"capabilities": ["sql.read:places"], "required": True}):
+        refused = await client.post("/installations/geo-tag/grants", json=unclear)
+        assert refused.status_code == 422
+        assert 'give either "capabilities" or "required": true' in refused.json()["detail"]
+    assert (await client.post("/installations/geo-tag/grants", json={"required": True})).status_code == 200
+
+
+async def test_runs_and_waits_for_the_outcome(client):
+    answer = await client.post("/installations/churn/executions", json={"input": {"day": 1}, "wait": True})
+
+    assert answer.status_code == 200
+    execution = answer.json()
+    assert execution["state"] == "succeeded"
+    assert execution["finished"] is True
+    assert execution["result"] == {"users": 3, "got": {"day": 1}}
+    assert execution["duration_seconds"] == pytest.approx(0.31)
+    assert execution["worker"]["sandbox_level"] == "full"
+    assert answer.headers["location"] == f"http://host/api/v1/executions/{execution['id']}"
+    assert (await client.get(answer.headers["location"])).json() == execution
+
+
+async def test_accepts_a_run_and_answers_at_once(client):
+    answer = await client.post("/installations/churn/executions", json={"task": "wait"})
+    assert answer.status_code == 202
+    identity = answer.json()["id"]
+    assert answer.json()["state"] == "queued"
+
+    cancelled = await client.post(f"/executions/{identity}/cancel")
+    assert cancelled.json()["state"] == "cancelled"
+    (listed,) = (await client.get("/executions", params={"installation": "churn"})).json()["items"]
+    assert listed["id"] == identity
+
+
+async def test_a_run_that_takes_too_long_is_timed_out(client):
+    answer = await client.post(
+        "/installations/churn/executions", json={"task": "wait", "wait": True, "timeout_seconds": 0.01}
+    )
+    assert answer.json()["state"] == "timed_out"
+
+
+async def test_a_failed_run_is_an_answer_not_a_problem(client):
+    answer = await client.post("/installations/churn/executions", json={"task": "fail", "input": 7, "wait": True})
+    assert answer.status_code == 200
+    error = answer.json()["error"]
+    assert error["type"] == "LookupError"
+    assert error["message"] == "no such user: 7"
+    assert "raise LookupError" in error["traceback"]
+
+
+async def test_every_kind_of_value_has_a_json_form(client, host):
+    host.plugins["churn"].tasks["values"] = lambda _value: {
+        "instant": datetime(2026, 11, 20, 6, tzinfo=UTC),
+        "day": date(2026, 11, 20),
+        "span": timedelta(hours=1, microseconds=5),
+        "back": timedelta(seconds=-1.5),
+        "money": Decimal("1.50"),
+        "raw": b"\x00\xff",
+        "key": UUID(int=1),
+        "big": 2**80,
+        "nothing": None,
+        "numbers": [1.5, float("nan"), float("inf"), float("-inf")],
+    }
+    answer = await client.post("/installations/churn/executions", json={"task": "values", "wait": True})
+    assert answer.json()["result"] == {
+        "instant": "2026-11-20T06:00:00+00:00",
+        "day": "2026-11-20",
+        "span": "PT3600.000005S",
+        "back": "-PT1.5S",
+        "money": "1.50",
+        "raw": "AP8=",
+        "key": "00000000-0000-0000-0000-000000000001",
+        "big": 2**80,
+        "nothing": None,
+        "numbers": [1.5, "NaN", "Infinity", "-Infinity"],
+    }
+
+
+async def test_logs_by_installation_execution_and_id(client, host):
+    host.log("churn", "counted", fields={"users": Decimal("3")})
+    host.log("churn", "sent", execution="e-1", exception="Traceback ...")
+    host.log("geo-tag", "moved", level=40)
+
+    everything = (await client.get("/logs")).json()["items"]
+    assert [line["message"] for line in everything] == ["counted", "sent", "moved"]
+    assert everything[0]["fields"] == {"users": "3"}
+    assert [line["id"] for line in (await client.get("/logs", params={"installation": "churn"})).json()["items"]] == [
+        1,
+        2,
+    ]
+    assert [line["id"] for line in (await client.get("/logs", params={"execution": "e-1"})).json()["items"]] == [2]
+    assert [line["id"] for line in (await client.get("/logs", params={"after": 2})).json()["items"]] == [3]
+    assert [line["id"] for line in (await client.get("/logs", params={"limit": 1})).json()["items"]] == [3]
+
+
+async def test_people_s_actions_are_in_the_audit(client):
+    await client.post("/installations/churn/start")
+    await client.post("/installations/geo-tag/kill")
+    first, second = (await client.get("/audit")).json()["items"]
+    assert (first["kind"], first["action"], first["installation"], first["actor"]) == (
+        "action",
+        "start",
+        "churn",
+        "api",
+    )
+    assert (await client.get("/audit", params={"installation": "geo-tag"})).json()["items"] == [second]
+    assert (await client.get("/audit", params={"after": 1})).json()["items"] == [second]
+
+
+async def test_system_tells_what_the_sandbox_is(client, host):
+    system = (await client.get("/system")).json()
+    assert system["sandbox"]["level"] == "full"
+    assert system["sandbox"]["missing"][0]["remedy"] == "mount it"
+    assert system["state_dir"] == str(host.settings.state_dir)
+
+
+async def test_installs_and_grants(client, tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "new"\nrequires = ["sql.read:users"]\n')
+    answer = await client.post("/installations", json={"path": str(tmp_path), "grant_required": True})
+    assert answer.status_code == 201
+    assert answer.headers["location"].endswith("/api/v1/installations/new")
+    assert answer.json()["grants"][0]["granted"] is True
+    assert (await client.get(answer.headers["location"])).json()["id"] == "new"
+
+
+async def test_an_install_that_cannot_be_says_why(client, tmp_path):
+    answer = await client.post("/installations", json={"path": str(tmp_path)})
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "manifest_invalid"
+    assert str(tmp_path / "pyproject.toml") in answer.json()["detail"]
+
+
+async def test_an_install_tells_its_progress_line_by_line(client, tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "new"\n')
+    answer = await client.post(
+        "/installations", json={"path": str(tmp_path), "name": "mine"}, headers={"Accept": "application/x-ndjson"}
+    )
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    events = [json.loads(line) for line in answer.text.splitlines() if line]
+    assert [event.get("sentence") for event in events[:-1]] == [
+        "new: resolving its dependencies",
+        "new: building its environment",
+    ]
+    assert events[-1]["event"] == "installed"
+    assert events[-1]["installation"]["id"] == "mine"
+
+
+async def test_an_install_that_fails_on_the_way_ends_in_a_problem(client, tmp_path):
+    (tmp_path / "pyproject.toml").write_text("[project\n")
+    answer = await client.post(
+        "/installations", json={"path": str(tmp_path)}, headers={"Accept": "application/x-ndjson"}
+    )
+    *_, last = [json.loads(line) for line in answer.text.splitlines() if line]
+    assert last["event"] == "problem"
+    assert last["problem"]["code"] == "manifest_invalid"
+    assert "pyproject.toml" in last["problem"]["detail"]
