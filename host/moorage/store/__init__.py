@@ -1,0 +1,1 @@
+"""The store: what the host must still know after it was killed."""

@@ -1,0 +1,72 @@
+"""What an installation may do: what its manifest requests and what people granted, both. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from moorage_proto.capability import Capability
+
+# Stand-ins for the two wildcards of the narrower pattern; capabilities hold no control characters.
+_ANY = "\x00"
+_SEGMENT = "\x01"
+
+
+def intersection(first: Capability, second: Capability) -> Capability | None:
+    """The right that both include.
+
+    Patterns that overlap without one including the other, such as ``a-*`` and ``*-b``, have none: the operator grants
+    what was requested, or something narrower.
+    """
+    if first.verb != second.verb:
+        return None
+    if _includes(second.resource, first.resource):
+        resource = first.resource
+    elif _includes(first.resource, second.resource):
+        resource = second.resource
+    else:
+        return None
+    if not first.columns or not second.columns:
+        return Capability(first.verb, resource, first.columns or second.columns)
+    common = tuple(column for column in first.columns if column in second.columns)
+    return Capability(first.verb, resource, common) if common else None
+
+
+def effective(requested: Iterable[Capability], granted: Iterable[Capability]) -> tuple[Capability, ...]:
+    """Requested ∩ granted, without repetitions."""
+    granted = tuple(granted)
+    both = (intersection(one, other) for one in requested for other in granted)
+    return tuple(dict.fromkeys(right for right in both if right is not None))
+
+
+def missing(
+    required: Iterable[Capability], granted: Iterable[Capability], denied: Iterable[Capability] = ()
+) -> tuple[Capability, ...]:
+    """The required rights that no single grant includes, or that a deny rule takes away whole."""
+    granted = tuple(granted)
+    denied = tuple(denied)
+    return tuple(
+        need
+        for need in required
+        if not any(includes(grant, need) for grant in granted) or any(includes(rule, need) for rule in denied)
+    )
+
+
+def includes(wide: Capability, narrow: Capability) -> bool:
+    """Whether everything that the narrow right allows is allowed by the wide one too."""
+    if wide.verb != narrow.verb or not _includes(wide.resource, narrow.resource):
+        return False
+    if not wide.columns:
+        return True
+    return bool(narrow.columns) and set(narrow.columns) <= set(wide.columns)
+
+
+def _includes(wide: str, narrow: str) -> bool:
+    """Whether each text that matches the narrow pattern matches the wide one.
+
+    ``Capability.covers`` would take the narrow pattern's wildcards for letters, and so find that ``*`` covers ``**``.
+    """
+    symbols = narrow.replace("**", _ANY).replace("*", _SEGMENT)
+    expression = {"**": r"(?s:.*)", "*": rf"[^/.:{_ANY}]*"}
+    parts = re.split(r"(\*\*|\*)", wide)
+    return re.fullmatch("".join(expression.get(part) or re.escape(part) for part in parts), symbols) is not None

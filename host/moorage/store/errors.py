@@ -1,0 +1,94 @@
+"""States of affairs of the store that a person can act on."""
+
+from __future__ import annotations
+
+from moorage.errors import Conflict, ExitCode, Invalid, MoorageError, NotFound
+
+
+class StoreFailed(MoorageError):
+    """The database answered with an error, or does not answer."""
+
+    code = "store_failed"
+    exit_code = ExitCode.UNAVAILABLE
+    http_status = 503
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"The host's store cannot be used: {problem}. Look at the free space and the permissions of the state "
+            "folder, or at the database server, then try again."
+        )
+
+
+class StoreClosed(MoorageError):
+    code = "store_closed"
+    exit_code = ExitCode.UNAVAILABLE
+    http_status = 503
+
+    def __init__(self) -> None:
+        super().__init__("The host's store is not open: the host is stopping or has not started. Try again later.")
+
+
+class SchemaNewer(MoorageError):
+    code = "schema_newer"
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, found: str, known: str) -> None:
+        super().__init__(
+            f"The host's store was written by a newer Moorage: its schema is {found}, this version knows {known} at "
+            "most. Upgrade Moorage, or start it with another state_dir."
+        )
+
+
+class NotAStore(MoorageError):
+    code = "not_a_store"
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, tables: list[str]) -> None:
+        super().__init__(
+            f"The database holds tables that are not Moorage's ({', '.join(tables[:3])}). The host keeps its store in "
+            "a database of its own; name another one."
+        )
+
+
+class InstallationUnknown(NotFound):
+    code = "installation_unknown"
+
+    def __init__(self, installation: str) -> None:
+        super().__init__(f"There is no installation {installation!r}. `moorage ls` shows those that exist.")
+
+
+class InstallationExists(Conflict):
+    code = "installation_exists"
+
+    def __init__(self, installation: str) -> None:
+        super().__init__(
+            f"There is an installation {installation!r} already. Reload it to take its folder's version, or install "
+            "under another name with --name."
+        )
+
+
+class ExecutionUnknown(NotFound):
+    code = "execution_unknown"
+
+    def __init__(self, execution: str) -> None:
+        super().__init__(f"There is no execution {execution!r}. `moorage run` and the executions' list show their ids.")
+
+
+class GrantUnknown(NotFound):
+    code = "grant_unknown"
+
+    def __init__(self, installation: str, capability: str, existing: list[str]) -> None:
+        there = ", ".join(existing) or "none"
+        super().__init__(
+            f"{installation} was not granted {capability!r} in these words, so it cannot be revoked. "
+            f"Its grants: {there}."
+        )
+
+
+class NotStorable(Invalid):
+    """A value is of a type that has no form in the store."""
+
+    code = "not_storable"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The value cannot be stored: {problem}. Use text, numbers, dates, bytes, lists or records.")

@@ -1,0 +1,162 @@
+"""What people granted and denied, and what follows from it for the gate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from moorage.models.installation import InstallationId
+from moorage.models.manifest import Manifest
+from moorage.store import schema
+from moorage.store.database import Database
+from moorage.store.effective import effective, missing
+from moorage.store.errors import GrantUnknown, InstallationUnknown
+from moorage.store.installations import manifest_of
+from moorage_proto.capability import Capability, parse
+from moorage_proto.capability import Grants as EffectiveGrants
+
+_table = schema.grants
+
+
+class Effect(StrEnum):
+    ALLOW = "allow"
+    #: Beats every allow.
+    DENY = "deny"
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A person's word on one capability."""
+
+    #: As ``str(Capability)`` writes it.
+    capability: str
+    effect: Effect
+    #: Why, in the words of the person; may be empty.
+    because: str
+    granted_by: str
+    granted_at: datetime
+
+
+@dataclass(frozen=True)
+class _Rules:
+    epoch: int
+    manifest: Manifest
+    allowed: tuple[Capability, ...]
+    denied: tuple[Capability, ...]
+
+
+class Grants:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(self, installation: InstallationId) -> tuple[Grant, ...]:
+        """Oldest first."""
+        statement = select(_table).where(_table.c.installation == installation).order_by(_table.c.id)
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return tuple(_grant(row) for row in rows)
+
+    async def grant(
+        self,
+        installation: InstallationId,
+        capabilities: Iterable[str],
+        *,
+        by: str,
+        because: str = "",
+        effect: Effect = Effect.ALLOW,
+    ) -> int:
+        """Adds what is not there yet; returns the epoch.
+
+        Raises InstallationUnknown, CapabilityInvalid.
+        """
+        wanted = _canonical(capabilities)
+
+        def work(connection: Connection) -> int:
+            new = [text for text in wanted if text not in _texts(connection, installation, effect)]
+            epoch = _advance(connection, installation, changed=bool(new))
+            now = datetime.now(UTC)
+            for text in new:
+                row = {"capability": text, "effect": effect, "because": because, "granted_by": by, "granted_at": now}
+                connection.execute(insert(_table).values(installation=installation, **row))
+            return epoch
+
+        return await self._database.write(work)
+
+    async def revoke(self, installation: InstallationId, capabilities: Iterable[str]) -> int:
+        """Takes back allows and denies of exactly these texts; returns the epoch.
+
+        Raises InstallationUnknown, GrantUnknown, CapabilityInvalid; nothing was changed then.
+        """
+        unwanted = _canonical(capabilities)
+
+        def work(connection: Connection) -> int:
+            epoch = _advance(connection, installation, changed=bool(unwanted))
+            existing = _texts(connection, installation)
+            for text in unwanted:
+                own = (_table.c.installation == installation) & (_table.c.capability == text)
+                if connection.execute(delete(_table).where(own)).rowcount == 0:
+                    raise GrantUnknown(installation, text, existing)
+            return epoch
+
+        return await self._database.write(work)
+
+    async def effective(self, installation: InstallationId) -> EffectiveGrants:
+        """Requested ∩ granted, with the deny rules and the epoch.
+
+        Raises InstallationUnknown.
+        """
+        rules = await self._rules(installation)
+        requested = (request.capability for request in rules.manifest.capabilities)
+        return EffectiveGrants(allow=effective(requested, rules.allowed), deny=rules.denied, epoch=rules.epoch)
+
+    async def missing(self, installation: InstallationId) -> tuple[Capability, ...]:
+        """What the manifest requires and nobody granted: with any, the installation does not start.
+
+        Raises InstallationUnknown.
+        """
+        rules = await self._rules(installation)
+        return missing(rules.manifest.required, rules.allowed, rules.denied)
+
+    async def _rules(self, installation: InstallationId) -> _Rules:
+        def work(connection: Connection) -> _Rules:
+            chosen = select(schema.installations).where(schema.installations.c.id == installation)
+            row = connection.execute(chosen).one_or_none()
+            if row is None:
+                raise InstallationUnknown(installation)
+            own = select(_table).where(_table.c.installation == installation).order_by(_table.c.id)
+            rules = connection.execute(own).all()
+            allowed = tuple(parse(rule.capability) for rule in rules if rule.effect == Effect.ALLOW)
+            denied = tuple(parse(rule.capability) for rule in rules if rule.effect == Effect.DENY)
+            return _Rules(row.grants_epoch, manifest_of(row), allowed, denied)
+
+        return await self._database.read(work)
+
+
+def _canonical(capabilities: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(parse(text)) for text in capabilities))
+
+
+def _texts(connection: Connection, installation: InstallationId, effect: Effect | None = None) -> list[str]:
+    statement = select(_table.c.capability).where(_table.c.installation == installation).order_by(_table.c.id)
+    if effect is not None:
+        statement = statement.where(_table.c.effect == effect)
+    return list(connection.scalars(statement))
+
+
+def _advance(connection: Connection, installation: InstallationId, *, changed: bool) -> int:
+    owner = schema.installations
+    if changed:
+        one_more = owner.c.grants_epoch + 1
+        connection.execute(update(owner).where(owner.c.id == installation).values(grants_epoch=one_more))
+    epoch = connection.scalar(select(owner.c.grants_epoch).where(owner.c.id == installation))
+    if epoch is None:
+        raise InstallationUnknown(installation)
+    return int(epoch)
+
+
+def _grant(row: Row[Any]) -> Grant:
+    return Grant(row.capability, Effect(row.effect), row.because, row.granted_by, row.granted_at)

@@ -1,0 +1,154 @@
+"""Installations, and what people want of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from moorage.models.installation import DesiredState, Installation, InstallationId
+from moorage.models.manifest import Manifest
+from moorage.store import schema
+from moorage.store.database import Database
+from moorage.store.errors import InstallationExists, InstallationUnknown
+
+_table = schema.installations
+_manifests = TypeAdapter(Manifest)
+
+
+class Installations:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(self, installation: Installation) -> None:
+        """Raises InstallationExists."""
+
+        def work(connection: Connection) -> None:
+            if _exists(connection, installation.id):
+                raise InstallationExists(installation.id)
+            values = _values(installation) | _desired_values(installation.desired)
+            connection.execute(insert(_table).values(id=installation.id, grants_epoch=1, **values))
+
+        await self._database.write(work)
+
+    async def replace(self, installation: Installation) -> None:
+        """Another version, source or configuration. The desired state stays as it is stored.
+
+        Raises InstallationUnknown.
+        """
+
+        def work(connection: Connection) -> None:
+            # A new manifest requests other rights: what is effective may have changed.
+            changed = connection.execute(
+                update(_table)
+                .where(_table.c.id == installation.id)
+                .values(grants_epoch=_table.c.grants_epoch + 1, **_values(installation))
+            )
+            _require_one(changed.rowcount, installation.id)
+
+        await self._database.write(work)
+
+    async def find(self, installation: InstallationId) -> Installation | None:
+        statement = select(_table).where(_table.c.id == installation)
+        row = await self._database.read(lambda connection: connection.execute(statement).one_or_none())
+        return None if row is None else _installation(row)
+
+    async def get(self, installation: InstallationId) -> Installation:
+        """Raises InstallationUnknown."""
+        found = await self.find(installation)
+        if found is None:
+            raise InstallationUnknown(installation)
+        return found
+
+    async def list(self) -> tuple[Installation, ...]:
+        """By name."""
+        statement = select(_table).order_by(_table.c.id)
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return tuple(_installation(row) for row in rows)
+
+    async def remove(self, installation: InstallationId) -> None:
+        """With its grants. Its history stays, and its uid belongs to its name until it is released (``uids``).
+
+        Raises InstallationUnknown.
+        """
+
+        def work(connection: Connection) -> None:
+            removed = connection.execute(delete(_table).where(_table.c.id == installation))
+            _require_one(removed.rowcount, installation)
+
+        await self._database.write(work)
+
+    async def set_desired(self, installation: InstallationId, desired: DesiredState) -> Installation:
+        """Raises InstallationUnknown."""
+
+        def work(connection: Connection) -> None:
+            statement = update(_table).where(_table.c.id == installation).values(_desired_values(desired))
+            _require_one(connection.execute(statement).rowcount, installation)
+
+        await self._database.write(work)
+        return replace(await self.get(installation), desired=desired)
+
+
+def _exists(connection: Connection, installation: InstallationId) -> bool:
+    return connection.scalar(select(_table.c.id).where(_table.c.id == installation)) is not None
+
+
+def _require_one(count: int, installation: InstallationId) -> None:
+    if count != 1:
+        raise InstallationUnknown(installation)
+
+
+def manifest_of(row: Row[Any]) -> Manifest:
+    return _manifests.validate_python(row.manifest)
+
+
+def _values(installation: Installation) -> dict[str, Any]:
+    return {
+        "plugin": installation.manifest.name,
+        "version": installation.manifest.version,
+        "manifest": _plain(installation.manifest),
+        "source_path": installation.source_path,
+        "code_path": installation.code_path,
+        "code_hash": installation.code_hash,
+        "code_roots": installation.code_roots,
+        "venv_key": installation.venv_key,
+        "config": dict(installation.config),
+        "uid": installation.uid,
+        "start": installation.start,
+        "installed_at": installation.installed_at,
+    }
+
+
+def _plain(manifest: Manifest) -> Mapping[str, Any]:
+    plain: dict[str, Any] = _manifests.dump_python(manifest)
+    return plain | {"tags": sorted(manifest.tags)}
+
+
+def _desired_values(desired: DesiredState) -> dict[str, Any]:
+    return {
+        "enabled": desired.enabled,
+        "held_reason": desired.held_reason,
+        "held_by": desired.held_by,
+        "replicas": desired.replicas,
+        "quarantined": desired.quarantined,
+    }
+
+
+def _installation(row: Row[Any]) -> Installation:
+    return Installation(
+        id=row.id,
+        manifest=manifest_of(row),
+        source_path=row.source_path,
+        code_path=row.code_path,
+        code_hash=row.code_hash,
+        code_roots=tuple(row.code_roots),
+        venv_key=row.venv_key,
+        config=row.config,
+        desired=DesiredState(row.enabled, row.held_reason, row.held_by, row.replicas, row.quarantined),
+        uid=row.uid,
+        start=row.start,
+        installed_at=row.installed_at,
+    )

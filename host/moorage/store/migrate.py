@@ -1,0 +1,55 @@
+"""Brings a store to the schema of this version, or refuses one that is ahead."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect
+
+from moorage.store.errors import NotAStore, SchemaNewer
+from moorage.store.schema import REVISION
+
+#: Alembic's environment is a module-wide variable: two hosts of one process must take turns.
+_turn = threading.Lock()
+
+
+def migrate(connection: Connection) -> None:
+    """Runs what is missing, inside the connection's transaction.
+
+    Raises SchemaNewer, NotAStore.
+    """
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current == REVISION:
+        return
+    config = _configuration()
+    if current is None:
+        _check_empty(connection)
+    elif current not in _known(config):
+        raise SchemaNewer(current, REVISION)
+    config.attributes["connection"] = connection
+    with _turn:
+        command.upgrade(config, "head")
+
+
+def _configuration() -> Config:
+    config = Config()
+    folder = Path(__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _known(config: Config) -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+
+
+def _check_empty(connection: Connection) -> None:
+    tables = inspect(connection).get_table_names()
+    foreign = sorted(set(tables) - {"alembic_version"})
+    if foreign:
+        raise NotAStore(foreign)

@@ -1,0 +1,1 @@
+"""How the store's schema became what it is. Alembic reads this folder; ``moorage.store.migrate`` runs it."""

@@ -1,0 +1,182 @@
+"""The store's tables as they are now; ``migrations`` holds how they became so.
+
+History (executions, incarnations, log lines, audit) names installations without a foreign key: it outlives them.
+States are text without a check, so that a new one needs no migration.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from moorage.store.columns import FilePath, Instant, Tagged
+
+#: The newest migration; opening a store that has it runs none.
+REVISION = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: SQLite numbers rows by itself only in a column that is exactly INTEGER.
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+
+installations = Table(
+    "installations",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("plugin", String(200), nullable=False),
+    Column("version", String(200), nullable=False),
+    Column("manifest", Tagged, nullable=False),
+    Column("source_path", FilePath, nullable=False),
+    Column("code_path", FilePath, nullable=False),
+    Column("code_hash", String(64), nullable=False),
+    Column("code_roots", Tagged, nullable=False),
+    Column("venv_key", String(200), nullable=False),
+    Column("config", Tagged, nullable=False),
+    Column("uid", BigInteger),
+    Column("start", String(20)),
+    Column("installed_at", Instant),
+    Column("enabled", Boolean, nullable=False),
+    Column("held_reason", Text, nullable=False),
+    Column("held_by", Text, nullable=False),
+    Column("replicas", Integer, nullable=False),
+    Column("quarantined", Text, nullable=False),
+    # Grows by one with every change of what the installation may do.
+    Column("grants_epoch", BigInteger, nullable=False),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
+    Column("capability", Text, nullable=False),
+    Column("effect", String(10), nullable=False),
+    Column("because", Text, nullable=False),
+    Column("granted_by", Text, nullable=False),
+    Column("granted_at", Instant, nullable=False),
+    UniqueConstraint("installation", "capability", "effect"),
+)
+
+# Outlives its installation for as long as data of that uid may remain.
+uids = Table(
+    "uids",
+    metadata,
+    Column("uid", BigInteger, primary_key=True, autoincrement=False),
+    Column("installation", String(200), nullable=False, unique=True),
+    Column("allocated_at", Instant, nullable=False),
+)
+
+# Numbers that are handed out once: "incarnation/churn".
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(250), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+incarnations = Table(
+    "incarnations",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("installation", String(200), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("state", String(20), nullable=False, index=True),
+    Column("pid", BigInteger, nullable=False),
+    Column("start", String(20), nullable=False),
+    Column("sandbox_level", String(20), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ready_at", Instant),
+    Column("stopped_at", Instant),
+    Column("python", String(50), nullable=False),
+    Column("protobuf", String(50), nullable=False),
+    Column("grpcio", String(50), nullable=False),
+    Column("verdict_kind", String(40)),
+    Column("verdict_sentence", Text),
+    Column("verdict_exit_code", Integer),
+    Column("verdict_signal", String(20)),
+    Column("verdict_traceback", Text),
+    UniqueConstraint("installation", "number"),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("installation", String(200), nullable=False),
+    Column("plugin", String(200), nullable=False),
+    Column("version", String(200), nullable=False),
+    Column("task", String(200), nullable=False),
+    Column("trigger", String(200), nullable=False),
+    Column("state", String(20), nullable=False, index=True),
+    Column("attempt", Integer, nullable=False),
+    Column("queued_at", Instant, nullable=False),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    Column("input", Tagged),
+    Column("result", Tagged),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("error_traceback", Text),
+    Column("error_remedy", Text),
+    Column("progress", Float),
+    Column("progress_message", Text, nullable=False),
+    Column("worker", Tagged),
+    Index(None, "installation", "id"),
+)
+
+log_lines = Table(
+    "log_lines",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("installation", String(200), nullable=False),
+    Column("incarnation", String(100), nullable=False),
+    Column("time", Instant, nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("logger", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("execution", String(100)),
+    Column("fields", Tagged),
+    Column("exception", Text, nullable=False),
+    Index(None, "installation", "id"),
+    Index(None, "execution", "id"),
+    # Ids that a reader has seen never come again, even after the newest lines were deleted.
+    sqlite_autoincrement=True,
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("time", Instant, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("installation", String(200), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("capability", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("execution", String(100), nullable=False),
+    Column("occurrences", BigInteger, nullable=False),
+    # SHA-256 over the previous entry's digest and this entry.
+    Column("digest", String(64), nullable=False),
+    Index(None, "installation", "id"),
+    sqlite_autoincrement=True,
+)

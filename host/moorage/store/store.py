@@ -1,0 +1,59 @@
+"""The store: one database, and the nouns in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import make_url
+
+from moorage.store.audit import Audit
+from moorage.store.database import Database
+from moorage.store.engine import for_file
+from moorage.store.executions import Executions
+from moorage.store.grants import Grants
+from moorage.store.incarnations import Incarnations
+from moorage.store.installations import Installations
+from moorage.store.logs import Logs
+from moorage.store.migrate import migrate
+from moorage.store.uids import Uids
+
+
+class Store:
+    """What the host must still know after it was killed.
+
+    Every method of its nouns is one transaction, and raises StoreFailed when the database does not do its part.
+    """
+
+    def __init__(self, location: Path | str) -> None:
+        """The path of an SQLite file, or a SQLAlchemy URL."""
+        url = for_file(location) if isinstance(location, Path) else make_url(location)
+        self._database = Database(url)
+        self.installations = Installations(self._database)
+        self.grants = Grants(self._database)
+        self.executions = Executions(self._database)
+        self.incarnations = Incarnations(self._database)
+        self.logs = Logs(self._database)
+        self.audit = Audit(self._database)
+        self.uids = Uids(self._database)
+
+    async def open(self) -> None:
+        """Opens it, and brings its schema to that of this version.
+
+        Raises StoreFailed, SchemaNewer, NotAStore.
+        """
+        await self._database.open(migrate)
+
+    async def close(self) -> None:
+        """After all that was asked for before is written. May be called twice."""
+        await self._database.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()

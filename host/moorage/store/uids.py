@@ -1,0 +1,38 @@
+"""The uids of workers. A uid belongs to an installation's name for as long as data of that uid may remain."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, delete, func, insert, select
+
+from moorage.models.installation import InstallationId
+from moorage.store import schema
+from moorage.store.database import Database
+
+_table = schema.uids
+
+
+class Uids:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def allocate(self, installation: InstallationId, *, first: int) -> int:
+        """The uid of that name: the one it has, or a new one, ``first`` or above all others."""
+
+        def work(connection: Connection) -> int:
+            own = connection.scalar(select(_table.c.uid).where(_table.c.installation == installation))
+            if own is not None:
+                return int(own)
+            highest = connection.scalar(select(func.max(_table.c.uid)).where(_table.c.uid >= first))
+            uid = first if highest is None else int(highest) + 1
+            row = {"uid": uid, "installation": installation, "allocated_at": datetime.now(UTC)}
+            connection.execute(insert(_table).values(row))
+            return uid
+
+        return await self._database.write(work)
+
+    async def release(self, installation: InstallationId) -> None:
+        """For when no file of the uid remains; another installation may get it then."""
+        statement = delete(_table).where(_table.c.installation == installation)
+        await self._database.write(lambda connection: connection.execute(statement))

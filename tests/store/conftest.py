@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from moorage.models.installation import DesiredState, Installation
+from moorage.models.manifest import Author, Limits, Manifest, RequestedCapability, Trigger
+from moorage.store.store import Store
+from moorage_proto.capability import parse
+
+NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store(tmp_path / "moorage.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def installation() -> Installation:
+    manifest = Manifest(
+        name="churn",
+        version="1.2.0",
+        entry_point="churn.plugin:plugin",
+        authors=(Author("Ada", "ada@example.com"),),
+        urls={"home": "https://example.com/churn"},
+        tags=frozenset({"AutoRun", "reporting"}),
+        dependencies=("sqlalchemy", "httpx"),
+        capabilities=(
+            RequestedCapability(parse("sql.read:users(id,name)"), "counts users", required=True),
+            RequestedCapability(parse("kafka.produce:plugin-topic"), "publishes the count", required=True),
+            RequestedCapability(parse("kafka.produce:extra-*"), "tells more", required=False),
+        ),
+        triggers=(Trigger("cron", "0 6 * * *", options={"from": date(2026, 1, 1)}),),
+        limits=Limits(timeout=timedelta(seconds=90), cpus=0.5),
+        config_schema={"type": "object", "properties": {"greeting": {"type": "string"}}},
+        private_data=True,
+    )
+    return Installation(
+        id="churn",
+        manifest=manifest,
+        source_path=Path("plugins/churn"),
+        code_path=Path("code/churn"),
+        code_hash="ab" * 32,
+        code_roots=("src", ""),
+        venv_key="cd" * 32,
+        config={"greeting": "Hello", "since": NOW},
+        desired=DesiredState(held_reason="INC-4711", held_by="dana"),
+        uid=61_001,
+        installed_at=NOW,
+    )

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from moorage.models.audit import AuditEntry, AuditKind
+from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
+from moorage.models.log import LogLine
+from moorage.store.store import Store
+
+from .conftest import NOW
+
+LINE = LogLine("churn", "churn-1-ab", NOW, 20, "churn", "counted", fields={"users": 3})
+ENTRY = AuditEntry(NOW, AuditKind.DENIED, "churn", "churn-1-ab", "/moorage.v1.SqlService/Execute", "sql.read:cards")
+
+
+async def test_log_lines_are_numbered_in_order(store: Store) -> None:
+    lines = [replace(LINE, message=str(number), execution="e-1" if number % 2 else "") for number in range(600)]
+
+    stored = await store.logs.append(lines)
+
+    assert [replace(line, id=0) for line in stored] == lines
+    assert [line.id for line in stored] == sorted({line.id for line in stored})
+    assert await store.logs.read(limit=1000) == stored
+    assert await store.logs.read(limit=3) == stored[-3:]
+    assert await store.logs.read(after=stored[9].id, limit=2) == stored[10:12]
+    assert await store.logs.read(execution="e-1", limit=1000) == stored[1::2]
+    assert await store.logs.read(installation="other") == ()
+    assert await store.logs.append([]) == ()
+
+
+async def test_trimming_keeps_the_newest_of_that_installation(store: Store) -> None:
+    await store.logs.append([replace(LINE, installation=name) for name in ["a", "b"] * 10])
+
+    assert await store.logs.trim("a", keep=4) == 6
+    assert await store.logs.trim("a", keep=4) == 0
+
+    assert len(await store.logs.read(installation="a")) == 4
+    assert len(await store.logs.read(installation="b")) == 10
+
+
+async def test_an_instant_is_utc_whatever_zone_it_came_in(store: Store) -> None:
+    local = NOW.astimezone(timezone(timedelta(hours=-8)))
+    await store.logs.append([replace(LINE, time=local)])
+
+    (line,) = await store.logs.read()
+
+    assert line.time == NOW
+    assert line.time.utcoffset() == timedelta(0)
+    with pytest.raises(ValueError, match="no time zone"):
+        await store.logs.append([replace(LINE, time=NOW.replace(tzinfo=None))])
+
+
+async def test_audit_entries_come_back(store: Store) -> None:
+    await store.audit.append([ENTRY, replace(ENTRY, installation="b", count=7, message="six more", execution="e-1")])
+
+    first, second = await store.audit.read()
+
+    assert replace(first, id=0) == ENTRY
+    assert (second.count, second.execution) == (7, "e-1")
+    assert await store.audit.read(after=first.id) == (second,)
+    assert await store.audit.read(installation="b") == (second,)
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        "UPDATE audit SET message = 'nothing happened' WHERE id = 3",
+        "UPDATE audit SET occurrences = 2 WHERE id = 3",
+        "UPDATE audit SET time = '2026-11-20 09:31:00.000000' WHERE id = 3",
+        "DELETE FROM audit WHERE id = 2",
+    ],
+)
+async def test_tampering_with_the_audit_is_evident(tmp_path: Path, tampering: str) -> None:
+    async with Store(tmp_path / "moorage.db") as store:
+        for number in range(3):
+            await store.audit.append([replace(ENTRY, message=f"{number}.{part}") for part in range(2)])
+        whole = await store.audit.verify()
+    engine = create_engine(f"sqlite:///{tmp_path / 'moorage.db'}")
+    with engine.begin() as connection:
+        connection.execute(text(tampering))
+    engine.dispose()
+
+    async with Store(tmp_path / "moorage.db") as store:
+        broken = await store.audit.verify()
+
+    assert (whole.entries, whole.broken_at) == (6, None)
+    assert broken.broken_at == 3
+
+
+async def test_incarnations_are_numbered_once(store: Store) -> None:
+    numbers = [await store.incarnations.next_number("churn") for _ in range(3)]
+
+    assert numbers == [1, 2, 3]
+    assert await store.incarnations.next_number("other") == 1
+
+
+async def test_an_incarnation_keeps_its_first_verdict(store: Store) -> None:
+    starting = IncarnationStatus("churn-1-ab", 1, "churn", IncarnationState.STARTING, 0, "zygote", "none", NOW)
+    ready = replace(starting, state=IncarnationState.READY, pid=12, sandbox_level="full", ready_at=NOW, python="3.9")
+    verdict = Verdict(VerdictKind.SIGNALLED, "It was killed by SIGSEGV.", signal="SIGSEGV", traceback="Fatal")
+    ended = replace(ready, state=IncarnationState.STOPPED, stopped_at=NOW, verdict=verdict)
+
+    assert await store.incarnations.record(starting)
+    assert await store.incarnations.living() == (starting,)
+    assert await store.incarnations.record(ready)
+    assert await store.incarnations.record(ended)
+    assert not await store.incarnations.record(replace(ended, verdict=Verdict(VerdictKind.EXITED, "No.")))
+    assert not await store.incarnations.record(ready)
+
+    assert await store.incarnations.living() == ()
+    assert await store.incarnations.list("churn") == (ended,)
+
+
+async def test_a_start_that_failed_may_be_recorded_at_its_end_alone(store: Store) -> None:
+    verdict = Verdict(VerdictKind.START_DEADLINE, "It was not ready after 30 s.")
+    for number in (1, 2):
+        status = IncarnationStatus(f"i-{number}", number, "churn", IncarnationState.STOPPED, 0, "fresh", "none", NOW)
+        assert await store.incarnations.record(replace(status, verdict=verdict, stopped_at=NOW))
+
+    assert [found.number for found in await store.incarnations.list("churn")] == [2, 1]
