@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from moorage_proto.errors import CallError, Reason
+from moorage_proto.errors import CallError, Reason, Status
 
 __all__ = [
     "BackendError",
@@ -11,6 +11,7 @@ __all__ = [
     "DeadlineExceeded",
     "HostUnavailable",
     "MoorageError",
+    "PluginInvalid",
     "QuotaExceeded",
     "ScopeClosed",
     "SerializationFailure",
@@ -51,6 +52,13 @@ class BackendError(MoorageError):
 
 class HostUnavailable(MoorageError):
     """The link to the host has ended."""
+
+
+class PluginInvalid(MoorageError):
+    """The plugin cannot be loaded as it is written; found before any of its tasks runs."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(Status.FAILED_PRECONDITION, Reason.LOAD_FAILED, sentence)
 
 
 _BY_REASON = {

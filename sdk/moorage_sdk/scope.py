@@ -30,6 +30,11 @@ def current() -> Scope:
     return _current.get(_fallback)
 
 
+def incarnation() -> Scope:
+    """The scope of calls that belong to nothing smaller, whatever the present one is."""
+    return _fallback
+
+
 def set_incarnation(scope: Scope) -> None:
     """For the bootstrap: the scope of calls that belong to nothing smaller."""
     global _fallback

@@ -5,5 +5,12 @@ from __future__ import annotations
 from typing import Tuple
 
 from moorage_sdk.services.base import Face
+from moorage_sdk.services.config import ConfigFace
+from moorage_sdk.services.kafka import KafkaFace
+from moorage_sdk.services.log import LogFace
 
-FACES: Tuple[Face, ...] = ()
+FACES: Tuple[Face, ...] = (
+    ConfigFace(),
+    KafkaFace(),
+    LogFace(),
+)

@@ -1,0 +1,7 @@
+"""``from moorage_sdk.kafka import Producer``"""
+
+from __future__ import annotations
+
+from moorage_sdk.services.kafka import Delivery, Producer, Receipt
+
+__all__ = ["Delivery", "Producer", "Receipt"]

@@ -1,0 +1,166 @@
+"""A plugin that was loaded: its tasks run here, in a worker and in a test alike. All on one event loop."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any, Awaitable, Callable, Dict, Mapping, Optional, Tuple
+
+from moorage_proto.errors import CallError, Reason, Status
+from moorage_sdk import scope as scopes
+from moorage_sdk import tracebacks
+from moorage_sdk.channel import Channel
+from moorage_sdk.context import Context
+from moorage_sdk.errors import PluginInvalid
+from moorage_sdk.host import HostFacts
+from moorage_sdk.injection import FromProvider, Injector, Plan
+from moorage_sdk.lifetime import Lifetime
+from moorage_sdk.plugin import Plugin
+from moorage_sdk.providers import by_type
+from moorage_sdk.run import Run
+from moorage_sdk.schema import AnnotationUnsupported, Mismatch, shape_of
+from moorage_sdk.scope import Scope
+from moorage_sdk.services import builtin, registry
+from moorage_sdk.tasks import Task, load_task
+from moorage_sdk.threads import Threads
+
+log = logging.getLogger(__name__)
+
+#: Told of at the end of each scope, before the reply: what was logged must be with the host by then.
+Flush = Callable[[], Awaitable[None]]
+
+registry.register(*builtin.FACES)
+
+
+class LoadedPlugin:
+    """Made by ``load``; ended by ``unload``."""
+
+    def __init__(
+        self, plugin: Plugin, *, channel: Channel, host: HostFacts, config: Mapping[str, Any], flush: Flush
+    ) -> None:
+        self._plugin = plugin
+        self._channel = channel
+        self._host = host
+        self._config = config
+        self._flush = flush
+        self._threads = Threads()
+        self._scope = scopes.current()
+        self._lifetime = self._new_lifetime(self._scope, self.context(self._scope))
+        self._hooks: Dict[str, Plan] = {}
+        self.tasks: Dict[str, Task] = {}
+
+    @property
+    def hooks(self) -> Tuple[str, ...]:
+        return tuple(self._hooks)
+
+    async def load(self) -> None:
+        """Resolves every annotation, makes what lives as long as the plugin, and runs ``on_load``.
+
+        Raises PluginInvalid, or whatever the plugin's code raises; close it then with ``unload``.
+        """
+        providers = by_type(self._plugin.providers)
+        injector = Injector(self._host, providers, self._read_settings, self._plugin.settings)
+        if self._plugin.settings is not None:
+            self._read_settings(self._plugin.settings)
+        for name, function in self._plugin.hooks.items():
+            self._hooks[name] = injector.plan(function, f"hook {name!r}")
+        for name, function in self._plugin.tasks.items():
+            self.tasks[name] = load_task(name, function, injector)
+        made = [FromProvider(provider, injector.provider_plan(provider)) for provider in providers.values()]
+        for source in made:
+            if not source.scoped:
+                await source.get(self._lifetime)
+        await self._run_hook("on_load", self._lifetime.context)
+
+    def run(self, task: str, scope: Scope, value: Any, deadline: Optional[datetime] = None) -> Run:
+        """One execution, not yet begun. Raises CallError for an unknown task."""
+        found = self.tasks.get(task)
+        if found is None:
+            known = ", ".join(self.tasks) or "none"
+            raise CallError(
+                Status.NOT_FOUND, Reason.TASK_UNKNOWN, f"there is no task {task!r}; the plugin's tasks are: {known}"
+            )
+        return Run(self, found, scope, self.context(scope, task, deadline), value)
+
+    async def health(self) -> Tuple[bool, str]:
+        """Whether the plugin thinks itself well, and what it says."""
+        try:
+            answer = await self._run_hook("health", self._lifetime.context)
+        except Exception as error:  # noqa: BLE001 - whatever it raises is its way to say no
+            return False, tracebacks.message_of(error)
+        if isinstance(answer, str):
+            return not answer, answer
+        return answer is None or bool(answer), ""
+
+    async def unload(self) -> None:
+        """Runs ``on_unload`` and closes what lives as long as the plugin. Raises what ``on_unload`` raises."""
+        try:
+            await self._run_hook("on_unload", self._lifetime.context)
+        finally:
+            error = await self._lifetime.finish(None)
+            if error is not None:
+                log.error("closing the plugin's providers failed", exc_info=error)
+            await self._lifetime.close()
+            await self._flush()
+            self._threads.close()
+
+    def context(self, scope: Scope, task: str = "", deadline: Optional[datetime] = None) -> Context:
+        return Context(
+            installation=self._host.installation, scope=scope, channel=self._channel, task=task, deadline=deadline
+        )
+
+    def new_lifetime(self, scope: Scope, context: Context, error: Optional[BaseException] = None) -> Lifetime:
+        return self._new_lifetime(scope, context, self._lifetime, error)
+
+    async def on_error(self, scope: Scope, context: Context, error: BaseException) -> None:
+        """Never raises."""
+        try:
+            await self._run_hook("on_error", context, scope, error)
+        except Exception:
+            log.exception("on_error failed")
+
+    async def flush(self) -> None:
+        await self._flush()
+
+    async def _run_hook(
+        self, name: str, context: Context, scope: Optional[Scope] = None, error: Optional[BaseException] = None
+    ) -> Any:
+        plan = self._hooks.get(name)
+        if plan is None:
+            return None
+        with scopes.entered(scope or self._scope):
+            lifetime = self.new_lifetime(scope or self._scope, context, error)
+            answer, failure = None, None
+            try:
+                answer = await lifetime.call(self._plugin.hooks[name], **await plan.arguments(lifetime))
+            except Exception as raised:  # noqa: BLE001 - raised below, after everything was closed
+                failure = raised
+            ended = await lifetime.finish(failure)
+            await lifetime.close()
+            await self._flush()
+        if ended is not None:
+            raise ended
+        return answer
+
+    def _new_lifetime(
+        self,
+        scope: Scope,
+        context: Context,
+        plugin: Optional[Lifetime] = None,
+        error: Optional[BaseException] = None,
+    ) -> Lifetime:
+        return Lifetime(
+            channel=self._channel,
+            host=self._host,
+            scope=scope,
+            context=context,
+            threads=self._threads,
+            plugin=plugin,
+            error=error,
+        )
+
+    def _read_settings(self, annotation: Any) -> Any:
+        try:
+            return shape_of(annotation).read(dict(self._config), "settings")
+        except (AnnotationUnsupported, Mismatch) as error:
+            raise PluginInvalid(f"the installation's settings do not fit: {error}") from error

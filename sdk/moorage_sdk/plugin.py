@@ -1,0 +1,121 @@
+"""What a plugin declares: its tasks, hooks and providers. Nothing is resolved or run here."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union, overload
+
+from moorage_sdk.providers import PLUGIN, SCOPE
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+#: Where a task's function remembers its plugin, for tests that are handed the function.
+PLUGIN_ATTRIBUTE = "__moorage_plugin__"
+
+HOOKS = ("on_load", "on_unload", "on_error", "health")
+
+
+class Plugin:
+    """The object that the manifest's entry point names.
+
+        plugin = Plugin()
+
+        @plugin.task
+        def execute(ctx: Context, log: logging.Logger) -> int: ...
+
+    Decorated functions stay ordinary functions. What they are injected with is resolved when the plugin is loaded.
+    """
+
+    def __init__(self, *, settings: Optional[type] = None) -> None:
+        """``settings``: a dataclass, TypedDict or pydantic model that the installation's settings are read as.
+
+        It is injected wherever a parameter is annotated with it.
+        """
+        self.settings = settings
+        self.tasks: Dict[str, Callable[..., Any]] = {}
+        self.hooks: Dict[str, Callable[..., Any]] = {}
+        #: Functions with their lifetimes, in the order of declaration.
+        self.providers: List[Tuple[Callable[..., Any], str]] = []
+
+    @overload
+    def task(self, function: Function) -> Function: ...
+
+    @overload
+    def task(self, *, name: str = "") -> Callable[[Function], Function]: ...
+
+    def task(
+        self, function: Optional[Function] = None, *, name: str = ""
+    ) -> Union[Function, Callable[[Function], Function]]:
+        """Declares a task, under the function's own name or another.
+
+        The one parameter whose type is a dataclass, TypedDict or pydantic model, or that is named ``input``, is given
+        the execution's input. What the function returns is the execution's result. Its docstring's first line is
+        shown to people.
+        """
+
+        def declare(function: Function) -> Function:
+            _check_function("a task", function)
+            task_name = name or function.__name__
+            if task_name in self.tasks:
+                raise ValueError(f"there are two tasks named {task_name!r}; name one otherwise: @plugin.task(name=...)")
+            self.tasks[task_name] = function
+            setattr(function, PLUGIN_ATTRIBUTE, self)
+            return function
+
+        return declare if function is None else declare(function)
+
+    def on_load(self, function: Function) -> Function:
+        """Runs once, before any task; when it raises the plugin does not start."""
+        return self._hook("on_load", function)
+
+    def on_unload(self, function: Function) -> Function:
+        """Runs once, after the last task."""
+        return self._hook("on_unload", function)
+
+    def on_error(self, function: Function) -> Function:
+        """Runs when a task has failed; a parameter annotated ``Exception`` is given what it raised."""
+        return self._hook("on_error", function)
+
+    def health(self, function: Function) -> Function:
+        """Asked now and then. Nothing or True is healthy; False, a text or an exception says that it is not."""
+        return self._hook("health", function)
+
+    @overload
+    def provide(self, function: Function) -> Function: ...
+
+    @overload
+    def provide(self, *, lifetime: str = SCOPE) -> Callable[[Function], Function]: ...
+
+    def provide(
+        self, function: Optional[Function] = None, *, lifetime: str = SCOPE
+    ) -> Union[Function, Callable[[Function], Function]]:
+        """Declares a provider: what it returns is injected wherever its result's annotation is asked for.
+
+        ``lifetime`` is "scope" (made anew for each execution that asks) or "plugin" (made once, before ``on_load``).
+        A function that yields the value instead cleans up after the yield, newest first, however the scope ended;
+        ``error = yield value`` tells how: the exception, or None. Providers may have injected parameters themselves.
+        """
+        if lifetime not in (PLUGIN, SCOPE):
+            raise ValueError(f'a provider\'s lifetime is "plugin" or "scope", not {lifetime!r}')
+
+        def declare(function: Function) -> Function:
+            if not inspect.isfunction(function):
+                raise TypeError(f"a provider is a function, {type(function).__name__} is none")
+            self.providers.append((function, lifetime))
+            return function
+
+        return declare if function is None else declare(function)
+
+    def _hook(self, name: str, function: Function) -> Function:
+        _check_function(name, function)
+        if name in self.hooks:
+            raise ValueError(f"there are two {name} hooks; a plugin has one, which may call several functions")
+        self.hooks[name] = function
+        return function
+
+
+def _check_function(what: str, function: Any) -> None:
+    if not inspect.isfunction(function):
+        raise TypeError(f"{what} is a function, {type(function).__name__} is none; write @plugin.task above a def")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{what} returns its result, {function.__name__!r} yields; collect into a list and return that")
