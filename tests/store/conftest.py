@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,9 +16,22 @@ from moorage_proto.capability import parse
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file, to be copied: running the migrations for each test takes longer than the tests."""
+    path = tmp_path_factory.mktemp("empty") / "moorage.db"
+
+    async def make() -> None:
+        async with Store(path):
+            pass
+
+    asyncio.run(make())
+    return path
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store(tmp_path / "moorage.db") as opened:
+async def store(tmp_path: Path, empty_store: Path) -> AsyncIterator[Store]:
+    async with Store(shutil.copy(empty_store, tmp_path / "moorage.db")) as opened:
         yield opened
 
 

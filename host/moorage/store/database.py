@@ -60,7 +60,7 @@ class Database:
             writer.shutdown(wait=False)
 
     async def write(self, work: Work[T]) -> T:
-        """Runs the work in the writer's thread and commits. Cancelled while it waits, the work is done whole or not at all.
+        """Runs the work in the writer's thread and commits. Cancelled while waiting, it is done whole or not at all.
 
         Raises StoreFailed, StoreClosed and what the work raises; nothing was written then.
         """
