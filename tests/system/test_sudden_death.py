@@ -1,0 +1,162 @@
+"""Workers and hosts that are killed at the worst moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+from plugin_projects import write_plugin
+
+from moorage.app import Host
+from moorage.config.settings import Settings
+from moorage.models.execution import ExecutionRequest, ExecutionState
+from moorage.models.incarnation import VerdictKind
+
+WRITER = """
+    import threading
+    from moorage_sdk import Context, Plugin
+    from moorage_sdk.sql import Connection
+
+    plugin = Plugin()
+
+    @plugin.task
+    def execute(ctx: Context, db: Connection, input: str) -> str:
+        db.cursor().execute("INSERT INTO users (name) VALUES (?)", (input,))
+        ctx.progress(0.5, "written, not committed")
+        if input == "doomed":
+            threading.Event().wait()
+        return input
+"""
+
+RIGHTS = ["sql.read:users", "sql.write:users"]
+TIMEOUT_SECONDS = 20
+
+
+def names(database: Path) -> list[str]:
+    connection = sqlite3.connect(database)
+    try:
+        return [name for (name,) in connection.execute("SELECT name FROM users ORDER BY id")]
+    finally:
+        connection.close()
+
+
+async def in_progress(host: Host, execution_id: str) -> None:
+    """Until the plugin has said that it is half way."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        async for execution in host.follow_execution(execution_id):
+            if execution.progress is not None:
+                return
+
+
+async def test_a_killed_worker_is_rolled_back_and_recorded(host: Host, tmp_path: Path, database: Path) -> None:
+    await host.install(write_plugin(tmp_path, WRITER, name="victim", required=RIGHTS), grant_required=True)
+    await host.install(write_plugin(tmp_path, WRITER, name="bystander", required=RIGHTS), grant_required=True)
+    assert await host.call("bystander", input="first") == "first"
+    bystander = (await host.installation("bystander")).incarnations[0].pid
+    execution = await host.submit(ExecutionRequest("victim", input="doomed"))
+    await in_progress(host, execution.id)
+
+    os.kill((await host.installation("victim")).incarnations[0].pid, signal.SIGKILL)
+
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        ended = await host.wait(execution.id)
+    assert ended.state is ExecutionState.CRASHED
+    assert "SIGKILL" in ended.error.message
+    assert names(database) == ["Ada", "Grace", "first"]
+    # The writer lock is free again, and the other worker never noticed.
+    assert await host.call("bystander", input="second") == "second"
+    assert (await host.installation("bystander")).incarnations[0].pid == bystander
+    assert names(database)[-1] == "second"
+    # The victim comes back when it is needed.
+    assert await host.call("victim", input="third") == "third"
+    verdicts = [one.verdict for one in (await host.installation("victim")).incarnations if one.verdict]
+    assert verdicts[0].kind is VerdictKind.SIGNALLED
+
+
+HOST = """
+import asyncio, sys
+from pathlib import Path
+from moorage.app import Host
+from moorage.config.settings import Settings
+
+async def main() -> None:
+    settings = Settings.model_validate_json(sys.argv[1])
+    async with Host(settings) as host:
+        for path in sys.argv[2:]:
+            installation = await host.install(Path(path), grant_required=True)
+            await host.start(installation.id)
+            view = await host.installation(installation.id)
+            print(view.incarnations[0].pid, flush=True)
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_no_worker_outlives_a_killed_host(settings: Settings, tmp_path: Path) -> None:
+    projects = [write_plugin(tmp_path, WRITER, name=f"orphan-{number}", required=RIGHTS) for number in range(3)]
+    host = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOST, settings.model_dump_json(), *map(str, projects), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        lines = [(await host.stdout.readline()).decode().strip() for _ in range(4)]
+    assert lines[-1] == "ready"
+    workers = [os.pidfd_open(int(pid)) for pid in lines[:3]]
+
+    host.kill()
+
+    try:
+        async with asyncio.timeout(1):
+            await asyncio.gather(*(gone(worker) for worker in workers))
+    finally:
+        for worker in workers:
+            os.close(worker)
+        await host.wait()
+
+
+async def gone(pidfd: int) -> None:
+    """A pidfd becomes readable when its process has ended."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(pidfd)
+
+
+async def test_what_a_killed_host_was_running_is_abandoned(settings: Settings, tmp_path: Path, database: Path) -> None:
+    project = write_plugin(tmp_path, WRITER, name="victim", required=RIGHTS)
+    code = HOST.replace("await asyncio.Event().wait()", "await host.call('victim', input='doomed')")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, settings.model_dump_json(), str(project), stdout=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(60):
+        while (await process.stdout.readline()).strip() != b"ready":
+            pass
+        await written(settings)
+    process.kill()
+    await process.wait()
+
+    async with Host(settings) as host:
+        (execution,) = await host.executions(installation="victim")
+        assert execution.state is ExecutionState.ABANDONED
+        assert names(database) == ["Ada", "Grace"]
+        assert await host.call("victim", input="again") == "again"
+
+
+async def written(settings: Settings) -> None:
+    """Until the store knows of the execution's progress. The other process has no way to tell us."""
+    store = f"file:{settings.store_path}?mode=ro"
+    while True:
+        connection = sqlite3.connect(store, uri=True)
+        try:
+            if connection.execute("SELECT count(*) FROM executions WHERE progress IS NOT NULL").fetchone()[0]:
+                return
+        finally:
+            connection.close()
+        await asyncio.sleep(0.01)
