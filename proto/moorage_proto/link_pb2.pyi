@@ -91,16 +91,18 @@ class Welcome(_message.Message):
     def __init__(self, protocol_version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., installation: _Optional[str] = ..., incarnation_number: _Optional[int] = ..., incarnation_scope: _Optional[str] = ..., log_level: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., sql_backends: _Optional[_Iterable[_Union[SqlBackend, _Mapping]]] = ..., lane_ticket: _Optional[bytes] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("max_frame_bytes", "max_message_bytes", "initial_credit_bytes", "max_lanes")
+    __slots__ = ("max_frame_bytes", "max_message_bytes", "initial_credit_bytes", "max_lanes", "max_open_calls")
     MAX_FRAME_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGE_BYTES_FIELD_NUMBER: _ClassVar[int]
     INITIAL_CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_LANES_FIELD_NUMBER: _ClassVar[int]
+    MAX_OPEN_CALLS_FIELD_NUMBER: _ClassVar[int]
     max_frame_bytes: int
     max_message_bytes: int
     initial_credit_bytes: int
     max_lanes: int
-    def __init__(self, max_frame_bytes: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., initial_credit_bytes: _Optional[int] = ..., max_lanes: _Optional[int] = ...) -> None: ...
+    max_open_calls: int
+    def __init__(self, max_frame_bytes: _Optional[int] = ..., max_message_bytes: _Optional[int] = ..., initial_credit_bytes: _Optional[int] = ..., max_lanes: _Optional[int] = ..., max_open_calls: _Optional[int] = ...) -> None: ...
 
 class SqlBackend(_message.Message):
     __slots__ = ("name", "dialect", "paramstyle", "server_version")

@@ -1,0 +1,397 @@
+"""The caller's end of one call: in bytes (ClientCall), and for coroutines of the link's loop (OutgoingCall)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from typing import Any, AsyncIterator, Callable, Deque, Generic, List, Optional, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from moorage_proto.errors import CallError, Reason, Status
+from moorage_proto.link import failures, frames
+from moorage_proto.link.credit import ReceiveCredit, SendCredit
+from moorage_proto.link.flow import Flow
+from moorage_proto.link.lane import Lane
+from moorage_proto.link.table import CallTable
+from moorage_proto.methods import Method
+
+Request = TypeVar("Request", bound=Message)
+Reply = TypeVar("Reply", bound=Message)
+
+#: Called once, with the reply or the error; with neither when a stream of replies is complete.
+Done = Callable[[Optional[bytes], Optional[CallError]], None]
+
+
+class ClientCall:
+    """One call in bytes; every method, and every callback, runs in the link's loop.
+
+    It is over for its caller as soon as ``done`` was called. On the wire it ends with the peer's terminal frame, which
+    after a cancellation or an expired deadline comes when the called side has really stopped: ``ended`` tells.
+    """
+
+    __slots__ = (
+        "_credit",
+        "_done",
+        "_expires",
+        "_flow",
+        "_half_closed",
+        "_lane",
+        "_method",
+        "_on_item",
+        "_received",
+        "_request",
+        "_scope",
+        "_sendable",
+        "_streams",
+        "_table",
+        "_timer",
+        "_traceparent",
+        "ended",
+        "id",
+        "on_ended",
+        "over",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        table: CallTable,
+        lane: Lane,
+        method: str,
+        request: bytes,
+        done: Done,
+        *,
+        scope: str = "",
+        timeout: Optional[float] = None,
+        traceparent: str = "",
+        on_item: Optional[Callable[[bytes], None]] = None,
+        streams_requests: bool = False,
+    ) -> None:
+        self._table = table
+        self._lane = lane
+        self._method = method
+        self._request = request
+        self._done = done
+        self._scope = scope
+        self._traceparent = traceparent
+        self._on_item = on_item
+        self._received = None if on_item is None else ReceiveCredit(table.limits.initial_credit_bytes)
+        self._streams = streams_requests
+        self._credit = SendCredit(table.limits.initial_credit_bytes) if streams_requests else None
+        self._sendable: List[Callable[[], None]] = []
+        self._flow: Optional[Flow] = None
+        self._half_closed = False
+        self._timer: Optional[asyncio.TimerHandle] = None
+        self._expires: Optional[float] = None
+        if timeout is not None:
+            self._expires = table.loop.time() + timeout
+        #: 0 until the call is sent.
+        self.id = 0
+        self.over = False
+        self.ended = False
+        self.on_ended: Optional[Callable[[], None]] = None
+
+    # The caller's side
+
+    def start(self) -> None:
+        """Sends the call as soon as lane and peer have room for it."""
+        problem = self._problem()
+        if problem is not None:
+            self._finish(None, problem)
+            return
+        if self._expires is not None:
+            self._timer = self._table.loop.call_at(self._expires, self._expire)
+        self._proceed()
+
+    @property
+    def can_send(self) -> bool:
+        return self._flow is not None and self._credit is not None and self._credit.open and self._lane.has_room
+
+    def when_sendable(self, callback: Callable[[], None]) -> None:
+        """Calls back once when an item may be sent or the call is over."""
+        if self.over or self.can_send:
+            callback()
+        elif self._flow is not None and self._credit is not None and self._credit.open:
+            self._lane.when_room(callback)
+        else:
+            self._sendable.append(callback)
+
+    def send_item(self, data: bytes) -> None:
+        """The caller has waited for credit. Dropped when the call is over. Raises CallError when it is too large."""
+        if len(data) > self._table.limits.max_message_bytes:
+            raise failures.too_large(f"an item of {self._method}", len(data), self._table.limits.max_message_bytes)
+        if self.over or self._flow is None or self._credit is None:
+            return
+        self._credit.spend(len(data))
+        self._lane.send_message(self._flow, frames.item, data)
+
+    def half_close(self) -> None:
+        """No item follows. Idempotent."""
+        if self._half_closed or self.over:
+            return
+        self._half_closed = True
+        if self._flow is not None:
+            self._lane.send_last(self._flow, frames.end(self.id))
+
+    def consumed(self, size: int) -> None:
+        """The item of so many bytes was consumed; gives its credit back."""
+        if self.over or self._received is None:
+            return
+        before = self._received.unconsumed
+        returned = self._received.consume(size)
+        self._table.buffered_bytes += self._received.unconsumed - before
+        if returned:
+            self._lane.send_control(frames.credit(self.id, returned))
+
+    def cancel(self) -> None:
+        """Idempotent; does nothing when the call is over."""
+        self._stop(failures.cancelled())
+
+    # The wire's side
+
+    @property
+    def lane_number(self) -> int:
+        return self._lane.number
+
+    @property
+    def streams_replies(self) -> bool:
+        return self._on_item is not None
+
+    def receive_reply(self, data: bytes) -> None:
+        self._ended_on_wire()
+        self._finish(data, None)
+
+    def receive_end(self) -> None:
+        if self._on_item is None:
+            raise failures.Violation(f"call {self.id} has a single reply, and an end of stream came")
+        self._ended_on_wire()
+        self._finish(None, None)
+
+    def receive_error(self, error: CallError) -> None:
+        self._ended_on_wire()
+        self._finish(None, error)
+
+    def check_item(self) -> None:
+        """Raises Violation unless an item may begin."""
+        if self._received is None:
+            raise failures.Violation(f"call {self.id} has a single reply, and a stream item came")
+        if not self.over:
+            self._received.check()
+
+    def receive_item(self, data: bytes) -> None:
+        if self.over or self._received is None or self._on_item is None:
+            return
+        self._table.buffered_bytes += self._received.receive(len(data))
+        if self._table.buffers_full:
+            self._stop(failures.buffers_full(self._table.limits.max_buffered_bytes))
+        else:
+            self._on_item(data)
+
+    def receive_credit(self, amount: int) -> None:
+        if self._credit is not None:
+            self._credit.grant(amount)
+            self._announce()
+
+    def lost(self, error: CallError) -> None:
+        """The link has ended."""
+        self._set_ended()
+        self._finish(None, error)
+
+    def _problem(self) -> Optional[CallError]:
+        """Why the call can never be sent."""
+        limits = self._table.limits
+        if len(self._request) > limits.max_message_bytes:
+            return failures.too_large(f"the request of {self._method}", len(self._request), limits.max_message_bytes)
+        header = frames.header_bytes(self._method, self._scope, self._traceparent)
+        if header > limits.max_frame_bytes - limits.small_message_bytes:
+            return failures.header_too_large(header, limits.max_frame_bytes - limits.small_message_bytes)
+        return None
+
+    def _proceed(self) -> None:
+        refusal = self._table.refusal
+        if self.over:
+            return
+        if refusal is not None:
+            self._finish(None, refusal)
+        elif not self._lane.has_room:
+            self._lane.when_room(self._proceed)
+        elif not self._table.has_slot:
+            self._table.when_slot(self._proceed)
+        else:
+            self._send()
+
+    def _send(self) -> None:
+        self.id = self._table.register(self)
+        request, self._request = self._request, b""
+        if self._streams:
+            self._open_flow(b"", more=False)
+            if self._half_closed and self._flow is not None:
+                self._lane.send_last(self._flow, frames.end(self.id))
+            self._announce()
+        elif len(request) <= self._table.limits.small_message_bytes:
+            self._lane.send(self._opening(request, more=False))
+        else:
+            self._open_flow(request, more=True)
+
+    def _open_flow(self, request: bytes, *, more: bool) -> None:
+        self._flow = flow = Flow(self.id, opened=False)
+        self._lane.open_flow(flow, self._opening(b"", more=more))
+        if more:
+            self._lane.send_message(flow, frames.chunk, request)
+
+    def _opening(self, request: bytes, *, more: bool) -> bytes:
+        deadline_ms = 0
+        if self._expires is not None:
+            remaining = self._expires - self._table.loop.time()
+            deadline_ms = min(max(1, math.ceil(remaining * 1000)), 0xFFFFFFFF)
+        return frames.call(self.id, self._method, request, self._scope, deadline_ms, self._traceparent, more=more)
+
+    def _expire(self) -> None:
+        self._stop(failures.deadline_exceeded(self._method))
+
+    def _stop(self, error: CallError) -> None:
+        """Over for the caller; the peer is asked to stop."""
+        if self.over:
+            return
+        if not self.id:
+            self._set_ended()
+        elif self._flow is not None:
+            self._lane.abandon(self._flow, frames.cancel(self.id))
+        else:
+            self._lane.send(frames.cancel(self.id))
+        self._finish(None, error)
+
+    def _finish(self, reply: Optional[bytes], error: Optional[CallError]) -> None:
+        if self.over:
+            return
+        self.over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._received is not None:
+            self._table.buffered_bytes -= self._received.unconsumed
+        self._done(reply, error)
+        self._announce()
+
+    def _ended_on_wire(self) -> None:
+        if self._flow is not None:
+            self._lane.drop(self._flow)
+        self._table.ended_outgoing(self.id)
+        self._set_ended()
+
+    def _set_ended(self) -> None:
+        self.ended = True
+        if self.on_ended is not None:
+            self.on_ended()
+
+    def _announce(self) -> None:
+        if self._sendable:
+            waiting, self._sendable = self._sendable, []
+            for callback in waiting:
+                callback()
+
+
+class OutgoingCall(Generic[Request, Reply]):
+    """A call that streams, for coroutines of the link's loop. Made by ``Link.open``."""
+
+    def __init__(self, method: Method[Request, Reply], loop: asyncio.AbstractEventLoop) -> None:
+        self._method = method
+        self._loop = loop
+        self._call: Optional[ClientCall] = None
+        self._items: Deque[bytes] = deque()
+        self._arrived: Optional[asyncio.Future[None]] = None
+        self._over = False
+        self._reply: Optional[bytes] = None
+        self._error: Optional[CallError] = None
+
+    def bind(self, call: ClientCall) -> None:
+        """For the link: the call in bytes, before it starts."""
+        self._call = call
+
+    async def send_item(self, request: Request) -> None:
+        """Waits for credit. Raises the CallError with which the call has ended."""
+        call = self._bound
+        while not call.can_send and not call.over:
+            sendable = self._loop.create_future()
+            call.when_sendable(lambda: _set(sendable))  # noqa: B023 - called back before the next turn of the loop
+            await sendable
+        self._raise_error()
+        call.send_item(request.SerializeToString())
+
+    def half_close(self) -> None:
+        """No item follows."""
+        self._bound.half_close()
+
+    async def result(self) -> Reply:
+        """The reply of a method that does not stream replies. Raises CallError."""
+        await self._until(lambda: self._over)
+        self._raise_error()
+        assert self._reply is not None
+        return parse(self._method, self._reply)
+
+    async def __aiter__(self) -> AsyncIterator[Reply]:
+        while True:
+            await self._until(lambda: bool(self._items) or self._over)
+            if not self._items:
+                self._raise_error()
+                return
+            data = self._items.popleft()
+            self._bound.consumed(len(data))
+            yield parse(self._method, data)
+
+    def cancel(self) -> None:
+        """Idempotent."""
+        self._bound.cancel()
+
+    async def ended(self) -> None:
+        """Until the called side has really stopped, which after ``cancel`` may be later than the call's own end."""
+        call = self._bound
+        if not call.ended:
+            stopped = self._loop.create_future()
+            call.on_ended = lambda: _set(stopped)
+            await stopped
+
+    @property
+    def _bound(self) -> ClientCall:
+        assert self._call is not None
+        return self._call
+
+    def receive_item(self, data: bytes) -> None:
+        """For the link."""
+        self._items.append(data)
+        self._announce()
+
+    def receive_done(self, reply: Optional[bytes], error: Optional[CallError]) -> None:
+        """For the link."""
+        self._over, self._reply, self._error = True, reply, error
+        self._announce()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._arrived = self._loop.create_future()
+            await self._arrived
+
+    def _announce(self) -> None:
+        if self._arrived is not None:
+            _set(self._arrived)
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+def parse(method: Method[Any, Reply], data: bytes) -> Reply:
+    """A reply or item as its message. Raises CallError when it is not one."""
+    try:
+        return method.reply.FromString(data)
+    except (DecodeError, ValueError):
+        raise CallError(
+            Status.INTERNAL,
+            Reason.PROTOCOL_VIOLATION,
+            f"the answer of {method.path} is not a {method.reply.__name__}; both ends must use the same contract",
+        ) from None
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
