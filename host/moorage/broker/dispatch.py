@@ -14,12 +14,12 @@ from google.protobuf.message import Message
 from moorage.broker import refusals
 from moorage.broker.audit_sink import AuditSink
 from moorage.broker.gate import audit_denial, pass_gate
-from moorage.broker.incoming import IncomingCall
 from moorage.broker.link_state import LinkState
 from moorage.broker.methods import HandlerKind, MethodTable
 from moorage.broker.passage import Passage
 from moorage.broker.scope import Scope
 from moorage_proto.errors import CallError
+from moorage_proto.link import IncomingCall
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +30,16 @@ class Running:
     def __init__(self, passage: Passage, task: asyncio.Task[None]) -> None:
         self.passage = passage
         self.task = task
-        self.deadline: asyncio.TimerHandle | None = None
 
     def abort(self, error: CallError) -> None:
-        """Answers at once, and lets the handler unwind. Idempotent."""
-        if not self.passage.call.done:
-            self.passage.call.fail(error)
+        """The host ends the call: its caller hears at once, and the handler unwinds. Idempotent."""
+        self.passage.call.fail(error)
+        self.task.cancel()
+
+    def cancelled(self) -> None:
+        """The caller no longer waits: it said so, its deadline passed, or its link ended. It is told when the handler
+        has unwound.
+        """
         self.task.cancel()
 
 
@@ -68,7 +72,7 @@ class Dispatcher:
         elif passage.method.kind is HandlerKind.INLINE:
             self._run_inline(passage, request)
         else:
-            self._start(passage, request, deadline)
+            self._start(passage, request)
 
     def _run_inline(self, passage: Passage, request: Message | None) -> None:
         try:
@@ -77,16 +81,13 @@ class Dispatcher:
             self._fail(passage.call, error)
         self._settle(passage)
 
-    def _start(self, passage: Passage, request: Message | None, deadline: float | None) -> None:
+    def _start(self, passage: Passage, request: Message | None) -> None:
         name = f"{self._link.identity.installation} {passage.method.path}"
         running = Running(passage, self._loop.create_task(self._run(passage, request), name=name))
-        if deadline is not None:
-            error = refusals.deadline_exceeded(passage.method.path)
-            running.deadline = self._loop.call_at(deadline, running.abort, error)
         self.running.add(running)
         # Not a `finally` in the task: one that is cancelled before its first step never gets there.
         running.task.add_done_callback(lambda _: self._ended(running))
-        passage.call.on_cancel(lambda: running.abort(refusals.cancelled(passage.method.path)))
+        passage.call.on_cancel(running.cancelled)
 
     async def _run(self, passage: Passage, request: Message | None) -> None:
         try:
@@ -113,8 +114,7 @@ class Dispatcher:
                 await self._slow_down(len(data))
                 await passage.call.send_item(data)
         passage.check_reply()
-        if not passage.call.done:
-            passage.call.finish()
+        passage.call.finish()
 
     async def _examined(self, passage: Passage) -> AsyncGenerator[Message]:
         """The items of a client stream, each of which meets the access rule and the quota by itself."""
@@ -135,25 +135,22 @@ class Dispatcher:
 
     def _reply(self, passage: Passage, reply: Message) -> None:
         passage.check_reply()
-        if not passage.call.done:
-            data = reply.SerializeToString()
-            self._link.quota.charge(len(data))
-            passage.call.reply(data)
+        data = reply.SerializeToString()
+        self._link.quota.charge(len(data))
+        passage.call.reply(data)
 
     def _fail(self, call: IncomingCall, error: Exception) -> None:
         if not isinstance(error, CallError):
             reference = secrets.token_hex(4)
             log.error("%s failed in the host (%s)", refusals.shown(call.method), reference, exc_info=error)
             error = refusals.internal(refusals.shown(call.method), reference)
-        if not call.done:
-            call.fail(error)
+        call.fail(error)
 
     def _ended(self, running: Running) -> None:
         self.running.discard(running)
-        if running.deadline is not None:
-            running.deadline.cancel()
+        call = running.passage.call
         if running.task.cancelled():
-            self._fail(running.passage.call, refusals.cancelled(running.passage.method.path))
+            call.fail(call.cancelled or refusals.cancelled(running.passage.method.path))
         self._settle(running.passage)
         if not running.passage.scope.open:
             self._on_late(running.passage.scope)

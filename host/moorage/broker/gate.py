@@ -13,12 +13,12 @@ from google.protobuf.message import Message
 
 from moorage.broker import refusals
 from moorage.broker.audit_sink import AuditSink
-from moorage.broker.incoming import IncomingCall
 from moorage.broker.link_state import LinkState
 from moorage.broker.methods import MethodTable
 from moorage.broker.passage import Passage
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage_proto.errors import CallError
+from moorage_proto.link import IncomingCall
 
 #: Runs the handler with its deadline, answers the call, and audits it. The request is None where requests stream: each
 #: item is then examined as it arrives.

@@ -9,13 +9,13 @@ from google.protobuf.message import DecodeError, Message
 
 from moorage.broker import refusals
 from moorage.broker.guard import MAX_RECORDED, CallGuard
-from moorage.broker.incoming import IncomingCall
 from moorage.broker.link_state import LinkState
 from moorage.broker.methods import ServedMethod
 from moorage.broker.scope import Held, Scope
 from moorage.broker.services.base import Caller
 from moorage_proto.capability import Capability, Decision
 from moorage_proto.errors import CallError
+from moorage_proto.link import IncomingCall
 from moorage_proto.methods import field_values
 
 _NO_CAPABILITY = ("",)

@@ -11,7 +11,6 @@ from typing import Any
 from moorage.broker import refusals
 from moorage.broker.audit_sink import AuditSink
 from moorage.broker.dispatch import Dispatcher, Running
-from moorage.broker.incoming import IncomingCall
 from moorage.broker.link_state import Identity, LinkState
 from moorage.broker.methods import MethodTable
 from moorage.broker.quota import Quota
@@ -20,6 +19,7 @@ from moorage.models.installation import InstallationId
 from moorage.models.manifest import Limits
 from moorage_proto.capability import Grants
 from moorage_proto.errors import CallError
+from moorage_proto.link import IncomingCall
 
 log = logging.getLogger(__name__)
 
