@@ -10,13 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+from seed import ROOT, seed
+
 from moorage.app import Host
 from moorage.config.settings import Settings
 from moorage.errors import MoorageError
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
 from moorage.web.api import create_api
 from moorage.web.server import ApiServer
-from seed import ROOT, seed
 
 CONFIG = Path(__file__).with_name("moorage.toml")
 TOPIC = "plugin-topic"
@@ -63,8 +64,10 @@ async def messages(host: Host) -> list[dict[str, object]]:
     return found
 
 
-def report_of(executions: list[Execution], found: list[dict[str, object]]) -> dict[str, object]:
-    return {"executions": [entry_of(execution) for execution in executions], "messages": found}
+def write_report(path: Path, executions: list[Execution], found: list[dict[str, object]]) -> None:
+    report = {"executions": [entry_of(execution) for execution in executions], "messages": found}
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    tell(f"written: {path}")
 
 
 def entry_of(execution: Execution) -> dict[str, object]:
@@ -84,7 +87,7 @@ def entry_of(execution: Execution) -> dict[str, object]:
 
 async def demo(once: bool, report: Path | None) -> int:
     settings = Settings.load(CONFIG)
-    plays = seed(Path(settings.sql["main"].url.removeprefix("sqlite:///")).resolve())
+    plays = seed(Path(settings.sql["main"].url.removeprefix("sqlite:///")))
     tell(f"the application's database holds {plays} plays")
     async with Host(settings) as host:
         tell("host started; looking for plugins")
@@ -96,8 +99,7 @@ async def demo(once: bool, report: Path | None) -> int:
         for message in found:
             tell(f"a consumer in another process read from {TOPIC}: {message['value']}")
         if report is not None:
-            report.write_text(json.dumps(report_of(executions, found), indent=2, ensure_ascii=False) + "\n")
-            tell(f"written: {report}")
+            write_report(report, executions, found)
         succeeded = not broken and all(one.state is ExecutionState.SUCCEEDED for one in executions)
         if not once:
             await keep_running(host)

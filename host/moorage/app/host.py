@@ -194,7 +194,12 @@ class Host:
         return await self._parts.orchestrator.run(request)
 
     async def call(
-        self, installation: str, task: str = "execute", input: Any = None, *, timeout: timedelta | None = None  # noqa: A002 - the task's word
+        self,
+        installation: str,
+        task: str = "execute",
+        input: Any = None,
+        *,
+        timeout: timedelta | None = None,  # noqa: A002 - the task's word
     ) -> Any:
         """For applications: the task's result. Raises ExecutionFailed with the execution."""
         request = ExecutionRequest(installation, task, input, trigger="application", timeout=timeout)
@@ -301,9 +306,7 @@ class Host:
         )
 
 
-def _merged(
-    current: IncarnationStatus | None, history: Sequence[IncarnationStatus]
-) -> tuple[IncarnationStatus, ...]:
+def _merged(current: IncarnationStatus | None, history: Sequence[IncarnationStatus]) -> tuple[IncarnationStatus, ...]:
     """Newest first; what is known in memory is newer than what was stored of it."""
     if current is None:
         return tuple(history)

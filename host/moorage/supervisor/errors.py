@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from moorage.errors import Conflict, ExitCode, MoorageError
 from moorage.models.incarnation import Verdict
+from moorage_sandbox.report import MissingLayer
 
 
 class StartFailed(MoorageError):
@@ -25,3 +26,20 @@ class NotRunnable(Conflict):
 
     def __init__(self, installation: str, reason: str) -> None:
         super().__init__(f"{installation} does not run: {reason}")
+
+
+class SandboxFailed(MoorageError):
+    """The sandbox could not be made as strong as required; nothing of the plugin has run."""
+
+    code = "sandbox_failed"
+    exit_code = ExitCode.SANDBOX
+    http_status = 503
+
+    def __init__(self, missing: MissingLayer, required: str) -> None:
+        super().__init__(
+            f"No sandbox of level {required!r}: the layer {missing.layer!r} is missing. {missing.reason}"
+            f" Without it: {missing.consequence} {missing.remedy}"
+        )
+        self.layer = missing.layer
+        self.reason = missing.reason
+        self.remedy = missing.remedy

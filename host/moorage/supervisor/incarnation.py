@@ -47,6 +47,7 @@ SOCKET_IN_WORKER = f"/run/host/{SOCKET_NAME}"
 #: After the shutdown frame, and again after SIGTERM: how long a worker may take to go by itself.
 LEAVE_TIMEOUT = timedelta(seconds=1)
 UNLOAD_TIMEOUT = timedelta(seconds=5)
+HEALTH_TIMEOUT = timedelta(seconds=5)
 
 #: Lines of output that a verdict keeps when the plugin left no traceback.
 VERDICT_LINES = 200
@@ -165,9 +166,7 @@ class Incarnation:
             socket=SOCKET_IN_WORKER,
             entry_point=self._launch.installation.manifest.entry_point,
         )
-        order = replace(
-            self._launch.order, stdout_fd=stdout, stderr_fd=stderr, start_record=record.SerializeToString()
-        )
+        order = replace(self._launch.order, stdout_fd=stdout, stderr_fd=stderr, start_record=record.SerializeToString())
         try:
             return await self._launcher.start(order, timeout=self._limits.start_timeout)
         finally:
@@ -229,6 +228,13 @@ class Incarnation:
     async def run_task(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         assert self._runs is not None, "sessions are handed out of ready incarnations only"
         return await self._runs.run(execution, timeout)
+
+    async def health(self) -> plugin_pb2.HealthReply:
+        """The plugin's own opinion of its state. Raises CallError."""
+        assert self._link is not None, "asked of ready incarnations only"
+        return await self._link.call(
+            _PLUGIN["health"], plugin_pb2.HealthRequest(), scope=self.id, timeout=HEALTH_TIMEOUT.total_seconds()
+        )
 
     # -- end -----------------------------------------------------------------------------------------------------
 

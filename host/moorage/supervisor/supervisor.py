@@ -264,10 +264,11 @@ def check_runnable(installation: Installation, missing: Sequence[Capability]) ->
     if desired.quarantined:
         raise NotRunnable(name, f"it is in quarantine: {desired.quarantined} Release it: moorage release {name}")
     if desired.held_reason:
-        raise NotRunnable(name, f"{desired.held_by or 'someone'} holds it: {desired.held_reason}. moorage release {name}")
+        raise NotRunnable(
+            name, f"{desired.held_by or 'someone'} holds it: {desired.held_reason}. moorage release {name}"
+        )
     if not desired.enabled:
         raise NotRunnable(name, "it is disabled.")
     if missing:
         listed = " ".join(f"'{capability}'" for capability in missing)
         raise NotRunnable(name, f"it requires what was not granted. Grant it: moorage grant {name} {listed}")
-

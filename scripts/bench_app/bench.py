@@ -1,0 +1,245 @@
+"""Speed and memory of Moorage, as ratios to bare gRPC measured in the same run, round by round."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import grpc.aio
+import psutil
+import uvloop
+
+from moorage.app import Host
+from moorage.config.settings import Settings
+
+HERE = Path(__file__).parent
+PROBE = "bench-probe"
+PAYLOAD = "x" * 64
+
+
+@dataclass(frozen=True)
+class Scale:
+    rounds: int
+    calls: int
+    throughput_calls: int
+    starts: int
+
+
+QUICK = Scale(rounds=5, calls=1500, throughput_calls=20_000, starts=10)
+FULL = Scale(rounds=15, calls=5000, throughput_calls=100_000, starts=40)
+
+#: What is aimed at here; lower is better but for calls a second.
+AIMS = {
+    "call from async plugin code": 1.5,
+    "call from sync plugin code": 2.0,
+    "call to the plugin": 2.0,
+    "small call beside a bulk stream": 3.0,
+    "calls a second, 256 in flight": 8.0,
+    "start to ready, zygote": 0.4,
+    "start to ready, fresh": 1.5,
+    "memory of an idle worker, MiB": 6.0,
+}
+
+
+# -- baselines -------------------------------------------------------------------------------------------------------
+
+
+class Baseline:
+    """Bare gRPC between this process and another one."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stream = channel.stream_stream("/baseline.Echo/Stream")
+        self._unary = channel.unary_unary("/baseline.Echo/Unary")
+
+    async def ping_pong(self, calls: int) -> float:
+        """Median seconds of one message there and back on a bidirectional stream."""
+        stream, samples, payload = self._stream(), [], PAYLOAD.encode()
+        for _ in range(calls):
+            began = time.perf_counter()
+            await stream.write(payload)
+            await stream.read()
+            samples.append(time.perf_counter() - began)
+        await stream.done_writing()
+        return statistics.median(samples)
+
+    async def unary_rate(self, calls: int, in_flight: int = 32) -> float:
+        """Unary calls a second."""
+        remaining, payload = iter(range(calls)), PAYLOAD.encode()
+
+        async def caller() -> None:
+            for _ in remaining:
+                await self._unary(payload)
+
+        began = time.perf_counter()
+        await asyncio.gather(*(caller() for _ in range(in_flight)))
+        return calls / (time.perf_counter() - began)
+
+
+@asynccontextmanager
+async def baseline(folder: Path) -> AsyncIterator[Baseline]:
+    socket = folder / "baseline.sock"
+    peer = await asyncio.create_subprocess_exec(
+        sys.executable, str(HERE / "baseline.py"), str(socket), stdout=asyncio.subprocess.PIPE
+    )
+    assert peer.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            await peer.stdout.readline()
+        async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
+            yield Baseline(channel)
+    finally:
+        peer.terminate()
+        await peer.wait()
+
+
+async def import_seconds(python: str) -> float:
+    """Of a bare interpreter that imports grpc.aio: the least that a worker of its own could take."""
+    began = time.perf_counter()
+    process = await asyncio.create_subprocess_exec(python, "-c", "import grpc.aio")
+    await process.wait()
+    return time.perf_counter() - began
+
+
+# -- Moorage ---------------------------------------------------------------------------------------------------------
+
+
+async def measure_calls(host: Host, bare: Baseline, scale: Scale) -> dict[str, float]:
+    """One round: each figure beside its own baseline, moments apart."""
+    ping = await bare.ping_pong(scale.calls)
+    count = {"calls": scale.calls}
+    from_async = await host.call(PROBE, "lone_async", count)
+    from_sync = await host.call(PROBE, "lone_sync", count)
+    to_plugin = await host_to_plugin(host, scale.calls)
+    beside = await host.call(PROBE, "beside_bulk", {"calls": scale.calls // 3})
+    ping = statistics.mean((ping, await bare.ping_pong(scale.calls)))
+    unary = await bare.unary_rate(scale.throughput_calls // 4)
+    rate = await host.call(PROBE, "in_flight", {"calls": scale.throughput_calls})
+    return {
+        "bare ping-pong, us": ping * 1e6,
+        "bare unary calls a second": unary,
+        "bulk beside it, MB/s": beside["bytes_per_second"] / 1e6,
+        "call from async plugin code": from_async / ping,
+        "call from sync plugin code": from_sync / ping,
+        "call to the plugin": to_plugin / ping,
+        "small call beside a bulk stream": beside["median_seconds"] / ping,
+        "calls a second, 256 in flight": rate / unary,
+    }
+
+
+async def host_to_plugin(host: Host, calls: int) -> float:
+    incarnation = await host.incarnation(PROBE)
+    samples = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        await incarnation.health()
+        samples.append(time.perf_counter() - began)
+    return statistics.median(samples)
+
+
+async def measure_starts(host: Host, name: str, python: str, starts: int) -> float:
+    """Median of request to ready over median of the bare import, in turn."""
+    ready, bare = [], []
+    for _ in range(starts):
+        await host.stop(name)
+        await asyncio.sleep(0.12)  # not synchronisation: the teardown of the last network namespace is not ours to time
+        began = time.perf_counter()
+        await host.start(name)
+        ready.append(time.perf_counter() - began)
+        bare.append(await import_seconds(python))
+    return statistics.median(ready) / statistics.median(bare)
+
+
+async def idle_memory(host: Host) -> float:
+    """MiB of proportional memory after the first call; of what is shared, the worker's part."""
+    await host.stop(PROBE)
+    await host.start(PROBE)
+    await host.call(PROBE, "lone_sync", {"calls": 1})
+    return proportional_bytes((await host.incarnation(PROBE)).status.pid) / 2**20
+
+
+def proportional_bytes(pid: int) -> int:
+    """As an ordinary user the kernel does not tell of a worker's proportional memory; its resident size is more."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except PermissionError:
+        return int(psutil.Process(pid).memory_info().rss)
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def make_database(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE blobs (content BLOB)")
+        connection.executemany("INSERT INTO blobs VALUES (?)", [(os.urandom(65_000),) for _ in range(512)])
+    connection.close()
+
+
+async def bench(scale: Scale, folder: Path) -> dict[str, float]:
+    make_database(folder / "bench.db")
+    settings = Settings.model_validate(
+        {
+            "state_dir": folder / "state",
+            "run_dir": folder / "run",
+            "sql": {"main": {"url": f"sqlite:///{folder / 'bench.db'}"}},
+            "installations": {
+                PROBE: {"config": {"payload": PAYLOAD}},
+                f"{PROBE}-fresh": {"config": {"payload": PAYLOAD}, "start": "fresh"},
+            },
+        }
+    )
+    async with Host(settings) as host, baseline(folder) as bare:
+        for name in (PROBE, f"{PROBE}-fresh"):
+            await host.install(HERE / "plugin", name=name, grant_required=True)
+        await host.start(PROBE)
+        await measure_calls(host, bare, QUICK)
+        rounds = []
+        for number in range(scale.rounds):
+            print(f"bench: round {number + 1} of {scale.rounds}", file=sys.stderr)
+            rounds.append(await measure_calls(host, bare, scale))
+        figures = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+        print("bench: starts", file=sys.stderr)
+        figures["start to ready, zygote"] = await measure_starts(host, PROBE, sys.executable, scale.starts)
+        figures["start to ready, fresh"] = await measure_starts(host, f"{PROBE}-fresh", sys.executable, scale.starts)
+        figures["memory of an idle worker, MiB"] = await idle_memory(host)
+    return figures
+
+
+def show(figures: dict[str, float]) -> None:
+    print(f"\n{'figure':<36}{'measured':>12}{'aim':>8}")
+    for name, value in figures.items():
+        aim = AIMS.get(name)
+        ratio = aim is not None and "MiB" not in name
+        print(f"{name:<36}{value:>11.2f}{'x' if ratio else ' '}{'' if aim is None else f'{aim:g}':>8}")
+    print("\nx: times the bare figure of the same run. More is better for calls a second, less for the others.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: about a minute")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--relative-to", type=Path, default=Path(), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="mrg-bench-") as folder,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        figures = runner.run(bench(QUICK if arguments.quick else FULL, Path(folder)))
+    show(figures)
+    if arguments.json:
+        report = {"figures": figures, "aims": AIMS}
+        (arguments.relative_to / arguments.json).write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
