@@ -1,0 +1,276 @@
+"""The host's end of one zygote: its start, the requests to it, and what it tells."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from moorage.supervisor.errors import SandboxFailed
+from moorage.supervisor.sandboxed import SandboxedWorker
+from moorage_sandbox import boot, evidence, image, plan, wire
+from moorage_sandbox.layers import layer_of, missing_layer
+from moorage_sandbox.plan import WorkerPlan, ZygotePlan
+from moorage_sandbox.report import at_least
+from moorage_sandbox.setup import Failure
+
+#: struct ucred: pid, uid, gid.
+_CREDENTIALS = struct.Struct("3i")
+#: How long a zygote may take to leave after its socket was closed.
+_LEAVE_SECONDS = 1.0
+_STDERR_BYTES = 2000
+
+
+class ZygoteProcess:
+    """Made by ``boot_zygote``; ended by ``close``, by its own death, or by this process's."""
+
+    def __init__(self, control: socket.socket, require: str) -> None:
+        self._control = control
+        self._require = require
+        self._loop = asyncio.get_running_loop()
+        self._ids = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[None]] = {}
+        self._ends: dict[int, asyncio.Future[int | None]] = {}
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self.pid = 0
+        self._pidfd = -1
+        self.closed = False
+        self._loop.add_reader(control, self._on_readable)
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    async def ready(self) -> None:
+        """Until it can fork. Raises SandboxFailed."""
+        await asyncio.shield(self._ready)
+
+    async def start(self, worker: WorkerPlan, record: bytes, stdout: int, stderr: int) -> SandboxedWorker:
+        """Returns when the worker is sealed, verified from outside, and let go.
+
+        Raises SandboxFailed. When cancelled, nothing of the worker is left.
+        """
+        if self.closed:
+            raise self._failed("setup", "the zygote has ended.")
+        number = next(self._ids)
+        end = self._ends[number] = self._loop.create_future()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            ours.setblocking(False)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            try:
+                with theirs, _memory(plan.as_json(worker)) as plan_fd, _memory(record) as record_fd:
+                    await self._request(number, [plan_fd, record_fd, stdout, stderr, theirs.fileno()])
+                return await self._admit(ours, end)
+            except BaseException:
+                self._send({"kill": number})
+                raise
+
+    async def _request(self, number: int, fds: list[int]) -> None:
+        answer = self._answers[number] = self._loop.create_future()
+        try:
+            self._send({"start": number}, fds)
+            await answer
+        finally:
+            self._answers.pop(number, None)
+
+    async def _admit(self, status: socket.socket, end: asyncio.Future[int | None]) -> SandboxedWorker:
+        """Waits for the seal, looks at the process from outside, and only then lets it go."""
+        data, pid = await _receive(status)
+        if not data:
+            raise self._failed("setup", f"the worker ended while it was set up ({await _told(end)}).")
+        message = wire.decode(data)
+        if "failed" in message:
+            raise SandboxFailed(layer_of(Failure(**message["failed"])), self._require)
+        pidfd = os.pidfd_open(pid)
+        report = evidence.judge(
+            evidence.read_evidence(pid), evidence.read_evidence(os.getpid()), message["sealed"]["landlock"]
+        )
+        if not at_least(report.level, self._require):
+            os.close(pidfd)
+            raise SandboxFailed(report.missing[0], self._require)
+        worker = SandboxedWorker(pid, pidfd, report.level)
+        end.add_done_callback(lambda told: _announce(worker, told))
+        # It was alive to be let go after the pidfd was made: so the pidfd is its, and no later process's.
+        status.send(wire.GO)
+        return worker
+
+    def _send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            socket.send_fds(self._control, [json.dumps(message).encode()], fds or [])
+
+    # -- what it tells -------------------------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        try:
+            data, ancillary, _, _ = self._control.recvmsg(wire.MESSAGE_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
+        except BlockingIOError:
+            return
+        except OSError:
+            data, ancillary = b"", []
+        if not data:
+            self._lost()
+            return
+        message = wire.decode(data)
+        if "ready" in message:
+            self.pid = _sender(ancillary)
+            self._pidfd = os.pidfd_open(self.pid)
+            self._ready.set_result(None)
+        elif "started" in message:
+            self._answer(message["started"], None)
+        elif "refused" in message:
+            self._answer(message["refused"], Failure(**message["failed"]))
+        elif "ended" in message:
+            self._tell_end(message["ended"], message["status"])
+        elif "failed" in message:
+            self._ready.set_exception(SandboxFailed(layer_of(Failure(**message["failed"])), self._require))
+
+    def _answer(self, number: int, failure: Failure | None) -> None:
+        answer = self._answers.get(number)
+        if answer is None or answer.done():
+            return
+        if failure is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(SandboxFailed(layer_of(failure), self._require))
+
+    def _tell_end(self, number: int, status: int | None) -> None:
+        end = self._ends.pop(number, None)
+        if end is not None:
+            end.set_result(status)
+
+    def _lost(self) -> None:
+        """It closed its end: it is dead, and the kernel is ending its workers."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        failed = self._failed("setup", "the zygote ended.")
+        if not self._ready.done():
+            self._ready.set_exception(failed)
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(failed)
+        for number in tuple(self._ends):
+            self._tell_end(number, None)
+
+    def _failed(self, layer: str, reason: str) -> SandboxFailed:
+        return SandboxFailed(missing_layer(layer, 0, reason), self._require)
+
+    # -- end -----------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Ends the zygote and, by the kernel, all its workers. May be called twice."""
+        self._lost()
+        if self._pidfd < 0:
+            return
+        pidfd, self._pidfd = self._pidfd, -1
+        try:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await _readable(pidfd)
+        except TimeoutError:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            await _readable(pidfd)
+        finally:
+            os.close(pidfd)
+
+
+async def boot_zygote(interpreter: str, sdk: Path, zygote: ZygotePlan, require: str) -> ZygoteProcess:
+    """Starts a zygote and waits until it can fork. Raises SandboxFailed."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    order = {"sdk": str(sdk), "control": theirs.fileno(), "plan": plan.as_json(zygote).decode()}
+    with theirs, _memory(json.dumps(order).encode()) as order_fd, _memory(b"") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *image.command(interpreter, boot.CODE),
+            stdin=order_fd,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=stderr,
+            env={},
+            cwd="/",
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+        theirs.close()
+        result = ZygoteProcess(ours, require)
+        try:
+            # This process only makes the zygote; the zygote is its child, and nobody's.
+            await process.wait()
+            await result.ready()
+        except SandboxFailed as error:
+            await result.close()
+            raise _with_output(error, stderr, require) from None
+        except BaseException:
+            await result.close()
+            raise
+    return result
+
+
+def _with_output(error: SandboxFailed, stderr: int, require: str) -> SandboxFailed:
+    """What the interpreter itself complained of says more than that it ended."""
+    output = os.pread(stderr, _STDERR_BYTES, 0).decode(errors="replace").strip()
+    if not output:
+        return error
+    return SandboxFailed(missing_layer("interpreter", 0, f"The zygote ended: {output}."), require)
+
+
+@contextlib.contextmanager
+def _memory(data: bytes) -> Iterator[int]:
+    """A descriptor from which the data can be read."""
+    fd = os.memfd_create("moorage", os.MFD_CLOEXEC)
+    try:
+        os.write(fd, data)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+async def _receive(status: socket.socket) -> tuple[bytes, int]:
+    """The next message, and the sender's pid as this process's pid namespace knows it: the kernel's word."""
+    await _readable(status.fileno())
+    data, ancillary, _, _ = status.recvmsg(wire.MESSAGE_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
+    return data, _sender(ancillary)
+
+
+async def _readable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    event = asyncio.Event()
+    loop.add_reader(fd, event.set)
+    try:
+        await event.wait()
+    finally:
+        loop.remove_reader(fd)
+
+
+def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
+            pid: int = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0]
+            return pid
+    return 0
+
+
+async def _told(end: asyncio.Future[int | None]) -> str:
+    """How a worker ended that never was sealed."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            status = await asyncio.shield(end)
+            return "its zygote ended" if status is None else f"wait status {status}"
+    return "no word from its zygote"
+
+
+def _announce(worker: SandboxedWorker, end: asyncio.Future[int | None]) -> None:
+    status = end.result()
+    if status is None:
+        worker.zygote_lost()
+    else:
+        worker.ended(status)

@@ -1,0 +1,50 @@
+"""Executing the interpreter anew inside a root: the zygote does once, a fresh worker does too."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn, Tuple
+
+#: Isolated, no site, no bytecode written, UTF-8 whatever the locale.
+FLAGS = ("-I", "-S", "-B", "-X", "utf8")
+
+_CODE = "import sys; sys.path.append('/sdk'); from moorage_sandbox.{module} import main; main()"
+
+
+def command(executable: str, code: str) -> Tuple[str, ...]:
+    return (executable, *FLAGS, "-c", code)
+
+
+def place(fd: int, target: int) -> None:
+    """Moves a descriptor to a number, where the next image finds it."""
+    if fd == target:
+        os.set_inheritable(fd, True)
+        return
+    os.dup2(fd, target)
+    os.close(fd)
+
+
+def leave_note(data: bytes, fd: int) -> None:
+    """Makes a descriptor from which the next image reads the data."""
+    memory = os.memfd_create("plan", os.MFD_CLOEXEC)
+    os.write(memory, data)
+    os.lseek(memory, 0, os.SEEK_SET)
+    place(memory, fd)
+
+
+def read_note(fd: int) -> bytes:
+    """Reads a descriptor from its start to its end, and closes it."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    parts = iter(lambda: os.read(fd, 65536), b"")
+    data = b"".join(parts)
+    os.close(fd)
+    return data
+
+
+def execute(executable: str, library_path: str, module: str) -> NoReturn:
+    """Goes on as ``moorage_sandbox.<module>.main()`` in a new image of the interpreter; descriptors stay open.
+
+    An executable that names its libpython by the host's path finds it by LD_LIBRARY_PATH.
+    """
+    arguments = command(executable, _CODE.format(module=module))
+    os.execve(executable, arguments, {"LD_LIBRARY_PATH": library_path})  # noqa: S606 - no shell is meant

@@ -1,0 +1,96 @@
+"""A forked worker's way into its sandbox: steps 1 to 9, in an order in which each still has what it needs."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+from contextlib import contextmanager
+from typing import Iterator, Sequence
+
+from moorage_sandbox import confine, image, namespaces, plan, program, syscalls, wire
+from moorage_sandbox.mounts import finish_root
+from moorage_sandbox.plan import InnerPlan, WorkerPlan
+from moorage_sandbox.setup import SetupFailed, step
+from moorage_sandbox.syscalls import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWUTS,
+    sethostname,
+    unshare,
+)
+
+_OTHER_NAMESPACES = CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS
+#: Above all descriptors that are moved to their places.
+_HIGH_FD = 64
+
+
+def main(fds: Sequence[int]) -> None:
+    """Returns when the worker's entry has returned. ``fds``: plan, start record, stdout, stderr, status."""
+    _place_descriptors(fds)
+    with failures_reported():
+        worker = plan.worker_plan_from(image.read_note(wire.WORKER_PLAN_FD))
+        enter(worker)
+        inner = InnerPlan(worker.files, worker.program)
+        if worker.start == "fresh":
+            with step("interpreter"):
+                image.leave_note(plan.as_json(inner), wire.WORKER_PLAN_FD)
+                image.execute(worker.executable, worker.library_path, "fresh")
+        seal(inner)
+    gc.enable()
+    program.run(inner.program)
+
+
+def _place_descriptors(fds: Sequence[int]) -> None:
+    raised = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_FD) for fd in fds]
+    places = (wire.WORKER_PLAN_FD, 0, 1, 2, wire.STATUS_FD)
+    for fd, place in zip(raised, places):
+        os.dup2(fd, place)
+    syscalls.close_range(wire.PROC_FD + 1)
+
+
+@contextmanager
+def failures_reported() -> Iterator[None]:
+    """A failed step is told to the host, and is the end: nothing runs half confined."""
+    try:
+        yield
+    except SetupFailed as error:
+        os.write(wire.STATUS_FD, error.failure.as_json())
+        os._exit(wire.SETUP_EXIT)
+
+
+def enter(worker: WorkerPlan) -> None:
+    """Own namespaces, own root, own limits, no privileges."""
+    in_userns = worker.user_namespace
+    with step("namespaces"):
+        unshare(CLONE_NEWNS if in_userns else CLONE_NEWNS | _OTHER_NAMESPACES)
+    with step("mounts"):
+        # In the zygote's user namespace the host's user is 0.
+        owner = (0, 0) if in_userns else (worker.uid, worker.gid)
+        finish_root(worker, *owner)
+    if in_userns:
+        # Made after the mounts: those of a namespace that is copied into a new user namespace are locked.
+        with step("user namespace"):
+            namespaces.enter_user_namespace(wire.PROC_FD, worker.uid, worker.gid)
+        with step("namespaces"):
+            unshare(_OTHER_NAMESPACES)
+    with step("host name"):
+        sethostname(worker.host_name)
+    os.close(wire.PROC_FD)
+    os.umask(0o077)
+    with step("limits"):
+        confine.set_limits(worker.limits)
+    with step("privileges"):
+        confine.drop_privileges(worker.uid, worker.gid, change_user=not in_userns)
+
+
+def seal(inner: InnerPlan) -> None:
+    """The last layers; then waits until the host has looked at this process, and lets go of the status socket."""
+    version = confine.seal(inner.files)
+    with step("host's consent"):
+        os.write(wire.STATUS_FD, wire.encode(sealed={"landlock": version}))
+        if os.read(wire.STATUS_FD, 16) != wire.GO:
+            raise RuntimeError("the host gave it up")
+    os.close(wire.STATUS_FD)

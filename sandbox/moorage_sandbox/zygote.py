@@ -1,0 +1,159 @@
+"""The zygote: one trusted process for each interpreter and runtime, from which workers are forked.
+
+Pid 1 of its pid namespace, inside the base root, one thread. It has imported what every worker needs and nothing of any
+plugin; it reads neither plans nor start records, makes no channel, and ends when the host's end of its socket closes.
+"""
+
+# ruff: noqa: PTH208 - a descriptor is listed
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Dict, List, NoReturn, Optional, Tuple
+
+from moorage_sandbox import confine, image, plan, program, syscalls, wire, worker
+from moorage_sandbox.plan import PreloadPlan
+from moorage_sandbox.setup import SetupFailed, step
+
+_WARM_UPS = 3
+
+
+def main() -> None:
+    """Returns in workers alone, when their entry has returned."""
+    control = socket.socket(fileno=wire.CONTROL_FD)
+    try:
+        preload(plan.preload_plan_from(image.read_note(wire.PRELOAD_PLAN_FD)))
+    except SetupFailed as error:
+        control.send(error.failure.as_json())
+        os._exit(wire.SETUP_EXIT)
+    fds = Zygote(control).serve()
+    worker.main(fds)
+
+
+def preload(wanted: PreloadPlan) -> None:
+    """Imports and warms up; afterwards the memory is as many workers as possible can share it."""
+    with step("imports"):
+        # Workers come without another import of sysconfig or site: they take the prefix from here.
+        program.look_like_a_venv()
+        sys.path[:] = wanted.sys_path
+        os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+        for name in wanted.imports:
+            importlib.import_module(name)
+        confine.native_filter()
+        for _ in range(_WARM_UPS):
+            asyncio.run(asyncio.sleep(0))
+    with step("one thread"):
+        threads = _threads()
+        if threads != 1:
+            raise RuntimeError(f"an import has left {threads} threads; a fork would lose all but one")
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _threads() -> int:
+    tasks = os.open("self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=wire.PROC_FD)
+    try:
+        return len(os.listdir(tasks))
+    finally:
+        os.close(tasks)
+
+
+class Zygote:
+    """Waits for requests and for the ends of workers."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._workers: Dict[int, int] = {}  # pid, in this pid namespace, to the host's id
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self) -> List[int]:
+        """Returns in a forked worker, with the descriptors that came with its request."""
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        self._control.send(wire.encode(ready=True))
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self._wake_read:
+                    self._report_ends()
+                    continue
+                fds = self._answer()
+                if fds is not None:
+                    return fds
+
+    def _answer(self) -> Optional[List[int]]:
+        """One request. Returns descriptors in the new worker, and None in the zygote."""
+        data, fds = self._receive()
+        request = wire.decode(data)
+        if "kill" in request:
+            self._kill(request["kill"])
+            return None
+        try:
+            pid = self._fork()
+        except SetupFailed as error:
+            self._control.send(wire.encode(refused=request["start"], **wire.decode(error.failure.as_json())))
+            pid = -1
+        if pid == 0:
+            return fds
+        for fd in fds:
+            os.close(fd)
+        if pid > 0:
+            self._workers[pid] = request["start"]
+            self._control.send(wire.encode(started=request["start"]))
+        return None
+
+    def _receive(self) -> Tuple[bytes, List[int]]:
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, wire.MESSAGE_BYTES, wire.START_FDS)
+        except OSError:
+            self._leave()
+        if not data:
+            self._leave()
+        return data, fds
+
+    def _leave(self) -> NoReturn:
+        """The host is gone. The kernel ends whoever lives in this pid namespace, descendants included."""
+        os._exit(0)
+
+    def _fork(self) -> int:
+        with step("pid namespace"):
+            syscalls.unshare(syscalls.CLONE_NEWPID)
+            try:
+                pid = os.fork()
+            except OSError:
+                syscalls.setns(wire.OWN_PID_NAMESPACE_FD, syscalls.CLONE_NEWPID)
+                raise
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._control.detach()
+            return 0
+        # The next unshare is refused until the one before is taken back.
+        syscalls.setns(wire.OWN_PID_NAMESPACE_FD, syscalls.CLONE_NEWPID)
+        return pid
+
+    def _kill(self, wanted: int) -> None:
+        for pid, worker_id in self._workers.items():
+            if worker_id == wanted:
+                os.kill(pid, signal.SIGKILL)
+
+    def _report_ends(self) -> None:
+        try:
+            os.read(self._wake_read, 512)
+        except BlockingIOError:
+            return
+        while self._workers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            self._control.send(wire.encode(ended=self._workers.pop(pid, 0), status=status))
