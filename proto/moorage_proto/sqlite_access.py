@@ -1,0 +1,401 @@
+"""What SQLite's authorizer reports, translated to rights. Pure; the host's SQL service and the testing kit share it.
+
+SQLite names every table and column that a statement touches, also through views, triggers, foreign keys and subqueries,
+while it compiles the statement. That list decides, never the statement's text. Default is no: an action, function or
+pragma that is not known here is refused. Views carry no rights of their own: the tables below them decide, so that a
+view made by a plugin opens nothing. The authorizer's fifth argument, the view or trigger through which something is
+reached, is left unread on purpose: a common table expression can give itself any name there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Protocol, Set, Tuple
+
+from moorage_proto import capability
+from moorage_proto.capability import ROWS_ALONE, Capability, Decision
+from moorage_proto.sqlite_functions import FUNCTIONS
+
+READ = "sql.read"
+WRITE = "sql.write"
+DEFINE = "sql.define"
+
+#: SQL function of the host: a JSON array of what the caller may see of the schema table.
+SCHEMA_FUNCTION = "moorage_schema"
+
+#: Tables whose names begin so are the host's.
+RESERVED_PREFIX = "moorage_"
+
+
+class Code(IntEnum):
+    """SQLite's action codes: https://www.sqlite.org/c3ref/c_alter_table.html"""
+
+    CREATE_INDEX = 1
+    CREATE_TABLE = 2
+    CREATE_TEMP_INDEX = 3
+    CREATE_TEMP_TABLE = 4
+    CREATE_TEMP_TRIGGER = 5
+    CREATE_TEMP_VIEW = 6
+    CREATE_TRIGGER = 7
+    CREATE_VIEW = 8
+    DELETE = 9
+    DROP_INDEX = 10
+    DROP_TABLE = 11
+    DROP_TEMP_INDEX = 12
+    DROP_TEMP_TABLE = 13
+    DROP_TEMP_TRIGGER = 14
+    DROP_TEMP_VIEW = 15
+    DROP_TRIGGER = 16
+    DROP_VIEW = 17
+    INSERT = 18
+    PRAGMA = 19
+    READ = 20
+    SELECT = 21
+    TRANSACTION = 22
+    UPDATE = 23
+    ATTACH = 24
+    DETACH = 25
+    ALTER_TABLE = 26
+    REINDEX = 27
+    ANALYZE = 28
+    CREATE_VTABLE = 29
+    DROP_VTABLE = 30
+    FUNCTION = 31
+    SAVEPOINT = 32
+    RECURSIVE = 33
+
+
+class Action(NamedTuple):
+    """One call of the authorizer, without its fifth argument."""
+
+    code: int
+    first: Optional[str]
+    second: Optional[str]
+    database: Optional[str]
+
+
+@dataclass(frozen=True)
+class SchemaObject:
+    """A table, view or index as the schema declares it."""
+
+    #: "table", "view" or "index".
+    type: str
+    name: str
+    #: Of an index, its table; else the name itself.
+    table: str
+
+
+@dataclass(frozen=True)
+class AccessNeed:
+    """A right that a statement needs; of several verbs, any one will do."""
+
+    verbs: Tuple[str, ...]
+    table: str
+    columns: Tuple[str, ...] = ()
+
+
+class Forbidden(Exception):
+    """What no grant allows; ``str()`` is the sentence."""
+
+
+class Decider(Protocol):
+    """The part of a guard that is needed here."""
+
+    def decide(self, need: Capability) -> Decision: ...
+
+    def covers(self, need: Capability) -> bool: ...
+
+
+def needs_of(actions: Iterable[Action], objects: Optional[Mapping[str, SchemaObject]] = None) -> Tuple[AccessNeed, ...]:
+    """The rights that a statement with these actions needs.
+
+    ``objects`` are those that ``names_in`` asked for, by their folded names; None: not known, as when a virtual table
+    compiles statements of its own while it runs. Raises Forbidden.
+    """
+    listed = list(actions)
+    context = _Context(listed, objects)
+    reads: Dict[str, Set[str]] = {}
+    updates: Dict[str, Set[str]] = {}
+    others: Dict[AccessNeed, None] = {}
+    for action in listed:
+        need = _need(action, context)
+        if need is None:
+            continue
+        merged = reads if need.verbs == (READ,) else updates if need.verbs == (WRITE,) and need.columns else None
+        if merged is None:
+            others[need] = None
+        else:
+            merged.setdefault(need.table, set()).update(need.columns)
+    return (
+        *others,
+        *(AccessNeed((READ,), table, _columns(columns)) for table, columns in reads.items()),
+        *(
+            AccessNeed((WRITE,), table, tuple(sorted(columns)))
+            for table, columns in updates.items()
+            if AccessNeed((WRITE,), table) not in others
+        ),
+    )
+
+
+def names_in(actions: Iterable[Action]) -> Tuple[str, ...]:
+    """What has to be looked up in the schema: whether it is a table, a view or an index, and its declared name."""
+    wanted: Set[str] = set()
+    for action in actions:
+        if action.code == Code.PRAGMA and action.second:
+            wanted |= {action.second, _autoindex_table(action.second)}
+        elif action.code in _DATA and action.first and not fold(action.first).startswith("sqlite_"):
+            wanted.add(action.first)
+    return tuple(sorted(wanted))
+
+
+def first_missing(needs: Iterable[AccessNeed], backend: str, guard: Decider) -> Optional[Capability]:
+    """Decides every need; returns the first right that is missing, worded as an operator would grant it."""
+    for need in needs:
+        missing = _missing(need, backend, guard)
+        if missing is not None:
+            return missing
+    return None
+
+
+def visible(found: SchemaObject, backend: str, guard: Decider) -> bool:
+    """Whether the caller has any right to the table, and so may see that it is there."""
+    return any(guard.covers(_any_columns(verb, found.table, backend)) for verb in (READ, WRITE, DEFINE))
+
+
+def pragma_forbidden(action: Action) -> str:
+    """The sentence for a pragma that must not even be compiled, as many take effect then; empty: it may be."""
+    if action.first in _TABLE_PRAGMAS | _INDEX_PRAGMAS and action.second:
+        return ""
+    return (
+        f"PRAGMA {action.first} is not available to plugins; of the pragmas, "
+        f"{', '.join(sorted(_TABLE_PRAGMAS | _INDEX_PRAGMAS))} are, for tables that were granted."
+    )
+
+
+def fold(name: str) -> str:
+    """As SQLite compares names: without the case of ASCII letters only."""
+    return "".join(character.lower() if character.isascii() else character for character in name)
+
+
+class _Context:
+    """What the other actions of the statement say about one of them."""
+
+    def __init__(self, actions: List[Action], objects: Optional[Mapping[str, SchemaObject]]) -> None:
+        codes = {action.code for action in actions}
+        self.objects = objects
+        #: Tables that the statement itself makes, changes or drops: compiling that reads and empties them.
+        self.defined = {fold(table) for table in map(_defined_table, actions) if table}
+        self.alters = Code.ALTER_TABLE in codes
+        #: Statements in which SQLite itself searches the schema table, and into which no query can be written.
+        self.searches_schema = bool(codes & _SEARCH_SCHEMA)
+        self.builds_index = bool(codes & _BUILD_INDEX)
+
+    def find(self, name: str) -> Optional[SchemaObject]:
+        return (self.objects or {}).get(fold(name))
+
+
+def _need(action: Action, context: _Context) -> Optional[AccessNeed]:
+    """Raises Forbidden."""
+    code = action.code
+    if code in _FREE:
+        return None
+    if code in _DATA:
+        return _data_need(action, context)
+    if code == Code.FUNCTION:
+        _check_function(fold(action.second or ""), context)
+        return None
+    if code in _DEFINES:
+        return _define_need(action)
+    if code == Code.PRAGMA:
+        return _pragma_need(action, context)
+    _check_implied(action, context)
+    return None
+
+
+def _data_need(action: Action, context: _Context) -> Optional[AccessNeed]:
+    name = action.first or ""
+    folded = fold(name)
+    if folded.startswith("sqlite_"):
+        _check_internal(action, folded, context)
+        return None
+    if folded in context.defined:
+        return None
+    found = context.find(name)
+    if found is None and folded in _TABLE_FUNCTIONS:
+        return None
+    if action.database not in (None, "main") or _is_eponymous(folded, found, context):
+        raise Forbidden(f"{name} is none of the database's tables, and is not available to plugins.")
+    if action.code == Code.READ:
+        # Reading a view: its own columns need nothing, those of the tables below it are actions of their own.
+        if found is not None and found.type == "view":
+            return None
+        return AccessNeed((READ,), name, (action.second or "",))
+    return AccessNeed((WRITE,), name, (action.second,) if action.code == Code.UPDATE and action.second else ())
+
+
+def _check_internal(action: Action, name: str, context: _Context) -> None:
+    """Tables of SQLite's own, which it reads and writes while it carries out what was decided elsewhere."""
+    schema = name in _SCHEMA_TABLES
+    if schema and (action.code != Code.READ or fold(action.second or "") == "rowid"):
+        # SQLite lets nobody write to its schema table by a statement of theirs ("may not be modified").
+        return
+    if context.searches_schema and (schema or name == "sqlite_sequence"):
+        return
+    if schema:
+        raise Forbidden(
+            "The schema table cannot be read by plugins. Reflect granted tables through SQLAlchemy's inspector, or "
+            f"read what {SCHEMA_FUNCTION}() lists."
+        )
+    raise Forbidden(f"{name} is SQLite's own and is not available to plugins.")
+
+
+def _is_eponymous(folded: str, found: Optional[SchemaObject], context: _Context) -> bool:
+    """Whether the name is one of a module that answers without having been created, such as dbstat."""
+    return folded in _MODULES or folded.startswith("pragma_") if context.objects is None else found is None
+
+
+def _check_function(name: str, context: _Context) -> None:
+    if name in FUNCTIONS or name == SCHEMA_FUNCTION:
+        return
+    if context.alters and name.startswith("sqlite_"):
+        if name == "sqlite_rename_table":
+            raise Forbidden(
+                "Renaming a table is not available to plugins, as SQLite does not say what the new name is. Create "
+                "the table under its new name, copy the rows, and drop the old one."
+            )
+        return
+    raise Forbidden(f"The function {name}() is not available to plugins.")
+
+
+def _define_need(action: Action) -> AccessNeed:
+    table = _defined_table(action) or ""
+    # Of ALTER TABLE the first argument is the database, and the third the column that is dropped.
+    if (action.first if action.code == Code.ALTER_TABLE else action.database) not in (None, "main"):
+        raise Forbidden(_TEMPORARY)
+    if fold(table).startswith(RESERVED_PREFIX):
+        raise Forbidden(f"Names that begin with {RESERVED_PREFIX} are the host's; choose another one than {table}.")
+    return AccessNeed((DEFINE,), table)
+
+
+def _defined_table(action: Action) -> Optional[str]:
+    """The table (or view) that an action makes, changes or drops; indexes belong to their table."""
+    if action.code not in _DEFINES:
+        return None
+    if action.code in (Code.CREATE_INDEX, Code.DROP_INDEX, Code.ALTER_TABLE):
+        return action.second
+    return action.first
+
+
+def _pragma_need(action: Action, context: _Context) -> AccessNeed:
+    sentence = pragma_forbidden(action)
+    if sentence:
+        raise Forbidden(sentence)
+    argument = action.second or ""
+    found = context.find(argument) or context.find(_autoindex_table(argument))
+    # A name that is not there is asked for before a table is created; it is decided as it was written.
+    table = argument if found is None else found.table if action.first in _INDEX_PRAGMAS else found.name
+    return AccessNeed((READ, WRITE, DEFINE), table, ROWS_ALONE)
+
+
+def _autoindex_table(index: str) -> str:
+    """The index of a primary key of a table without rowid is not in the schema table; its name tells the table's."""
+    prefix = "sqlite_autoindex_"
+    return index[len(prefix) :].rpartition("_")[0] if fold(index).startswith(prefix) else index
+
+
+def _check_implied(action: Action, context: _Context) -> None:
+    """Raises Forbidden unless another action, decided by itself, brings this one about."""
+    if action.code == Code.REINDEX and context.builds_index:
+        return
+    if action.code == Code.DROP_TRIGGER and fold(action.second or "") in context.defined:
+        return
+    raise Forbidden(_SENTENCES.get(action.code, "This kind of statement is not available to plugins."))
+
+
+def _columns(found: Set[str]) -> Tuple[str, ...]:
+    """A table of which no column is read is still asked for its rows; beside columns that says nothing more."""
+    return tuple(sorted(found - {""})) or ROWS_ALONE
+
+
+def _missing(need: AccessNeed, backend: str, guard: Decider) -> Optional[Capability]:
+    for verb in need.verbs:
+        whole = capability.need(verb, need.table, backend=backend, columns=need.columns)
+        if guard.covers(whole) and guard.decide(whole).allowed:
+            return None
+    verb = need.verbs[0]
+    single = [capability.need(verb, need.table, backend=backend, columns=(column,)) for column in need.columns]
+    uncovered = [column for column in single if not guard.covers(column)]
+    if single and not uncovered and all(guard.decide(column).allowed for column in single):
+        return None
+    columns: Tuple[str, ...] = ()
+    if uncovered and guard.covers(_any_columns(verb, need.table, backend)):
+        # Some of its columns are granted: the others are what is missing. Otherwise it is the table.
+        columns = tuple(column.columns[0] for column in uncovered)
+    missing = capability.need(verb, need.table, backend=backend, columns=columns)
+    return None if guard.decide(missing).allowed else missing
+
+
+def _any_columns(verb: str, table: str, backend: str) -> Capability:
+    return capability.need(verb, table, backend=backend, columns=() if verb == DEFINE else ROWS_ALONE)
+
+
+_FREE: FrozenSet[int] = frozenset({Code.SELECT, Code.RECURSIVE, Code.SAVEPOINT})
+_DATA: FrozenSet[int] = frozenset({Code.READ, Code.INSERT, Code.UPDATE, Code.DELETE})
+_DEFINES: FrozenSet[int] = frozenset(
+    {
+        Code.CREATE_TABLE,
+        Code.DROP_TABLE,
+        Code.CREATE_VIEW,
+        Code.DROP_VIEW,
+        Code.CREATE_INDEX,
+        Code.DROP_INDEX,
+        Code.ALTER_TABLE,
+    }
+)
+_SEARCH_SCHEMA: FrozenSet[int] = frozenset(
+    {Code.DROP_TABLE, Code.DROP_VIEW, Code.DROP_INDEX, Code.ALTER_TABLE, Code.CREATE_INDEX}
+)
+_BUILD_INDEX: FrozenSet[int] = frozenset({Code.CREATE_INDEX, Code.CREATE_TABLE, Code.ALTER_TABLE})
+
+_SCHEMA_TABLES = frozenset({"sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema"})
+_TABLE_PRAGMAS = frozenset({"table_info", "table_xinfo", "index_list", "foreign_key_list"})
+_INDEX_PRAGMAS = frozenset({"index_info", "index_xinfo"})
+#: Table-valued functions; they read their arguments alone.
+_TABLE_FUNCTIONS = frozenset({"json_each", "json_tree"})
+_MODULES = frozenset({"dbstat", "bytecode", "tables_used", "completion", "fsdir", "zipfile", "csv"})
+
+_TEMPORARY = (
+    "Temporary tables, views, indexes and triggers are not available to plugins. Use a common table expression, or a "
+    "table of your own with sql.define."
+)
+_TRIGGER = (
+    "Triggers are not available to plugins: they would run with the rights of whoever writes to the table. Write what "
+    "they would do as statements of your own."
+)
+_TRANSACTION = (
+    "Transactions are begun by the first statement and ended by the connection's commit() and rollback(), not by "
+    "statements. SAVEPOINT is available."
+)
+_ATTACH = "Databases are not attached by plugins; ask for another backend of the host's by its name."
+_VIRTUAL = "Virtual tables are not created or dropped by plugins; ask the operator to create it."
+
+_SENTENCES: Dict[int, str] = {
+    Code.CREATE_TEMP_INDEX: _TEMPORARY,
+    Code.CREATE_TEMP_TABLE: _TEMPORARY,
+    Code.CREATE_TEMP_TRIGGER: _TEMPORARY,
+    Code.CREATE_TEMP_VIEW: _TEMPORARY,
+    Code.DROP_TEMP_INDEX: _TEMPORARY,
+    Code.DROP_TEMP_TABLE: _TEMPORARY,
+    Code.DROP_TEMP_TRIGGER: _TEMPORARY,
+    Code.DROP_TEMP_VIEW: _TEMPORARY,
+    Code.CREATE_TRIGGER: _TRIGGER,
+    Code.DROP_TRIGGER: _TRIGGER,
+    Code.TRANSACTION: _TRANSACTION,
+    Code.ATTACH: _ATTACH,
+    Code.DETACH: _ATTACH,
+    Code.CREATE_VTABLE: _VIRTUAL,
+    Code.DROP_VTABLE: _VIRTUAL,
+    Code.ANALYZE: "ANALYZE is the operator's to run, as it changes how all statements are planned.",
+    Code.REINDEX: "REINDEX is the operator's to run.",
+}

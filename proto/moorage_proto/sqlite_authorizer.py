@@ -1,0 +1,212 @@
+"""The authorizer of one SQLite connection: what a statement needs, before it runs; and the same held while it runs.
+
+A statement is planned by compiling ``EXPLAIN`` of it, which runs nothing: the authorizer takes down every table and
+column, and the program's own Transaction instruction says whether it writes. When it then runs, the authorizer allows
+what was planned, and decides anything beyond that by itself.
+
+What was tried before: deciding by the first keyword (``WITH ... INSERT`` and comments defeat it), and leaving compiled
+statements to the ``sqlite3`` module's cache (a statement that was compiled for one caller ran for another without the
+authorizer being asked again). A plan is therefore made from a text that no cache holds, and rights are decided anew for
+every call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import sqlite3
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from moorage_proto.capability import Capability
+from moorage_proto.sqlite_access import (
+    SCHEMA_FUNCTION,
+    AccessNeed,
+    Action,
+    Code,
+    Forbidden,
+    SchemaObject,
+    fold,
+    names_in,
+    needs_of,
+    pragma_forbidden,
+)
+
+#: Of one connection.
+MAX_PLANS = 256
+
+#: Returns the right that is missing, or None.
+Judge = Callable[[Tuple[AccessNeed, ...]], Optional[Capability]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is known of a statement before it runs."""
+
+    actions: FrozenSet[Action]
+    needs: Tuple[AccessNeed, ...]
+    #: Whether it opens a transaction on the file at all; ``SELECT 1`` does not.
+    touches_file: bool
+    writes: bool
+    inserts: bool
+    #: Whether plans made before it are worthless after it.
+    changes_schema: bool
+    #: Whether it calls the host's function that lists the schema.
+    lists_schema: bool
+
+
+class Authorizer:
+    """Used by one thread at a time, as its connection is."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+        self._plans: OrderedDict[str, Plan] = OrderedDict()
+        self._texts = itertools.count(1)
+        #: Asked for every action; None: the statements of this side itself, which may do anything.
+        self._decide: Optional[Callable[[Action], bool]] = None
+        #: What stopped the statement that ran last.
+        self.missing: Optional[Capability] = None
+        self.forbidden = ""
+        raw.set_authorizer(self._callback)
+
+    def plan(self, statement: str, parameters: Sequence[Any]) -> Plan:
+        """Compiles the statement, or remembers that it did. Of the parameters only the number matters.
+
+        Raises Forbidden, and sqlite3's errors.
+        """
+        plan = self._plans.get(statement)
+        if plan is None:
+            plan = self._compile(statement, parameters)
+            self._plans[statement] = plan
+            if len(self._plans) > MAX_PLANS:
+                self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end(statement)
+        return plan
+
+    def forget(self) -> None:
+        """The schema has changed."""
+        self._plans.clear()
+
+    @contextlib.contextmanager
+    def enforcing(self, plan: Plan, judge: Judge) -> Iterator[None]:
+        """Within it, statements may do what the plan says, and beyond it what the judge allows."""
+        self.missing, self.forbidden = None, ""
+
+        def decide(action: Action) -> bool:
+            return action in plan.actions or self._allowed(action, judge)
+
+        with self._deciding(decide):
+            yield
+
+    def objects(self, names: Tuple[str, ...]) -> Mapping[str, SchemaObject]:
+        """The tables, views and indexes of these names, by folded name."""
+        found: Dict[str, SchemaObject] = {}
+        for name in names:
+            row = self._raw.execute(
+                "SELECT type, name, tbl_name FROM main.sqlite_master "
+                "WHERE name = ? COLLATE NOCASE AND type != 'trigger'",
+                (name,),
+            ).fetchone()
+            if row is not None:
+                found[fold(name)] = SchemaObject(*row)
+        return found
+
+    def schema_json(self, visible: Callable[[SchemaObject], bool]) -> str:
+        """What the schema function answers: the visible tables, views and indexes with their SQL."""
+        rows = self._raw.execute("SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE type != 'trigger'")
+        return json.dumps(
+            [
+                {"type": kind, "name": name, "tbl_name": table, "sql": sql}
+                for kind, name, table, sql in rows.fetchall()
+                if not fold(name).startswith("sqlite_") and visible(SchemaObject(kind, name, table))
+            ]
+        )
+
+    def _compile(self, statement: str, parameters: Sequence[Any]) -> Plan:
+        taken: Dict[Action, None] = {}
+        pragmas: List[str] = []
+
+        def take(action: Action) -> bool:
+            sentence = pragma_forbidden(action) if action.code == Code.PRAGMA else ""
+            if sentence:
+                pragmas.append(sentence)
+            else:
+                taken[action] = None
+            return not sentence
+
+        try:
+            with self._deciding(take):
+                # The number keeps the module's cache of compiled statements from ever knowing the text.
+                program = self._raw.execute(f"EXPLAIN /* {next(self._texts)} */ {statement}", parameters).fetchall()
+        except sqlite3.DatabaseError as error:
+            if pragmas:
+                raise Forbidden(pragmas[0]) from None
+            if 'near "explain": syntax error' in str(error).lower():
+                raise Forbidden("EXPLAIN is not available to plugins; explain the statement on a copy.") from None
+            raise
+        return self._planned(tuple(taken), program)
+
+    def _planned(self, actions: Tuple[Action, ...], program: List[Tuple[Any, ...]]) -> Plan:
+        if any(instruction[1] == "Vacuum" for instruction in program):
+            raise Forbidden("VACUUM is the operator's to run: it rewrites the whole database.")
+        transactions = [instruction for instruction in program if instruction[1] == "Transaction"]
+        codes = {action.code for action in actions}
+        return Plan(
+            actions=frozenset(actions),
+            needs=needs_of(actions, self.objects(names_in(actions))),
+            touches_file=bool(transactions),
+            # P2 of the instruction: "if non-zero, then a write-transaction is started".
+            writes=any(instruction[3] for instruction in transactions),
+            inserts=Code.INSERT in codes,
+            changes_schema=bool(codes & _CHANGE_SCHEMA) or any(map(_rolls_back, actions)),
+            lists_schema=any(fold(action.second or "") == SCHEMA_FUNCTION for action in _functions(actions)),
+        )
+
+    @contextlib.contextmanager
+    def _deciding(self, decide: Callable[[Action], bool]) -> Iterator[None]:
+        before, self._decide = self._decide, decide
+        try:
+            yield
+        finally:
+            self._decide = before
+
+    def _allowed(self, action: Action, judge: Judge) -> bool:
+        try:
+            self.missing = judge(needs_of((action,)))
+        except Forbidden as forbidden:
+            self.forbidden = str(forbidden)
+            return False
+        return self.missing is None
+
+    def _callback(
+        self, code: int, first: Optional[str], second: Optional[str], database: Optional[str], _inner: Optional[str]
+    ) -> int:
+        decide = self._decide
+        if decide is None or decide(Action(code, first, second, database)):
+            return sqlite3.SQLITE_OK
+        return sqlite3.SQLITE_DENY
+
+
+_CHANGE_SCHEMA = frozenset(
+    {
+        Code.CREATE_TABLE,
+        Code.DROP_TABLE,
+        Code.CREATE_VIEW,
+        Code.DROP_VIEW,
+        Code.CREATE_INDEX,
+        Code.DROP_INDEX,
+        Code.ALTER_TABLE,
+    }
+)
+
+
+def _rolls_back(action: Action) -> bool:
+    """ROLLBACK TO a savepoint undoes changes of the schema, too."""
+    return action.code == Code.SAVEPOINT and action.first == "ROLLBACK"
+
+
+def _functions(actions: Tuple[Action, ...]) -> Iterator[Action]:
+    return (action for action in actions if action.code == Code.FUNCTION)

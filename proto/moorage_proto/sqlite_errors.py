@@ -1,0 +1,66 @@
+"""The ``sqlite3`` module's errors as the contract's, and the values it takes. Host and testing kit share it."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import date, datetime
+from typing import Any, Tuple, Type
+
+from moorage_proto import error_pb2
+from moorage_proto.errors import CallError, Reason, Status
+from moorage_proto.sqlite_access import Forbidden
+
+Kind = error_pb2.SqlFailure
+
+#: First match counts: subclasses before their bases.
+_KINDS: Tuple[Tuple[Type[BaseException], Status, Any], ...] = (
+    (sqlite3.IntegrityError, Status.FAILED_PRECONDITION, Kind.INTEGRITY_ERROR),
+    (sqlite3.OperationalError, Status.INVALID_ARGUMENT, Kind.OPERATIONAL_ERROR),
+    (sqlite3.ProgrammingError, Status.INVALID_ARGUMENT, Kind.PROGRAMMING_ERROR),
+    (sqlite3.DataError, Status.INVALID_ARGUMENT, Kind.DATA_ERROR),
+    (sqlite3.NotSupportedError, Status.UNIMPLEMENTED, Kind.NOT_SUPPORTED_ERROR),
+    (sqlite3.InternalError, Status.INTERNAL, Kind.INTERNAL_ERROR),
+    (sqlite3.DatabaseError, Status.INTERNAL, Kind.DATABASE_ERROR),
+    (sqlite3.InterfaceError, Status.INVALID_ARGUMENT, Kind.INTERFACE_ERROR),
+    # "You can only execute one statement at a time", on Python below 3.11.
+    (sqlite3.Warning, Status.INVALID_ARGUMENT, Kind.PROGRAMMING_ERROR),
+    # "Python int too large to convert to SQLite INTEGER"
+    (OverflowError, Status.INVALID_ARGUMENT, Kind.DATA_ERROR),
+    # "embedded null character", a lone surrogate
+    (ValueError, Status.INVALID_ARGUMENT, Kind.PROGRAMMING_ERROR),
+)
+
+#: What `translate` takes.
+ERRORS = (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError, Forbidden)
+
+
+def translate(error: BaseException) -> CallError:
+    """SQLite's own words are kept: libraries and people know them. They hold names of the schema, never a path."""
+    if isinstance(error, Forbidden):
+        return failure(str(error), Kind.NOT_SUPPORTED_ERROR, Status.PERMISSION_DENIED)
+    for known, status, kind in _KINDS:
+        if isinstance(error, known):
+            return failure(str(error), kind, status)
+    return failure("The database failed the statement.", Kind.DATABASE_ERROR, Status.INTERNAL)
+
+
+def failure(message: str, kind: Any, status: Status, *, retryable: bool = False) -> CallError:
+    return CallError(status, Reason.BACKEND_FAILED, message, retryable=retryable, sql=error_pb2.SqlFailure(kind=kind))
+
+
+def bindable(value: Any) -> Any:
+    """A parameter as SQLite stores it; dates as ISO 8601 text, as the ``sqlite3`` module's adapters write them.
+
+    Raises CallError for a type that SQLite has no form for.
+    """
+    if value is None or isinstance(value, (int, float, str, bytes)):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, date):
+        return value.isoformat()
+    raise failure(
+        f"A parameter of type {type(value).__name__} is not supported by SQLite; pass text, a number, bytes or None.",
+        Kind.INTERFACE_ERROR,
+        Status.INVALID_ARGUMENT,
+    )
