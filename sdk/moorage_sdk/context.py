@@ -69,9 +69,9 @@ class Context:
         """For the runtime."""
         self._cancelled.set()
 
-    def finish(self) -> None:
-        """For the runtime, before the reply: sends the newest report."""
-        self._progress.flush()
+    async def finish(self) -> None:
+        """For the runtime, before the reply: the newest report arrives."""
+        await self._progress.drain()
 
 
 def cancelled(task: str) -> Cancelled:

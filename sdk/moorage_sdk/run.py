@@ -57,7 +57,7 @@ class Run:
             reply, failure = await self._call(lifetime, arguments)
             failure = await lifetime.finish(failure)
             await lifetime.close()
-            self._context.finish()
+            await self._context.finish()
             if failure is not None and not self._was_cancelled(failure):
                 await self._plugin.on_error(self._scope, self._context, failure)
             await self._plugin.flush()

@@ -5,5 +5,14 @@ from __future__ import annotations
 from typing import Callable, Tuple
 
 from moorage_sdk.testing.base import Fake
+from moorage_sdk.testing.config import FakeConfig
+from moorage_sdk.testing.execution import FakeExecution
+from moorage_sdk.testing.kafka import FakeKafka
+from moorage_sdk.testing.log import FakeLog
 
-FAKES: Tuple[Callable[[], Fake], ...] = ()
+FAKES: Tuple[Callable[[], Fake], ...] = (
+    FakeConfig,
+    FakeExecution,
+    FakeKafka,
+    FakeLog,
+)

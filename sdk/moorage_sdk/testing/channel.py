@@ -1,0 +1,131 @@
+"""The channel of a test: calls stay in the process, but cross as real protobuf bytes and pass the gate."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from typing import Any, AsyncIterator, Generic, Iterable, Iterator, Optional, TypeVar
+
+from google.protobuf.message import Message
+
+from moorage_proto.errors import CallError
+from moorage_proto.methods import Method
+from moorage_sdk import scope
+from moorage_sdk.errors import typed
+from moorage_sdk.testing.gate import Gate, Passage
+
+Request = TypeVar("Request", bound=Message)
+Reply = TypeVar("Reply", bound=Message)
+
+
+class LocalChannel:
+    """Implements ``moorage_sdk.channel.Channel``. Calls from several threads are answered one after another."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._one_at_a_time = threading.RLock()
+
+    def call(self, method: Method[Request, Reply], request: Request, *, timeout: Optional[float] = None) -> Reply:  # noqa: ARG002 - fakes answer at once
+        try:
+            with self._one_at_a_time:
+                passage = self._gate.enter(method, scope.current().id)
+                reply: Reply = passage.handle(_checked(passage, request))
+                passage.check_reply()
+                return _crossed(reply)
+        except CallError as error:
+            raise typed(error) from None
+
+    async def call_async(
+        self, method: Method[Request, Reply], request: Request, *, timeout: Optional[float] = None
+    ) -> Reply:
+        # As over a link, other tasks come to their turn meanwhile.
+        await asyncio.sleep(0)
+        return self.call(method, request, timeout=timeout)
+
+    def submit(
+        self, method: Method[Request, Reply], request: Request, *, timeout: Optional[float] = None
+    ) -> concurrent.futures.Future[Reply]:
+        future: concurrent.futures.Future[Reply] = concurrent.futures.Future()
+        try:
+            future.set_result(self.call(method, request, timeout=timeout))
+        except Exception as error:  # noqa: BLE001 - whoever waits for the future is told
+            future.set_exception(error)
+        return future
+
+    def stream(
+        self,
+        method: Method[Request, Reply],
+        request: Request,
+        *,
+        timeout: Optional[float] = None,  # noqa: ARG002 - fakes answer at once
+    ) -> LocalStream[Reply]:
+        return LocalStream(self._replies(method, request, scope.current().id))
+
+    def send_all(
+        self,
+        method: Method[Request, Reply],
+        requests: Iterable[Request],
+        *,
+        timeout: Optional[float] = None,  # noqa: ARG002 - fakes answer at once
+    ) -> Reply:
+        try:
+            with self._one_at_a_time:
+                passage = self._gate.enter(method, scope.current().id)
+                reply: Reply = passage.handle(_checked(passage, request) for request in requests)
+                passage.check_reply()
+                return _crossed(reply)
+        except CallError as error:
+            raise typed(error) from None
+
+    async def send_all_async(
+        self, method: Method[Request, Reply], requests: Iterable[Request], *, timeout: Optional[float] = None
+    ) -> Reply:
+        await asyncio.sleep(0)
+        return self.send_all(method, requests, timeout=timeout)
+
+    def _replies(self, method: Method[Request, Reply], request: Request, scope_id: str) -> Iterator[Reply]:
+        try:
+            with self._one_at_a_time:
+                passage = self._gate.enter(method, scope_id)
+                replies = iter(passage.handle(_checked(passage, request)))
+            while True:
+                with self._one_at_a_time:
+                    reply = next(replies, None)
+                    if reply is None:
+                        return
+                    passage.check_reply()
+                yield _crossed(reply)
+        except CallError as error:
+            raise typed(error) from None
+
+
+class LocalStream(Generic[Reply]):
+    """Implements ``moorage_sdk.channel.ReplyStream``."""
+
+    def __init__(self, replies: Iterator[Reply]) -> None:
+        self._replies = replies
+
+    def __iter__(self) -> Iterator[Reply]:
+        return self._replies
+
+    async def __aiter__(self) -> AsyncIterator[Reply]:
+        for reply in self._replies:
+            await asyncio.sleep(0)
+            yield reply
+
+    def close(self) -> None:
+        close: Any = getattr(self._replies, "close", None)
+        if close is not None:
+            close()
+
+
+def _checked(passage: Passage, request: Request) -> Request:
+    arrived = _crossed(request)
+    passage.examine(arrived)
+    return arrived
+
+
+def _crossed(message: Reply) -> Reply:
+    """What is on the other side after it went over the wire."""
+    return type(message).FromString(message.SerializeToString())

@@ -1,0 +1,247 @@
+"""The object that the ``moorage`` fixture gives to a test."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+
+from moorage_proto import capability, link_pb2, values
+from moorage_proto.capability import Capability, Grants
+from moorage_proto.errors import CallError, Reason
+from moorage_sdk import channel, entry_points
+from moorage_sdk import scope as scopes
+from moorage_sdk.errors import typed
+from moorage_sdk.host import facts_from_welcome
+from moorage_sdk.loaded import LoadedPlugin
+from moorage_sdk.plugin import PLUGIN_ATTRIBUTE, Plugin
+from moorage_sdk.schema.containers import plain
+from moorage_sdk.scope import Scope
+from moorage_sdk.services.log import HostHandler
+from moorage_sdk.testing.base import Fake, FakeScope
+from moorage_sdk.testing.channel import LocalChannel
+from moorage_sdk.testing.config import FakeConfig
+from moorage_sdk.testing.execution import FakeExecution
+from moorage_sdk.testing.fakes import FAKES
+from moorage_sdk.testing.gate import Gate
+from moorage_sdk.testing.kafka import FakeKafka
+from moorage_sdk.testing.log import FakeLog, LogLine
+from moorage_sdk.testing.manifest import TestedManifest
+
+_INCARNATION = "incarnation"
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """What one run of a task came to."""
+
+    value: Any
+    #: What the task, or the commit after it, raised.
+    error: Optional[BaseException]
+    logs: Tuple[LogLine, ...]
+    #: (fraction, message)
+    progress: Tuple[Tuple[float, str], ...]
+
+    @property
+    def result(self) -> Any:
+        """What the task returned, as it is after the way over the wire. Raises the task's error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class Moorage:
+    """Runs tasks in this process with fakes behind the real gate. Each run loads the plugin anew, as a worker would."""
+
+    #: Of the fakes; the others are found by name as well: ``moorage.sql``.
+    config: FakeConfig
+    kafka: FakeKafka
+    log: FakeLog
+    execution: FakeExecution
+
+    def __init__(self, manifest: TestedManifest) -> None:
+        self.manifest = manifest
+        self._fakes: Dict[str, Fake] = {fake.name: fake for fake in (make() for make in FAKES)}
+        vars(self).update(self._fakes)
+        self.config.update(manifest.config)
+        self._gate = Gate(manifest.name, tuple(self._fakes.values()))
+        self._channel = LocalChannel(self._gate)
+        self._set_grants(manifest.capabilities, ())
+        self._numbers = itertools.count(1)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"the testing kit has no fake named {name!r}; there are: {', '.join(self._fakes)}")
+
+    @property
+    def logs(self) -> List[LogLine]:
+        """Everything logged during all runs so far."""
+        return self.log.lines
+
+    @property
+    def denials(self) -> List[str]:
+        """The sentences of all calls that were refused for want of a capability."""
+        return self._gate.denials
+
+    def grant(self, *capabilities: str) -> None:
+        """Adds to the manifest's capabilities, for this test."""
+        grants = self._gate.grants
+        self._set_grants((*grants.allow, *map(capability.parse, capabilities)), grants.deny)
+
+    def deny(self, *capabilities: str) -> None:
+        """As an operator would: an optional one is then injected as None, and a deny beats every allow."""
+        denied = tuple(map(capability.parse, capabilities))
+        grants = self._gate.grants
+        self._set_grants((right for right in grants.allow if right not in denied), (*grants.deny, *denied))
+
+    def run(
+        self,
+        task: Union[str, Callable[..., Any]] = "execute",
+        input: Any = None,  # noqa: A002 - the word that plugins use
+        *,
+        config: Optional[Mapping[str, Any]] = None,
+        attempt: int = 1,
+        trigger: str = "test",
+        deadline: Optional[datetime] = None,
+    ) -> TaskRun:
+        """Runs a task, by its function or its name, and commits or rolls back as the host would.
+
+        ``input`` is what the host was given: plain values, or an object of the input's class. ``config`` is laid over
+        ``moorage.config`` and stays. Never raises for a failing task: look at ``error``, or let ``result`` raise it.
+        """
+        _refuse_inside_a_loop()
+        loop = asyncio.new_event_loop()
+        try:
+            return loop.run_until_complete(
+                self.run_async(task, input, config=config, attempt=attempt, trigger=trigger, deadline=deadline)
+            )
+        finally:
+            loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+
+    async def run_async(
+        self,
+        task: Union[str, Callable[..., Any]] = "execute",
+        input: Any = None,  # noqa: A002 - the word that plugins use
+        *,
+        config: Optional[Mapping[str, Any]] = None,
+        attempt: int = 1,
+        trigger: str = "test",
+        deadline: Optional[datetime] = None,
+    ) -> TaskRun:
+        """As ``run``, for async tests."""
+        self.config.update(config or {})
+        plugin, name = self._find(task)
+        execution = f"e-{next(self._numbers)}"
+        scope = Scope(execution, execution=execution, attempt=attempt, trigger=trigger)
+        first_line, first_report = len(self.log.lines), len(self.execution.reports)
+        value: Any = None
+        error: Optional[BaseException] = None
+        with self._host() as handler:
+            loaded = LoadedPlugin(
+                plugin,
+                channel=self._channel,
+                host=facts_from_welcome(self._welcome()),
+                config=self.config.settings,
+                flush=handler.flush_async,
+            )
+            try:
+                await loaded.load()
+                value = await self._run(loaded, name, scope, input, deadline)
+            except Exception as raised:  # noqa: BLE001 - the test is told in TaskRun.error
+                error = _as_plugin_sees(raised)
+            finally:
+                await loaded.unload()
+        reports = self.execution.reports[first_report:]
+        return TaskRun(
+            value,
+            error,
+            tuple(self.log.lines[first_line:]),
+            tuple((fraction, message) for _, fraction, message in reports),
+        )
+
+    def close(self) -> None:
+        for fake in self._fakes.values():
+            fake.close()
+
+    async def _run(
+        self, loaded: LoadedPlugin, name: str, scope: Scope, value: Any, deadline: Optional[datetime]
+    ) -> Any:
+        held = self._gate.scopes[scope.id] = FakeScope(scope.id, scope.execution)
+        try:
+            outcome = await loaded.run(name, scope, _crossed(value), deadline).outcome()
+        except BaseException:
+            held.end(success=False)
+            raise
+        held.end(success=True)
+        return loaded.tasks[name].result.read(values.from_wire(outcome), "the result")
+
+    def _find(self, task: Union[str, Callable[..., Any]]) -> Tuple[Plugin, str]:
+        if isinstance(task, str):
+            return entry_points.load(self.manifest.entry_point), task
+        plugin = getattr(task, PLUGIN_ATTRIBUTE, None)
+        if not isinstance(plugin, Plugin):
+            raise TypeError(f"{task!r} is no task; name one, or give a function under @plugin.task")
+        return plugin, next(name for name, function in plugin.tasks.items() if function is task)
+
+    @contextlib.contextmanager
+    def _host(self) -> Iterator[HostHandler]:
+        """What surrounds plugin code in a worker: the channel, the incarnation's scope, the log."""
+        incarnation = Scope(_INCARNATION)
+        held = self._gate.scopes[_INCARNATION] = FakeScope(_INCARNATION)
+        before = scopes.incarnation()
+        handler = HostHandler(self._channel)
+        root = logging.getLogger()
+        level = root.level
+        channel.install(self._channel)
+        scopes.set_incarnation(incarnation)
+        root.addHandler(handler)
+        root.setLevel(min(level, logging.INFO))
+        try:
+            yield handler
+            held.end(success=True)
+        finally:
+            held.end(success=False)
+            root.setLevel(level)
+            root.removeHandler(handler)
+            scopes.set_incarnation(before)
+            channel.install(None)
+
+    def _welcome(self) -> link_pb2.Welcome:
+        welcome = link_pb2.Welcome(
+            installation=self.manifest.name,
+            incarnation_number=1,
+            incarnation_scope=_INCARNATION,
+            capabilities=[str(right) for right in self._gate.grants.allow],
+        )
+        for fake in self._fakes.values():
+            fake.describe(welcome)
+        return welcome
+
+    def _set_grants(self, allow: Iterable[Capability], deny: Tuple[Capability, ...]) -> None:
+        self._gate.grants = Grants(tuple(dict.fromkeys(allow)), deny, self._gate.grants.epoch + 1)
+
+
+def _crossed(value: Any) -> Any:
+    """The input as the plugin is given it: over the wire, as everything that a host was handed."""
+    return values.from_wire(values.to_wire(plain(value, "input")))
+
+
+def _as_plugin_sees(raised: Exception) -> BaseException:
+    """What the task itself raised, where it did."""
+    if not isinstance(raised, CallError):
+        return raised
+    if raised.reason == Reason.TASK_FAILED and raised.__cause__ is not None:
+        return raised.__cause__
+    return typed(raised)
+
+
+def _refuse_inside_a_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("an event loop runs in this test already; write: await moorage.run_async(...)")
