@@ -1,0 +1,120 @@
+"""``serve``: the one command that is the host."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+
+from moorage.app import Host
+from moorage.cli.installation_page import print_broken
+from moorage.cli.options import Config, load_settings
+from moorage.cli.output import note, print_json_line, say
+from moorage.cli.plain import lines
+from moorage.cli.start_screen import print_host, print_ready, print_sandbox
+from moorage.config.settings import Settings
+from moorage.web.api import create_api
+from moorage.web.schemas.installations import BrokenPlugin
+from moorage.web.server import ApiServer
+
+commands = typer.Typer()
+
+#: By the shell's convention, 128 and the number of SIGINT.
+INTERRUPTED = 130
+
+
+@commands.command()
+def serve(
+    config: Config = None,
+    socket: Annotated[
+        Path | None, typer.Option("--socket", envvar="MOORAGE_SOCKET", help="Serve the API here instead.")
+    ] = None,
+    log_level: Annotated[
+        str, typer.Option("--log-level", metavar="LEVEL", help="Of the host's own log: debug, info, warning, error.")
+    ] = "warning",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when it is ready, no screen.")] = False,
+) -> None:
+    """Start the host and its API, until Ctrl-C."""
+    settings = load_settings(config)
+    _set_up_logging(log_level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, socket or settings.api_socket, as_json))
+
+
+async def _serve(settings: Settings, socket: Path, as_json: bool) -> None:
+    stop = _stop_event()
+    if not as_json:
+        print_host(settings)
+    async with Host(settings) as host, ApiServer(create_api(host), socket):
+        if not as_json:
+            print_sandbox(await host.sandbox_report(), settings.sandbox.require)
+        if await _unless(stop, host.load(note)):
+            await _announce(host, settings, socket, as_json)
+            await stop.wait()
+        if not as_json:
+            say("\nStopping: work in flight may finish; a second Ctrl-C ends everything at once.")
+    if not as_json:
+        say("Stopped.")
+
+
+async def _announce(host: Host, settings: Settings, socket: Path, as_json: bool) -> None:
+    installed = [view.installation.id for view in await host.installations()]
+    if as_json:
+        print_json_line({"ready": True, "socket": str(socket), "pid": os.getpid(), "installations": installed})
+        return
+    print_broken([BrokenPlugin.of(broken) for broken in await host.broken()])
+    print_ready(socket, settings, installed)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:
+    """Whether the work was done before somebody asked to stop; it is cancelled then."""
+    task = asyncio.create_task(work, name="serve: load plugins")
+    stopping = asyncio.create_task(stop.wait(), name="serve: asked to stop")
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            return False
+        task.result()
+        return True
+    finally:
+        for pending in (task, stopping):
+            pending.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by the first SIGINT or SIGTERM. The second ends the process: the kernel ends its workers with it."""
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        if stop.is_set():
+            os._exit(INTERRUPTED)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, asked)
+    return stop
+
+
+class _PlainFormatter(logging.Formatter):
+    """Log records may quote what plugins wrote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return lines(super().format(record))
+
+
+def _set_up_logging(level: str) -> None:
+    numbers = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+    if level.lower() not in numbers:
+        raise typer.BadParameter(f"{level} is not one of {', '.join(numbers)}", param_hint="--log-level")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=numbers[level.lower()], handlers=[handler])

@@ -1,0 +1,144 @@
+"""What people see of installations."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from moorage.cli.output import duration, facts, indented, local_time, say, size, state_text, table
+from moorage.cli.plain import one_line
+from moorage.web.schemas.installations import Author, BrokenPlugin, Grant, Incarnation, Installation
+
+#: The latest starts that a page lists.
+SHOWN_WORKERS = 5
+
+
+def print_installations(installed: list[Installation]) -> None:
+    if not installed:
+        say("There are no installations yet. Add one with: moorage install FOLDER")
+        return
+    table(
+        ["INSTALLATION", "VERSION", "STATE", "LEVEL", "WORKER", "CALLS", "DENIED"],
+        [_row(each) for each in installed],
+        right=(5, 6),
+    )
+    for each in installed:
+        if each.reason:
+            say(f"\n{each.id} is {each.state}: {each.reason}", "yellow")
+
+
+def print_broken(broken: list[BrokenPlugin]) -> None:
+    for each in broken:
+        say(f"\nnot usable: {each.path}", "red")
+        indented(each.problem, by=2)
+
+
+def print_installation(found: Installation) -> None:
+    """The whole page of one installation."""
+    heading = Text.assemble((one_line(found.id), "bold"), " ", one_line(found.plugin.version), "  ")
+    say(heading + state_text(found.state))
+    if found.plugin.description:
+        say(found.plugin.description)
+    if found.reason:
+        say(found.reason, "yellow")
+    facts(_facts(found))
+    _print_tasks(found)
+    print_grants(found.grants)
+    _print_workers(found.incarnations)
+
+
+def current(found: Installation) -> Incarnation | None:
+    """The worker that lives, if one does."""
+    newest = found.incarnations[0] if found.incarnations else None
+    return newest if newest is not None and newest.state != "stopped" else None
+
+
+def _row(found: Installation) -> list[Text | str]:
+    worker = current(found)
+    return [
+        found.id,
+        found.plugin.version,
+        state_text(found.state),
+        worker.sandbox_level if worker else "",
+        f"#{worker.number} pid {worker.pid}" if worker else "",
+        str(found.calls) if worker else "",
+        str(found.denied) if worker else "",
+    ]
+
+
+def _facts(found: Installation) -> list[tuple[str, object]]:
+    plugin, limits, worker = found.plugin, found.plugin.limits, current(found)
+    return [
+        ("plugin", plugin.name if plugin.name != found.id else ""),
+        ("entry point", plugin.entry_point),
+        ("authors", ", ".join(_author(author) for author in plugin.authors)),
+        ("licence", plugin.license),
+        ("tags", ", ".join(plugin.tags)),
+        ("python", plugin.requires_python),
+        ("depends on", ", ".join(plugin.dependencies)),
+        ("source", found.source_path),
+        ("installed", local_time(found.installed_at)),
+        ("loaded", local_time(found.loaded_at)),
+        ("worker", _worker(worker) if worker else ""),
+        ("gate", f"{found.calls} calls, {found.denied} denied" if worker else ""),
+        (
+            "limits",
+            f"{size(limits.memory_bytes)} memory, {duration(limits.timeout_seconds)} a run, "
+            f"{limits.concurrency} at a time, {limits.pids} processes and threads",
+        ),
+        ("triggers", ", ".join(f"{trigger.kind} {trigger.source}" for trigger in plugin.triggers)),
+        *((name, url) for name, url in plugin.urls.items()),
+    ]
+
+
+def _author(author: Author) -> str:
+    return f"{author.name} <{author.email}>" if author.email else author.name
+
+
+def _worker(worker: Incarnation) -> str:
+    return (
+        f"#{worker.number} pid {worker.pid}, sandbox {worker.sandbox_level}, {worker.start}, Python {worker.python}, "
+        f"protobuf {worker.protobuf}, grpcio {worker.grpcio}"
+    )
+
+
+def _print_tasks(found: Installation) -> None:
+    if found.tasks:
+        say()
+        table(["TASK", "WHAT IT DOES"], [[task.name, task.summary] for task in found.tasks])
+
+
+def print_grants(grants: list[Grant]) -> None:
+    if not grants:
+        return
+    say()
+    table(["CAPABILITY", "GRANTED", "WHY IT IS ASKED FOR"], [_grant_row(grant) for grant in grants])
+
+
+def _grant_row(grant: Grant) -> list[Text | str]:
+    if grant.granted:
+        granted = Text(one_line(f"by {grant.granted_by}" if grant.granted_by else "yes"), "green")
+    else:
+        granted = Text("no, required" if grant.required else "no, optional", "yellow" if grant.required else "dim")
+    return [grant.capability, granted, grant.because]
+
+
+def _print_workers(incarnations: list[Incarnation]) -> None:
+    if not incarnations:
+        return
+    say()
+    table(
+        ["WORKER", "STARTED", "STATE", "HOW IT ENDED"],
+        [
+            [
+                f"#{each.number}",
+                local_time(each.started_at),
+                state_text(each.state),
+                each.verdict.sentence if each.verdict else "",
+            ]
+            for each in incarnations[:SHOWN_WORKERS]
+        ],
+    )
+    newest = incarnations[0].verdict
+    if newest is not None and newest.traceback and not newest.planned:
+        say()
+        indented(newest.traceback, "dim", by=2)

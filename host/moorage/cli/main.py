@@ -1,0 +1,135 @@
+"""The ``moorage`` command: the table of its commands, and what errors look like."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from moorage import __version__
+from moorage.cli.output import complain
+from moorage.cli.plain import one_line
+from moorage.errors import ExitCode, MoorageError
+
+#: Set: an unexpected error shows its traceback.
+DEBUG = "MOORAGE_DEBUG"
+
+
+class Lazy(NamedTuple):
+    """A command, and the module that holds it."""
+
+    module: str
+    #: The first line of its function's docstring, which a test compares.
+    summary: str
+    panel: str
+
+
+LOOK, CHANGE, HOST, WRITE = "Look", "Change", "The host", "Write a plugin"
+
+COMMANDS = {
+    "ls": Lazy("installations", "List the installations and their state.", LOOK),
+    "show": Lazy("installations", "Show all that is known of an installation.", LOOK),
+    "executions": Lazy("executions", "List executions, newest first.", LOOK),
+    "execution": Lazy("executions", "Show one execution with its result or error.", LOOK),
+    "logs": Lazy("logs", "Print log lines; with -f follow them.", LOOK),
+    "audit": Lazy("audit", "Print who did, or was denied, what.", LOOK),
+    "run": Lazy("executions", "Run a task of a plugin.", CHANGE),
+    "cancel": Lazy("executions", "Cancel an execution.", CHANGE),
+    "start": Lazy("lifecycle", "Start an installation's worker.", CHANGE),
+    "stop": Lazy("lifecycle", "Let work in flight finish, then stop the worker.", CHANGE),
+    "release": Lazy("lifecycle", "End a hold, so that the installation may start again.", CHANGE),
+    "kill": Lazy("lifecycle", "End the worker and its processes at once.", CHANGE),
+    "reload": Lazy("lifecycle", "Stop it, read its source folder again, start it.", CHANGE),
+    "unload-all": Lazy("lifecycle", "Stop every worker.", CHANGE),
+    "install": Lazy("install", "Install the plugin project in a folder, or bring it up to date.", CHANGE),
+    "grant": Lazy("grants", "Grant capabilities that a plugin requests.", CHANGE),
+    "revoke": Lazy("grants", "Take granted capabilities back.", CHANGE),
+    "serve": Lazy("serve", "Start the host and its API, until Ctrl-C.", HOST),
+    "doctor": Lazy("doctor", "Say what this machine offers for running plugins safely.", HOST),
+    "new": Lazy("new", "Make the skeleton of a plugin project.", WRITE),
+}
+
+
+class _Commands(TyperGroup):
+    """Loads the module of the command that was asked for, and of no other.
+
+    `moorage --help` and `moorage new` need no HTTP client, and only `serve` needs the host: importing all of it would
+    cost every command half a second. Typer asks a group for its commands by name, so the module is imported here, by
+    name, once it is known which one; the imports of each module stand at its top as everywhere.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the group is asked with its context
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the group is asked with its context
+        """For listings and suggestions: the name and the summary."""
+        lazy = COMMANDS.get(cmd_name)
+        if lazy is None:
+            return None
+        return TyperCommand(cmd_name, help=lazy.summary, short_help=lazy.summary, rich_help_panel=lazy.panel)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """To be run: the command itself."""
+        name, _stub, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name else None, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        """States of affairs that a person can act on are sentences with an exit code, never tracebacks."""
+        try:
+            return super().invoke(ctx)
+        except MoorageError as error:
+            complain(error)
+            raise typer.Exit(int(error.exit_code)) from error
+
+
+def load_command(name: str) -> Any:
+    """The command of that name, with its options."""
+    module = importlib.import_module(f"moorage.cli.commands.{COMMANDS[name].module}")
+    group = typer.main.get_group(module.commands)
+    return group.commands[name]
+
+
+app = typer.Typer(
+    cls=_Commands,
+    name="moorage",
+    help="Run plugins that other people wrote, each in its own process and sandbox.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"moorage {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point of the ``moorage`` command."""
+    for stream in (sys.stdout, sys.stderr):
+        # A locale that lacks a character must not end a command; the other end of a pipe gets an escape.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] # replaced only in tests
+    try:
+        app(prog_name="moorage")
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        complain(
+            f"An unexpected error, which is a mistake in Moorage: {type(error).__name__}: {one_line(error)}\n"
+            f"Set {DEBUG}=1 and run the command again to see where."
+        )
+        sys.exit(int(ExitCode.INTERNAL))

@@ -1,0 +1,69 @@
+"""What ``serve`` shows once the host is up."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.text import Text
+
+from moorage import __version__
+from moorage.cli.output import facts, indented, say
+from moorage.config.settings import Settings
+from moorage_sandbox.report import SandboxReport, at_least
+
+
+def forgotten_at_exit(settings: Settings) -> list[str]:
+    """What of the services lives in the host's memory alone, in sentences. Pure."""
+    sentences = [
+        f'Kafka "{name}" is a mock cluster inside this host: its topics are forgotten when the host stops. '
+        f"Set kafka.{name}.bootstrap_servers to keep them."
+        for name, backend in sorted(settings.kafka.items())
+        if backend.bootstrap_servers == "embedded"
+    ]
+    sentences += [
+        f'SQL "{name}" is a database in memory: it is forgotten when the host stops. Set sql.{name}.url to a file.'
+        for name, backend in sorted(settings.sql.items())
+        if backend.url in ("sqlite://", "sqlite:///:memory:")
+    ]
+    return sentences
+
+
+def print_host(settings: Settings) -> None:
+    """The first lines, before anything is started."""
+    say(Text.assemble(("Moorage ", "bold"), f"{__version__}"))
+    facts(
+        [
+            ("process", f"{os.getpid()}, Python {platform.python_version()}"),
+            ("state", settings.state_dir),
+            ("plugins", ", ".join(str(folder) for folder in settings.plugins.folders) or "no folders are scanned"),
+        ]
+    )
+
+
+def print_sandbox(report: SandboxReport, required: str) -> None:
+    """The level, and what is missing from it."""
+    enough = at_least(report.level, required)
+    level = Text(report.level, "green" if report.level == "full" else "bold yellow" if enough else "bold red")
+    facts([("sandbox", level)])
+    if not enough:
+        indented(f"Plugins do not start here: {required} is required (sandbox.require). See: moorage doctor", "red")
+    for missing in report.missing:
+        indented(f"without {missing.layer}: {missing.consequence}. {missing.remedy}", "yellow")
+
+
+def print_ready(socket: Path, settings: Settings, installed: Iterable[str]) -> None:
+    """The last lines: where to go from here."""
+    facts([("API", f"{socket} (this user only)")])
+    for sentence in forgotten_at_exit(settings):
+        indented(sentence, "dim", by=2)
+    names = list(installed)
+    example = names[0] if names else "NAME"
+    say(f"\nReady with {len(names)} installation{'' if len(names) == 1 else 's'}. In another terminal:")
+    tries = [("moorage ls", "what there is"), (f"moorage run {example}", "run it"), ("moorage logs -f", "watch")]
+    if not names:
+        tries = [("moorage new NAME", "write a plugin"), ("moorage install FOLDER", "install one"), *tries]
+    facts(tries)
+    say("Stop with Ctrl-C.", "dim")
