@@ -70,7 +70,8 @@ def field_values(message: Message, path: str) -> Tuple[str, ...]:
 
 def _values(holder: Any, part: str) -> Tuple[Any, ...]:
     value = getattr(holder, part)
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+    # A repeated field of messages has a length and no __iter__; a message has neither.
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
         return (value,)
     return tuple(value)
 
