@@ -68,7 +68,7 @@ def judge(worker: ProcessEvidence, host: ProcessEvidence, landlock_abi: int) -> 
         "uts": _differs(worker, host, "uts"),
         "seccomp": "filter" if worker.seccomp == SECCOMP_FILTER else "",
         "privileges": _privileges(worker, host),
-        "landlock": _landlock(landlock_abi),
+        "landlock": landlock_words(landlock_abi),
     }
     missing = tuple(_missing(layer) for layer, text in layers.items() if not text)
     return SandboxReport(_level(layers), {layer: text or "missing" for layer, text in layers.items()}, missing)
@@ -87,7 +87,8 @@ def _privileges(worker: ProcessEvidence, host: ProcessEvidence) -> str:
     return "no capabilities, own user namespace" if _differs(worker, host, "user") else ""
 
 
-def _landlock(abi: int) -> str:
+def landlock_words(abi: int) -> str:
+    """What a Landlock ABI covers; "" for none."""
     parts = [word for least, word in ((1, "files"), (4, "TCP"), (6, "scopes")) if abi >= least]
     return f"ABI {abi}: {', '.join(parts)}" if parts else ""
 

@@ -40,6 +40,4 @@ class SandboxFailed(MoorageError):
             f"No sandbox of level {required!r}: the layer {missing.layer!r} is missing. {missing.reason}"
             f" Without it: {missing.consequence} {missing.remedy}"
         )
-        self.layer = missing.layer
-        self.reason = missing.reason
-        self.remedy = missing.remedy
+        self.missing = missing

@@ -9,6 +9,7 @@ import signal
 
 from moorage.models.incarnation import Verdict
 from moorage.supervisor.exits import lost_with_zygote, unobserved, verdict_of
+from moorage_sandbox.report import SandboxReport
 
 #: Between a worker's death and the zygote's word of it; longer means that the zygote is stopped.
 _WORD_TIMEOUT_SECONDS = 2.0
@@ -17,10 +18,10 @@ _WORD_TIMEOUT_SECONDS = 2.0
 class SandboxedWorker:
     """Implements the launcher's Worker. Made by ZygoteProcess, which calls ``ended`` and ``zygote_lost``."""
 
-    def __init__(self, pid: int, pidfd: int, sandbox_level: str) -> None:
+    def __init__(self, pid: int, pidfd: int, report: SandboxReport) -> None:
         self._pid = pid
         self._pidfd = pidfd
-        self._level = sandbox_level
+        self.report = report
         self._killed = False
         self._loop = asyncio.get_running_loop()
         self._verdict: asyncio.Future[Verdict] = self._loop.create_future()
@@ -32,7 +33,7 @@ class SandboxedWorker:
 
     @property
     def sandbox_level(self) -> str:
-        return self._level
+        return self.report.level
 
     async def wait(self) -> Verdict:
         return await asyncio.shield(self._verdict)

@@ -95,7 +95,7 @@ class ZygoteProcess:
         if not at_least(report.level, self._require):
             os.close(pidfd)
             raise SandboxFailed(report.missing[0], self._require)
-        worker = SandboxedWorker(pid, pidfd, report.level)
+        worker = SandboxedWorker(pid, pidfd, report)
         end.add_done_callback(lambda told: _announce(worker, told))
         # It was alive to be let go after the pidfd was made: so the pidfd is its, and no later process's.
         status.send(wire.GO)
