@@ -152,10 +152,16 @@ def names_in(actions: Iterable[Action]) -> Tuple[str, ...]:
 def first_missing(needs: Iterable[AccessNeed], backend: str, guard: Decider) -> Optional[Capability]:
     """Decides every need; returns the first right that is missing, worded as an operator would grant it."""
     for need in needs:
-        missing = _missing(need, backend, guard)
-        if missing is not None:
-            return missing
+        rights, missing = _weigh(need, backend, guard)
+        for right in rights if missing is None else (missing,):
+            if not guard.decide(right).allowed:
+                return right
     return None
+
+
+def is_covered(needs: Iterable[AccessNeed], backend: str, guard: Decider) -> bool:
+    """Whether every need would be allowed now; records nothing."""
+    return all(_weigh(need, backend, guard)[1] is None for need in needs)
 
 
 def visible(found: SchemaObject, backend: str, guard: Decider) -> bool:
@@ -318,22 +324,22 @@ def _columns(found: Set[str]) -> Tuple[str, ...]:
     return tuple(sorted(found - {""})) or ROWS_ALONE
 
 
-def _missing(need: AccessNeed, backend: str, guard: Decider) -> Optional[Capability]:
+def _weigh(need: AccessNeed, backend: str, guard: Decider) -> Tuple[Tuple[Capability, ...], Optional[Capability]]:
+    """The rights that cover the need, or the one that is missing."""
     for verb in need.verbs:
         whole = capability.need(verb, need.table, backend=backend, columns=need.columns)
-        if guard.covers(whole) and guard.decide(whole).allowed:
-            return None
+        if guard.covers(whole):
+            return (whole,), None
     verb = need.verbs[0]
     single = [capability.need(verb, need.table, backend=backend, columns=(column,)) for column in need.columns]
     uncovered = [column for column in single if not guard.covers(column)]
-    if single and not uncovered and all(guard.decide(column).allowed for column in single):
-        return None
+    if single and not uncovered:
+        return tuple(single), None
     columns: Tuple[str, ...] = ()
     if uncovered and guard.covers(_any_columns(verb, need.table, backend)):
         # Some of its columns are granted: the others are what is missing. Otherwise it is the table.
         columns = tuple(column.columns[0] for column in uncovered)
-    missing = capability.need(verb, need.table, backend=backend, columns=columns)
-    return None if guard.decide(missing).allowed else missing
+    return (), capability.need(verb, need.table, backend=backend, columns=columns)
 
 
 def _any_columns(verb: str, table: str, backend: str) -> Capability:

@@ -20,7 +20,6 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from moorage_proto.capability import Capability
 from moorage_proto.sqlite_access import (
     SCHEMA_FUNCTION,
     AccessNeed,
@@ -37,8 +36,8 @@ from moorage_proto.sqlite_access import (
 #: Of one connection.
 MAX_PLANS = 256
 
-#: Returns the right that is missing, or None.
-Judge = Callable[[Tuple[AccessNeed, ...]], Optional[Capability]]
+#: Whether an action may go on that no plan foresaw.
+Judge = Callable[[Action], bool]
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,8 @@ class Plan:
     touches_file: bool
     writes: bool
     inserts: bool
+    #: SAVEPOINT, RELEASE or ROLLBACK TO, which need a transaction around them.
+    marks: bool
     #: Whether plans made before it are worthless after it.
     changes_schema: bool
     #: Whether it calls the host's function that lists the schema.
@@ -66,9 +67,6 @@ class Authorizer:
         self._texts = itertools.count(1)
         #: Asked for every action; None: the statements of this side itself, which may do anything.
         self._decide: Optional[Callable[[Action], bool]] = None
-        #: What stopped the statement that ran last.
-        self.missing: Optional[Capability] = None
-        self.forbidden = ""
         raw.set_authorizer(self._callback)
 
     def plan(self, statement: str, parameters: Sequence[Any]) -> Plan:
@@ -92,13 +90,12 @@ class Authorizer:
 
     @contextlib.contextmanager
     def enforcing(self, plan: Plan, judge: Judge) -> Iterator[None]:
-        """Within it, statements may do what the plan says, and beyond it what the judge allows."""
-        self.missing, self.forbidden = None, ""
+        """Within it, statements may do what the plan says, and beyond it what the judge allows.
 
-        def decide(action: Action) -> bool:
-            return action in plan.actions or self._allowed(action, judge)
-
-        with self._deciding(decide):
+        Beyond it is what virtual tables compile while they run (full-text search reads tables of its own), and what a
+        schema that changed in between makes of the statement.
+        """
+        with self._deciding(lambda action: action in plan.actions or judge(action)):
             yield
 
     def objects(self, names: Tuple[str, ...]) -> Mapping[str, SchemaObject]:
@@ -161,6 +158,7 @@ class Authorizer:
             # P2 of the instruction: "if non-zero, then a write-transaction is started".
             writes=any(instruction[3] for instruction in transactions),
             inserts=Code.INSERT in codes,
+            marks=Code.SAVEPOINT in codes,
             changes_schema=bool(codes & _CHANGE_SCHEMA) or any(map(_rolls_back, actions)),
             lists_schema=any(fold(action.second or "") == SCHEMA_FUNCTION for action in _functions(actions)),
         )
@@ -172,14 +170,6 @@ class Authorizer:
             yield
         finally:
             self._decide = before
-
-    def _allowed(self, action: Action, judge: Judge) -> bool:
-        try:
-            self.missing = judge(needs_of((action,)))
-        except Forbidden as forbidden:
-            self.forbidden = str(forbidden)
-            return False
-        return self.missing is None
 
     def _callback(
         self, code: int, first: Optional[str], second: Optional[str], database: Optional[str], _inner: Optional[str]

@@ -34,14 +34,66 @@ _KINDS: Tuple[Tuple[Type[BaseException], Status, Any], ...] = (
 ERRORS = (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError, Forbidden)
 
 
+#: https://www.sqlite.org/rescode.html#busy_snapshot
+_BUSY_SNAPSHOT = 517
+
+
 def translate(error: BaseException) -> CallError:
     """SQLite's own words are kept: libraries and people know them. They hold names of the schema, never a path."""
     if isinstance(error, Forbidden):
         return failure(str(error), Kind.NOT_SUPPORTED_ERROR, Status.PERMISSION_DENIED)
+    if is_busy(error):
+        return failure(str(error), Kind.OPERATIONAL_ERROR, Status.UNAVAILABLE, retryable=True)
     for known, status, kind in _KINDS:
         if isinstance(error, known):
             return failure(str(error), kind, status)
     return failure("The database failed the statement.", Kind.DATABASE_ERROR, Status.INTERNAL)
+
+
+def is_busy(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and str(error) == "database is locked"
+
+
+def is_stale_snapshot(error: BaseException) -> bool:
+    """Whether another has written since this transaction first read. Before Python 3.11 nothing tells it from busy."""
+    return is_busy(error) and getattr(error, "sqlite_errorcode", _BUSY_SNAPSHOT) == _BUSY_SNAPSHOT
+
+
+def serialization_failure() -> CallError:
+    return CallError(
+        Status.ABORTED,
+        Reason.SERIALIZATION_FAILURE,
+        "Another transaction has written since this one first read. Roll back and run the transaction again; one that "
+        "begins with a write is not interrupted like this.",
+        retryable=True,
+        sql=error_pb2.SqlFailure(kind=Kind.OPERATIONAL_ERROR, sqlstate="40001"),
+    )
+
+
+def deadline_exceeded() -> CallError:
+    return CallError(
+        Status.DEADLINE_EXCEEDED,
+        Reason.DEADLINE_EXCEEDED,
+        "The statement was interrupted, because its time was up.",
+        sql=error_pb2.SqlFailure(kind=Kind.OPERATIONAL_ERROR),
+    )
+
+
+def rolled_back_by_sqlite(cause: Exception) -> CallError:
+    return failure(
+        f"The transaction was rolled back when a statement failed: {cause} Call rollback(), then run it again.",
+        Kind.OPERATIONAL_ERROR,
+        Status.FAILED_PRECONDITION,
+    )
+
+
+def cursor_closed() -> CallError:
+    return CallError(
+        Status.NOT_FOUND,
+        Reason.HANDLE_UNKNOWN,
+        "The cursor's remaining rows are gone: its transaction has ended. Fetch all rows before commit or rollback.",
+        sql=error_pb2.SqlFailure(kind=Kind.PROGRAMMING_ERROR),
+    )
 
 
 def failure(message: str, kind: Any, status: Status, *, retryable: bool = False) -> CallError:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 _CORE = """
     abs changes char coalesce concat concat_ws format glob hex if ifnull iif instr last_insert_rowid length like
-    likelihood likely lower ltrim max min nullif octet_length printf quote random randomblob replace round rtrim sign soundex
-    sqlite_version substr substring subtype total_changes trim typeof unhex unicode unistr unistr_quote unlikely upper
-    zeroblob
+    likelihood likely lower ltrim max min nullif octet_length printf quote random randomblob replace round rtrim sign
+    soundex sqlite_version substr substring subtype total_changes trim typeof unhex unicode unistr unistr_quote
+    unlikely upper zeroblob
 """
 _DATES = """
     current_date current_time current_timestamp date datetime julianday strftime time timediff unixepoch
@@ -26,8 +26,8 @@ _MATHEMATICS = """
 _JSON = """
     -> ->> json json_array json_array_length json_error_position json_extract json_group_array json_group_object
     json_insert json_object json_patch json_pretty json_quote json_remove json_replace json_set json_type json_valid
-    jsonb jsonb_array jsonb_extract jsonb_group_array jsonb_group_object jsonb_insert jsonb_object jsonb_patch jsonb_remove
-    jsonb_replace jsonb_set
+    jsonb jsonb_array jsonb_extract jsonb_group_array jsonb_group_object jsonb_insert jsonb_object jsonb_patch
+    jsonb_remove jsonb_replace jsonb_set
 """
 _FULL_TEXT = """
     bm25 highlight match snippet

@@ -1,0 +1,372 @@
+"""One brokered connection to a SQLite file, as its thread sees it; the host's SQL service and the testing kit share it.
+
+The ``sqlite3`` module begins no transactions here. A transaction begins with the first statement: deferred for one that
+reads, immediate for one that writes. A transaction that has read and then writes is upgraded; when another has written
+in between, that is a SERIALIZATION_FAILURE. Who may write at all at this moment is decided outside: ``run`` answers
+None instead of beginning to write when it is not told that it may.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
+
+from moorage_proto.capability import Capability, Decision
+from moorage_proto.errors import CallError
+from moorage_proto.sqlite_access import (
+    SCHEMA_FUNCTION,
+    AccessNeed,
+    Action,
+    Forbidden,
+    first_missing,
+    is_covered,
+    needs_of,
+    visible,
+)
+from moorage_proto.sqlite_authorizer import Authorizer, Judge, Plan
+from moorage_proto.sqlite_errors import (
+    ERRORS,
+    cursor_closed,
+    deadline_exceeded,
+    is_busy,
+    is_stale_snapshot,
+    rolled_back_by_sqlite,
+    serialization_failure,
+    translate,
+)
+
+DEFAULT_ROWS = 256
+MAX_ROWS = 10_000
+
+#: Of the rows of one message, roughly; a single row may be larger.
+BATCH_BYTES = 64 * 1024
+
+#: Virtual machine instructions between two looks at the clock, a millisecond or so: each look waits for the GIL.
+PROGRESS_INSTRUCTIONS = 100_000
+
+#: Longest wait for a writer in another process.
+BUSY_SECONDS = 5.0
+
+NEVER = float("inf")
+
+
+class Guard(Protocol):
+    """Decides for the caller of one call."""
+
+    def decide(self, need: Capability) -> Decision: ...
+
+    def covers(self, need: Capability) -> bool: ...
+
+    def require_any(self, backend: str) -> None: ...
+
+    def refusal(self, need: Capability) -> Exception: ...
+
+
+class Transaction(Enum):
+    NONE = "none"
+    #: Begun, but nothing was read yet: the next statement sees the newest state.
+    BEGUN = "begun"
+    READING = "reading"
+    #: It holds SQLite's write lock.
+    WRITING = "writing"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one statement came to."""
+
+    columns: Tuple[str, ...]
+    rows: List[Tuple[Any, ...]]
+    #: Holds the remaining rows.
+    cursor: Optional[OpenCursor]
+    row_count: int
+    last_row_id: Optional[int]
+
+
+@dataclass(frozen=True, eq=False)
+class OpenCursor:
+    """A statement that has more rows to give."""
+
+    raw: sqlite3.Cursor
+    plan: Plan
+    guard: Guard
+
+
+class SqliteSession:
+    """Every method may block and is called by one thread at a time; ``stop`` comes from any."""
+
+    def __init__(self, raw: sqlite3.Connection, backend: str) -> None:
+        """``raw`` is in autocommit mode (``isolation_level=None``) and is used by nobody else."""
+        self._raw = raw
+        self._backend = backend
+        self._authorizer = Authorizer(raw)
+        self._schema_version = self._read_schema_version()
+        self._schema_listing = "[]"
+        self._cursors: List[OpenCursor] = []
+        #: Of the present transaction, by the guard that allowed them last.
+        self._used: Dict[Tuple[AccessNeed, ...], Guard] = {}
+        self._changed_schema = False
+        #: Why the authorizer stopped the statement that runs.
+        self._refusal: Optional[Exception] = None
+        self._stop_at = NEVER
+        self.transaction = Transaction.NONE
+        #: Why the transaction is gone although the plugin has not ended it; it has to roll back to go on.
+        self.lost: Optional[CallError] = None
+        raw.create_function(SCHEMA_FUNCTION, 0, lambda: self._schema_listing)
+        raw.set_progress_handler(self._is_overdue, PROGRESS_INSTRUCTIONS)
+
+    def run(
+        self, guard: Guard, statement: str, parameters: Sequence[Any], *, may_write: bool, first_rows: int = 0
+    ) -> Optional[Result]:
+        """Decides and runs one statement; None: it writes, and ``may_write`` says not yet. Nothing has run then.
+
+        Raises CallError.
+        """
+        with self._attempt():
+            plan = self._ready(guard, statement, parameters, may_write)
+            if plan is None:
+                return None
+            with self._authorizer.enforcing(plan, self._judge(guard)):
+                raw = self._execute(plan, lambda cursor: cursor.execute(statement, parameters))
+                return self._result(OpenCursor(raw, plan, guard), first_rows)
+
+    def run_many(
+        self, guard: Guard, statement: str, rows: Sequence[Sequence[Any]], *, may_write: bool
+    ) -> Optional[Result]:
+        """As ``run``, once for each of the rows, of which there is at least one."""
+        with self._attempt():
+            plan = self._ready(guard, statement, rows[0], may_write)
+            if plan is None:
+                return None
+            with self._authorizer.enforcing(plan, self._judge(guard)):
+                raw = self._execute(plan, lambda cursor: cursor.executemany(statement, rows))
+                raw.close()
+                return Result((), [], None, raw.rowcount, None)
+
+    def fetch(self, cursor: OpenCursor, rows: int = 0) -> List[Tuple[Any, ...]]:
+        """The next rows; none: that was all, and the cursor is closed.
+
+        Raises CallError, also when the transaction has ended since.
+        """
+        if cursor not in self._cursors:
+            raise cursor_closed()
+        with self._attempt(), self._authorizer.enforcing(cursor.plan, self._judge(cursor.guard)):
+            found, complete = _batch(cursor.raw, rows)
+        if complete:
+            self.close_cursor(cursor)
+        return found
+
+    def close_cursor(self, cursor: OpenCursor) -> None:
+        cursor.raw.close()
+        if cursor in self._cursors:
+            self._cursors.remove(cursor)
+
+    def commit(self) -> None:
+        """Cursors close with it. When it raises CallError the transaction is still open."""
+        if self.lost is not None:
+            raise self.lost
+        self._close_cursors()
+        if self.transaction is Transaction.NONE:
+            return
+        with self._attempt():
+            self._own("COMMIT")
+        self._ended()
+
+    def rollback(self) -> None:
+        self.lost = None
+        self._close_cursors()
+        if self._raw.in_transaction:
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._raw.execute("ROLLBACK")
+        if self._changed_schema:
+            self._authorizer.forget()
+        self._ended()
+
+    def abandon(self, why: CallError) -> None:
+        """Rolls back on the host's own account; every use raises the error until the plugin rolls back itself."""
+        self.rollback()
+        self.lost = why
+
+    def close(self) -> None:
+        self._close_cursors()
+        self._raw.close()
+
+    def bound(self, stop_at: float) -> None:
+        """From now on statements end when ``time.monotonic()`` reaches this."""
+        self._stop_at = stop_at
+
+    def stop(self) -> None:
+        """Ends what runs, soon; from any thread."""
+        self._stop_at = 0.0
+
+    def is_revoked(self) -> bool:
+        """Whether the present transaction or an open cursor used what is no longer granted."""
+        used = [*self._used.items(), *((cursor.plan.needs, cursor.guard) for cursor in self._cursors)]
+        return not all(is_covered(needs, self._backend, guard) for needs, guard in used)
+
+    def _ready(self, guard: Guard, statement: str, parameters: Sequence[Any], may_write: bool) -> Optional[Plan]:
+        """Plans, decides, begins. The plan counts only for the schema that the transaction sees."""
+        if self.lost is not None:
+            raise self.lost
+        while True:
+            plan = self._authorizer.plan(statement, parameters)
+            self._decide(guard, plan)
+            if plan.writes and not may_write:
+                return None
+            if self._begin(plan):
+                return plan
+            self._authorizer.forget()
+
+    def _decide(self, guard: Guard, plan: Plan) -> None:
+        missing = first_missing(plan.needs, self._backend, guard)
+        if missing is not None:
+            raise guard.refusal(missing)
+        if plan.needs:
+            self._used[plan.needs] = guard
+        else:
+            guard.require_any(self._backend)
+        if plan.lists_schema:
+            self._schema_listing = self._authorizer.schema_json(lambda found: visible(found, self._backend, guard))
+
+    def _judge(self, guard: Guard) -> Judge:
+        def allows(action: Action) -> bool:
+            try:
+                missing = first_missing(needs_of((action,)), self._backend, guard)
+            except Forbidden as forbidden:
+                self._refusal = translate(forbidden)
+                return False
+            if missing is not None:
+                self._refusal = guard.refusal(missing)
+            return missing is None
+
+        return allows
+
+    def _begin(self, plan: Plan) -> bool:
+        """Whether the schema is still the one that the plan was made for."""
+        if self.transaction is Transaction.NONE:
+            if not (plan.touches_file or plan.marks):
+                return True
+            self._own("BEGIN IMMEDIATE" if plan.writes else "BEGIN")
+            self.transaction = Transaction.WRITING if plan.writes else Transaction.BEGUN
+        elif self.transaction is not Transaction.BEGUN:
+            return True
+        if not plan.touches_file:
+            return True
+        # Reading the version takes the snapshot that the transaction keeps.
+        version = self._read_schema_version()
+        if self.transaction is Transaction.BEGUN:
+            self.transaction = Transaction.READING
+        known, self._schema_version = self._schema_version, version
+        return version == known
+
+    def _execute(self, plan: Plan, run: Callable[[sqlite3.Cursor], Any]) -> sqlite3.Cursor:
+        cursor = self._raw.cursor()
+        if plan.writes and self.transaction is not Transaction.WRITING:
+            self._upgrade(lambda: run(cursor))
+        else:
+            run(cursor)
+        if plan.changes_schema:
+            self._changed_schema = True
+            self._authorizer.forget()
+        return cursor
+
+    def _upgrade(self, run: Callable[[], Any]) -> None:
+        """The first write of a transaction that has begun as a reader."""
+        try:
+            self._patiently(run)
+        except sqlite3.Error as error:
+            if is_stale_snapshot(error):
+                raise serialization_failure() from None
+            if not is_busy(error):
+                # The statement failed for a reason of its own, with the write lock in hand.
+                self.transaction = Transaction.WRITING
+            raise
+        self.transaction = Transaction.WRITING
+
+    def _result(self, cursor: OpenCursor, first_rows: int) -> Result:
+        raw = cursor.raw
+        columns = tuple(column[0] for column in raw.description or ())
+        rows, complete = _batch(raw, first_rows)
+        last_row_id = raw.lastrowid if cursor.plan.inserts else None
+        if complete:
+            row_count = raw.rowcount
+            raw.close()
+            return Result(columns, rows, None, row_count, last_row_id)
+        self._cursors.append(cursor)
+        return Result(columns, rows, cursor, -1, last_row_id)
+
+    @contextlib.contextmanager
+    def _attempt(self) -> Iterator[None]:
+        """Translates errors, and notes what they did to the transaction."""
+        before = self.transaction
+        self._refusal = None
+        try:
+            yield
+        except (CallError, *ERRORS) as error:
+            told = error if isinstance(error, CallError) else self._explain(error)
+            self._after_failure(before, told)
+            raise told from None
+
+    def _explain(self, error: BaseException) -> Exception:
+        if self._refusal is not None:
+            return self._refusal
+        if str(error) == "interrupted" and self._is_overdue():
+            return deadline_exceeded()
+        return translate(error)
+
+    def _after_failure(self, before: Transaction, error: Exception) -> None:
+        if before is Transaction.NONE:
+            # Nothing was done before this statement: an empty transaction would only hold up others.
+            if self.transaction is not Transaction.NONE:
+                self.rollback()
+        elif not self._raw.in_transaction and self.lost is None:
+            # Some failures make SQLite roll back everything: INSERT OR ROLLBACK, an interrupted write, a full disk.
+            self.abandon(rolled_back_by_sqlite(error))
+
+    def _own(self, statement: str) -> List[Any]:
+        """One of this side's own statements, which nothing is decided for."""
+        found: List[Any] = self._patiently(lambda: self._raw.execute(statement).fetchall())
+        return found
+
+    def _patiently(self, run: Callable[[], Any]) -> Any:
+        """Waits for a writer in another process; SQLite itself waits for some milliseconds of that at a time."""
+        until = min(self._stop_at, time.monotonic() + BUSY_SECONDS)
+        while True:
+            try:
+                return run()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or is_stale_snapshot(error) or time.monotonic() >= until:
+                    raise
+
+    def _read_schema_version(self) -> int:
+        return int(self._own("PRAGMA main.schema_version")[0][0])
+
+    def _close_cursors(self) -> None:
+        for cursor in self._cursors:
+            cursor.raw.close()
+        self._cursors.clear()
+
+    def _ended(self) -> None:
+        self.transaction = Transaction.NONE
+        self._used.clear()
+        self._changed_schema = False
+
+    def _is_overdue(self) -> bool:
+        return time.monotonic() >= self._stop_at
+
+
+def _batch(raw: sqlite3.Cursor, rows: int) -> Tuple[List[Tuple[Any, ...]], bool]:
+    """Some rows, and whether they are the last."""
+    limit = min(rows or DEFAULT_ROWS, MAX_ROWS)
+    found: List[Tuple[Any, ...]] = []
+    size_bytes = 0
+    for row in raw:
+        found.append(row)
+        size_bytes += sum(len(value) if isinstance(value, (str, bytes)) else 8 for value in row)
+        if len(found) >= limit or size_bytes >= BATCH_BYTES:
+            return found, False
+    return found, True
