@@ -1,0 +1,1 @@
+"""What plugins run on: interpreters, resolved locks, virtualenvs, and the host's own runtime beside them."""

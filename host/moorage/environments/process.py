@@ -1,0 +1,47 @@
+"""Runs a trusted program to its end: no shell, no inherited environment, a deadline, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True)
+class Finished:
+    code: int
+    stdout: str
+    stderr: str
+
+
+async def run(
+    arguments: Sequence[str], *, environment: Mapping[str, str], timeout: timedelta, stdin: str = ""
+) -> Finished:
+    """Runs it in the root folder, so that no file lying about configures it.
+
+    Raises OSError where it cannot be started, TimeoutError when it takes too long. Ended early, it is killed with
+    everything that it started.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=dict(environment),
+        cwd="/",
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(timeout.total_seconds()):
+            stdout, stderr = await process.communicate(stdin.encode())
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    assert process.returncode is not None
+    return Finished(process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
