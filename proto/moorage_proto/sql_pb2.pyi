@@ -121,12 +121,12 @@ class RollbackReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
-class CloseRequest(_message.Message):
+class CloseConnectionRequest(_message.Message):
     __slots__ = ("connection",)
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     connection: int
     def __init__(self, connection: _Optional[int] = ...) -> None: ...
 
-class CloseReply(_message.Message):
+class CloseConnectionReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

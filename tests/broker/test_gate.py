@@ -66,7 +66,7 @@ async def test_step_2_the_live_scope_of_another_link(connect, probe) -> None:
 
 async def test_step_3_an_unknown_method(connect, probe) -> None:
     async with connect() as link:
-        with pytest.raises(CallError, match="no method '/moorage.v1.Nothing/Here'") as refused:
+        with pytest.raises(CallError, match=r"no method '/moorage\.v1\.Nothing/Here'") as refused:
             await _call_path(link, "/moorage.v1.Nothing/Here")
         assert (refused.value.status, refused.value.reason) == (Status.UNIMPLEMENTED, Reason.METHOD_UNKNOWN)
 
@@ -92,7 +92,7 @@ async def test_step_4_a_missing_capability_is_named_with_the_command_that_grants
 
 async def test_step_4_an_explicit_deny_beats_an_allow(connect) -> None:
     async with connect(grants("config.read:**", deny=["config.read:greeting"])) as link:
-        with pytest.raises(CallError, match="an operator has denied config.read:greeting") as refused:
+        with pytest.raises(CallError, match=r"an operator has denied config\.read:greeting") as refused:
             await link.worker.call(PEEK, KEY, scope=SCOPE)
         assert refused.value.remedy == ""
         await link.worker.call(PEEK, config_pb2.GetSettingRequest(key="farewell"), scope=SCOPE)

@@ -32,17 +32,19 @@ class CallGuard:
         self._backends: set[str] = set()
 
     def decide(self, need: Capability) -> Decision:
+        decision = self._link.grants.decide(need)
         if need.verb not in self._verbs:
             # The contract does not declare this verb for the method; the default is no.
             decision = Decision(allowed=False, need=need)
-        else:
-            decision = self._link.grants.decide(need)
         if decision.allowed:
             if need not in self._needs:
                 self._record(need)
         else:
             self._record_denial(decision)
         return decision
+
+    def covers(self, need: Capability) -> bool:
+        return need.verb in self._verbs and self._link.grants.decide(need).allowed
 
     def covers(self, need: Capability) -> bool:
         return need.verb in self._verbs and self._link.grants.decide(need).allowed
@@ -83,8 +85,7 @@ class CallGuard:
 
     def revoked(self) -> bool:
         """Whether the present grants no longer allow something that was allowed before. Records nothing."""
-        grants = self._link.grants
-        if not all(grants.decide(need).allowed for need in self.needs):
+        if not all(self.covers(need) for need in self.needs):
             return True
         with self._lock:
             return not all(self._concerns(backend) for backend in self._backends)

@@ -15,6 +15,9 @@ from moorage.errors import ExitCode, MoorageError
 from moorage_proto.methods import Method, methods_of
 from moorage_proto.rules import Classifier, Rule, compile_rule
 
+#: Of the Service itself, so no handler can have them.
+RESERVED_NAMES = frozenset({"open", "close", "contract"})
+
 
 class ServiceUnusable(MoorageError):
     """A service does not fit its contract; the host does not start with it."""
@@ -78,6 +81,9 @@ def build_table(services: Iterable[Service], classifiers: Mapping[str, Classifie
 
 
 def _handler(service: Service, method: Method[Any, Any]) -> Callable[..., Any]:
+    if method.name in RESERVED_NAMES:
+        problem = f"{method.name!r} is a service's own name; call the method something else in its .proto file"
+        raise ServiceUnusable(method.path, problem)
     handler = getattr(service, method.name, None)
     if not callable(handler):
         raise ServiceUnusable(method.path, f"{type(service).__name__} has no method {method.name!r}; add it")

@@ -140,16 +140,17 @@ def commit_failed(scope: str, reference: str) -> CallError:
 
 
 def grant_command(installation: InstallationId, need: Capability) -> str:
-    """The command that grants exactly this need; empty when there is none, such as for a name with a glob in it."""
+    """The command that grants this need and nothing beside it; empty when there is none, such as for a name with a
+    glob in it.
+    """
     text = str(need)
     if "*" in text or len(text) > MAX_NAME_CHARACTERS or not text.isprintable():
         return ""
     try:
-        if capability.parse(text) != need:
-            return ""
+        right = capability.parse(text)
     except CapabilityInvalid:
         return ""
-    return _command(installation, text)
+    return _command(installation, text) if right.resource == need.resource and right.covers(need) else ""
 
 
 def shown(name: str) -> str:

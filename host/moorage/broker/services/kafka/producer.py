@@ -48,6 +48,8 @@ class Producer:
         self._idle.set()
         #: Set when reports came in, so that the library's queue has room again.
         self._room = asyncio.Event()
+        #: Who waits for room goes before who comes later: messages keep their order. A Lock's waiters are served so.
+        self._turn = asyncio.Lock()
         #: Written by the polling thread alone, between two polls.
         self._reports: list[_Report] = []
         self._work = threading.Event()
@@ -66,7 +68,8 @@ class Producer:
         self.last_used = time.monotonic()
         try:
             async with asyncio.timeout_at(deadline):
-                report = await self._accepted(message)
+                async with self._turn:
+                    report = await self._accepted(message)
                 error, delivered = await report
         except TimeoutError:
             problem = "did not acknowledge the message in time; whether it has it is unknown"
