@@ -177,7 +177,7 @@ class Host:
     async def revoke(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
         installation = await self._parts.store.installations.get(name)
         texts = check_requested(name, installation.manifest, capabilities)
-        await self._parts.store.grants.revoke(name, texts, by=by or "someone")
+        await self._parts.store.grants.revoke(name, texts)
         return await self._granted(name, by, "revoke", texts)
 
     async def _granted(self, name: str, by: str, action: str, texts: tuple[str, ...]) -> InstallationView:

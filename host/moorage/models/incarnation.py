@@ -30,6 +30,7 @@ class VerdictKind(StrEnum):
     SANDBOX_FAILED = "sandbox_failed"
     PROTOCOL_VIOLATION = "protocol_violation"
     LINK_LOST = "link_lost"
+    HOST_DIED = "host_died"
 
 
 @dataclass(frozen=True)

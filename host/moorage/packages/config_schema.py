@@ -44,12 +44,16 @@ def _with_defaults(schema: Mapping[str, Any], config: Mapping[str, Any]) -> dict
     return filled
 
 
+def _keys(instance: Any) -> list[str]:
+    return list(instance) if isinstance(instance, Mapping) else []
+
+
 def _sentence(name: str, schema: Mapping[str, Any], problem: ValidationError) -> str:
     place = ".".join(str(part) for part in problem.absolute_path) or "the settings"
     sentence = f"Settings of {name}: {place}: {problem.message}."
     if problem.validator == "additionalProperties":
         known = list(schema.get("properties", {}))
-        unknown = [key for key in problem.instance if key not in known]
+        unknown = [key for key in _keys(problem.instance) if key not in known]
         close = [match for key in unknown for match in difflib.get_close_matches(key, known, n=1)]
         sentence += f" Did you mean {close[0]!r}?" if close else f" Known settings: {', '.join(known) or 'none'}."
     return sentence

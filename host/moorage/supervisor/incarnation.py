@@ -212,6 +212,10 @@ class Incarnation:
         return self.status.state is IncarnationState.READY
 
     @property
+    def ended(self) -> bool:
+        return self._ended.done()
+
+    @property
     def facts(self) -> WorkerFacts:
         status = self.status
         return WorkerFacts(
@@ -310,23 +314,23 @@ class Incarnation:
         if self.status.state is IncarnationState.STOPPED:
             return
         self.status = replace(
-            self.status,
-            state=lifecycle.after(self.status.state, Event.ENDED),
-            verdict=self._blame or self._with_last_lines(verdict),
-            stopped_at=datetime.now(UTC),
+            self.status, state=lifecycle.after(self.status.state, Event.ENDED), stopped_at=datetime.now(UTC)
         )
         if self._worker is not None:
             self._worker.kill()
             await self._worker.wait()
-        assert self.status.verdict is not None
-        for part in (self.session.end, self._listener.close, self._capture.close):
+        for part in (self._capture.close, self.session.end, self._listener.close):
             try:
                 await part()
             except Exception:
                 log.exception("%s: clean-up after the end of %s failed", self._launch.installation.id, self.id)
         shutil.rmtree(self._launch.order.socket_dir, ignore_errors=True)
-        self._ended.set_result(self.status.verdict)
-        await self._on_change(self.status)
+        verdict = self._blame or self._with_last_lines(verdict)
+        self.status = replace(self.status, verdict=verdict)
+        try:
+            await self._on_change(self.status)
+        finally:
+            self._ended.set_result(verdict)
 
     def _with_last_lines(self, verdict: Verdict) -> Verdict:
         if verdict.traceback:

@@ -149,7 +149,7 @@ class Supervisor:
             await asyncio.wait((starting,))
         async with slot.stopping:
             incarnation = slot.current
-            if incarnation is None or incarnation.status.state is IncarnationState.STOPPED:
+            if incarnation is None or incarnation.ended:
                 return Ended()
             processes = _processes(incarnation.status.pid)
             return Ended(await end(incarnation), processes)

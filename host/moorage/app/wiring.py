@@ -1,0 +1,135 @@
+"""Brings the host's parts together, opens them in order, and closes them in reverse."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+from moorage.broker.broker import Broker
+from moorage.broker.services.base import Service
+from moorage.broker.services.config import ConfigService
+from moorage.broker.services.execution import ExecutionService
+from moorage.broker.services.kafka import KafkaService
+from moorage.broker.services.log import LogService
+from moorage.broker.services.sql import SqlService
+from moorage.config.settings import Settings
+from moorage.environments.builder import EnvironmentBuilder
+from moorage.events.bus import EventBus
+from moorage.events.events import Crashed, Loaded, Unloaded
+from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
+from moorage.models.installation import Installation, InstallationId
+from moorage.orchestrator.orchestrator import Orchestrator
+from moorage.store.store import Store
+from moorage.supervisor.probe import probe_sandbox
+from moorage.supervisor.supervisor import Parts, Supervisor
+from moorage.supervisor.zygote import ZygoteLauncher
+from moorage.telemetry.audit import Audit
+from moorage.telemetry.logs import Logs
+from moorage_sandbox.report import SandboxReport
+
+
+class Wiring:
+    """Open between ``async with`` and its end."""
+
+    def __init__(self, settings: Settings, services: Sequence[Service]) -> None:
+        self._settings = settings
+        self._stack = contextlib.AsyncExitStack()
+        self._configs: dict[InstallationId, Mapping[str, Any]] = {}
+        self._report: SandboxReport | None = None
+        self.events = EventBus()
+        self.store = Store(settings.store_path)
+        self.logs = Logs(self.store.logs)
+        self.audit = Audit(self.store.audit, settings.audit)
+        self.environments = EnvironmentBuilder(settings.environments, settings.state_dir)
+        self.kafka = KafkaService.from_settings(settings.kafka)
+        self.sql = SqlService.from_settings(settings.sql)
+        self.broker = Broker(
+            (
+                ConfigService(self._config_of),
+                LogService(self.logs),
+                ExecutionService(self._progressed),
+                self.sql,
+                self.kafka,
+                *services,
+            ),
+            self.audit,
+        )
+        self.launcher = ZygoteLauncher(require=settings.sandbox.require)
+        self.supervisor = Supervisor(
+            Parts(
+                store=self.store,
+                broker=self.broker,
+                launcher=self.launcher,
+                environments=self.environments,
+                logs=self.logs,
+                audit=self.audit,
+                sockets=settings.sockets,
+                data=settings.state_dir / "data",
+                sql_backends=self.sql.backends,
+                announce=self._announce,
+            )
+        )
+        self.orchestrator = Orchestrator(self.store, self.supervisor, self.events)
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as stack:
+            self._settings.sockets.mkdir(mode=0o711, parents=True, exist_ok=True)
+            await stack.enter_async_context(self.store)
+            stack.callback(self.events.close)
+            for part in (self.audit, self.logs, self.broker):
+                stack.push_async_callback(part.close)
+                await part.open()
+            stack.push_async_callback(self.launcher.close)
+            stack.push_async_callback(self.supervisor.stop_all, "the host stops")
+            stack.push_async_callback(self.orchestrator.stop)
+            for installation in await self.store.installations.list():
+                self.remember(installation)
+            await self._bury()
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    def remember(self, installation: Installation) -> None:
+        """The settings that its calls are answered from, from now on."""
+        self._configs[installation.id] = installation.config
+
+    @property
+    def kafka_servers(self) -> Mapping[str, str]:
+        return self.kafka.bootstrap_servers
+
+    async def sandbox_report(self) -> SandboxReport:
+        """Probed once; what the kernel offers does not change while the host runs."""
+        if self._report is None:
+            self._report = await probe_sandbox()
+        return self._report
+
+    def _config_of(self, installation: InstallationId) -> Mapping[str, Any]:
+        return self._configs.get(installation, {})
+
+    def _progressed(self, execution: str, fraction: float, message: str) -> None:
+        self.orchestrator.progressed(execution, fraction, message)
+
+    async def _bury(self) -> None:
+        """Workers that the last host left without a verdict are gone: they end with their host."""
+        for status in await self.store.incarnations.living():
+            verdict = Verdict(VerdictKind.HOST_DIED, "Its host ended without stopping it, and the kernel ended it too.")
+            await self.store.incarnations.record(_dead(status, verdict))
+
+    async def _announce(self, status: IncarnationStatus) -> None:
+        if status.state is IncarnationState.READY:
+            self.events.announce(Loaded(status.installation, status))
+        elif status.verdict is not None:
+            kind = Unloaded if status.verdict.planned else Crashed
+            self.events.announce(kind(status.installation, status))
+
+
+def _dead(status: IncarnationStatus, verdict: Verdict) -> IncarnationStatus:
+    return replace(status, state=IncarnationState.STOPPED, verdict=verdict, stopped_at=datetime.now(UTC))
