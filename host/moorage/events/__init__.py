@@ -1,0 +1,1 @@
+"""What happened: announced in process, after it was written down."""

@@ -1,0 +1,95 @@
+"""Announcements of the life of installations, workers and executions. Each is made after the fact was stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from moorage.models.execution import Execution
+from moorage.models.incarnation import IncarnationStatus
+from moorage.models.installation import Installation, InstallationId
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to one installation."""
+
+    installation: InstallationId
+
+
+@dataclass(frozen=True)
+class Installed(Event):
+    """It was installed, or brought to another version or configuration."""
+
+    now: Installation
+
+
+@dataclass(frozen=True)
+class Removed(Event):
+    pass
+
+
+@dataclass(frozen=True)
+class StateChanged(Event):
+    """What people see of it changed: the words of ``InstallationView.state`` and ``reason``."""
+
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Loaded(Event):
+    """A worker became ready."""
+
+    incarnation: IncarnationStatus
+
+
+@dataclass(frozen=True)
+class Unloaded(Event):
+    """A worker ended as planned."""
+
+    incarnation: IncarnationStatus
+
+
+@dataclass(frozen=True)
+class Crashed(Event):
+    """A worker ended otherwise; the verdict says why."""
+
+    incarnation: IncarnationStatus
+
+
+@dataclass(frozen=True)
+class GrantsChanged(Event):
+    epoch: int
+    by: str
+
+
+@dataclass(frozen=True)
+class ExecutionEvent(Event):
+    execution: Execution
+
+
+@dataclass(frozen=True)
+class ExecutionAccepted(ExecutionEvent):
+    """It is queued."""
+
+
+@dataclass(frozen=True)
+class ExecutionStarted(ExecutionEvent):
+    pass
+
+
+@dataclass(frozen=True)
+class ExecutionProgressed(ExecutionEvent):
+    pass
+
+
+@dataclass(frozen=True)
+class ExecutionEnded(ExecutionEvent):
+    """It has its outcome; rejected ones were never accepted."""
+
+
+@dataclass(frozen=True)
+class Missed(Event):
+    """Told to one subscriber alone: it did not keep up. The installation is empty."""
+
+    count: int

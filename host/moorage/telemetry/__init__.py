@@ -1,0 +1,1 @@
+"""What is told about plugins: their output, their log, and what they did."""

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from moorage.config.settings import AuditSettings
+from moorage.models.audit import AuditEntry, AuditKind
+from moorage.telemetry.audit import WAITING_PER_INSTALLATION, Audit
+from moorage.telemetry.tally import KEYS_PER_INSTALLATION
+
+from .conftest import Clock, Sink
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    sink: Sink, clock: Clock, allowed: str = "counted", interval: timedelta = timedelta(hours=1)
+) -> AsyncIterator[Audit]:
+    audit = Audit(sink, AuditSettings.model_validate({"allowed": allowed}), now=clock, interval=interval)
+    await audit.open()
+    yield audit
+    await audit.close()
+
+
+def denial(clock: Clock, capability: str = "sql.read:cards", installation: str = "churn") -> AuditEntry:
+    return AuditEntry(clock(), AuditKind.DENIED, installation, "churn-1", "/Sql/Execute", capability, "Missing.", "e-1")
+
+
+async def test_the_first_denial_of_a_minute_is_kept_in_full_and_all_are_counted(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock) as audit:
+        for _ in range(5):
+            audit.denied(denial(clock))
+        audit.denied(denial(clock, "sql.read:orders"))
+        await audit.flush()
+        full, other, counted = sink.stored
+        assert (full.message, full.execution, full.count) == ("Missing.", "e-1", 1)
+        assert other.capability == "sql.read:orders"
+        assert (counted.count, counted.capability) == (4, "sql.read:cards")
+        assert counted.message == "4 more like it in the minute from 09:30 UTC."
+
+        clock.advance(minutes=1)
+        audit.denied(denial(clock))
+        await audit.flush()
+        assert sink.stored[3].message == "Missing."
+    assert sum(entry.count for entry in sink.stored) == 7
+
+
+async def test_counts_of_a_minute_that_is_over_are_written_without_asking(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock, interval=timedelta(milliseconds=1)) as audit:
+        audit.denied(denial(clock))
+        audit.denied(denial(clock))
+        audit.allowed("churn", "churn-1", "/Log/Write", "")
+        clock.advance(minutes=1)
+        async with asyncio.timeout(5):
+            while len(sink.stored) < 3:
+                await asyncio.sleep(0.001)
+    assert [(entry.kind, entry.count) for entry in sink.stored] == [("denied", 1), ("denied", 1), ("allowed", 1)]
+
+
+@pytest.mark.parametrize(("policy", "counts"), [("none", []), ("counted", [2, 1]), ("all", [1, 1, 1])])
+async def test_allowed_calls_follow_the_policy(sink: Sink, clock: Clock, policy: str, counts: list[int]) -> None:
+    async with opened(sink, clock, policy) as audit:
+        audit.allowed("churn", "churn-1", "/Sql/Execute", "sql.read:users", "e-1")
+        audit.allowed("churn", "churn-1", "/Sql/Execute", "sql.read:users", "e-1")
+        audit.allowed("churn", "churn-1", "/Sql/Execute", "sql.read:plays", "e-2")
+    assert [entry.count for entry in sink.stored] == counts
+    assert all(entry.kind is AuditKind.ALLOWED for entry in sink.stored)
+
+
+async def test_a_plugin_that_invents_names_is_counted_in_bounded_memory(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock) as audit:
+        for number in range(3 * KEYS_PER_INSTALLATION):
+            audit.denied(denial(clock, f"sql.read:{number}"))
+            audit.allowed("churn", "churn-1", "/Kafka/Produce", f"kafka.produce:{number}")
+        audit.denied(denial(clock, installation="other"))
+        await audit.flush()
+        assert len(sink.stored) <= 2 * KEYS_PER_INSTALLATION + 3
+    for kind in (AuditKind.DENIED, AuditKind.ALLOWED):
+        own = [entry for entry in sink.stored if entry.kind is kind and entry.installation == "churn"]
+        assert sum(entry.count for entry in own) == 3 * KEYS_PER_INSTALLATION
+        assert any("too many to name" in entry.message for entry in own)
+    assert [entry.message for entry in sink.stored if entry.installation == "other"] == ["Missing."]
+
+
+async def test_what_the_store_cannot_take_is_counted_and_others_do_not_suffer(sink: Sink, clock: Clock) -> None:
+    sink.failure = OSError("disk full")
+    async with opened(sink, clock, "all") as audit:
+        for _ in range(WAITING_PER_INSTALLATION + 700):
+            audit.allowed("churn", "churn-1", "/Log/Write", "")
+        audit.denied(denial(clock, installation="other"))
+        with pytest.raises(OSError, match="disk full"):
+            await audit.flush()
+        assert sink.stored == []
+
+        sink.failure = None
+        await audit.flush()
+    churn = [entry for entry in sink.stored if entry.installation == "churn"]
+    assert sum(entry.count for entry in churn) == WAITING_PER_INSTALLATION + 700
+    assert churn[-1].message == "700 came faster than they could be stored, and were only counted."
+    assert [entry.message for entry in sink.stored if entry.installation == "other"] == ["Missing."]
+
+
+async def test_a_persons_action_is_kept_in_order(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock, "none") as audit:
+        for command in ("grant", "revoke", "grant"):
+            audit.record(AuditEntry(clock(), AuditKind.ACTION, "churn", "dana", command))
+    assert [entry.action for entry in sink.stored] == ["grant", "revoke", "grant"]
+
+
+async def test_a_plugins_words_are_made_harmless(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock) as audit:
+        audit.denied(denial(clock, "sql.read:\x1b[2J\u202e\x00" + "x" * 5_000))
+    (entry,) = sink.stored
+    assert entry.capability.startswith("sql.read:\\x1b[2J\\u202e\\x00xxx")
+    assert len(entry.capability) < 1_100
+
+
+async def test_a_hanging_store_holds_nobody_up(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock) as audit:
+        sink.gate.clear()
+        audit.denied(denial(clock))
+        flushing = asyncio.ensure_future(audit.flush())
+        await asyncio.sleep(0)
+        for _ in range(1_000):
+            audit.denied(denial(clock))
+        flushing.cancel()
+        sink.gate.set()
+    assert sum(entry.count for entry in sink.stored) == 1_001
+
+
+async def test_a_naive_time_is_refused_at_the_door(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock) as audit:
+        clock.time = clock.time.replace(tzinfo=None)
+        with pytest.raises(ValueError, match="no zone"):
+            audit.record(denial(clock))
+        clock.time = clock.time.astimezone()
