@@ -47,6 +47,7 @@ class LoadedPlugin:
         self._scope = scopes.current()
         self._lifetime = self._new_lifetime(self._scope, self.context(self._scope))
         self._hooks: Dict[str, Plan] = {}
+        self._is_loaded = False
         self.tasks: Dict[str, Task] = {}
 
     @property
@@ -71,6 +72,7 @@ class LoadedPlugin:
             if not source.scoped:
                 await source.get(self._lifetime)
         await self._run_hook("on_load", self._lifetime.context)
+        self._is_loaded = True
 
     def run(self, task: str, scope: Scope, value: Any, deadline: Optional[datetime] = None) -> Run:
         """One execution, not yet begun. Raises CallError for an unknown task."""
@@ -93,9 +95,13 @@ class LoadedPlugin:
         return answer is None or bool(answer), ""
 
     async def unload(self) -> None:
-        """Runs ``on_unload`` and closes what lives as long as the plugin. Raises what ``on_unload`` raises."""
+        """Runs ``on_unload``, if ``on_load`` succeeded, and closes what lives as long as the plugin.
+
+        Raises what ``on_unload`` raises, after everything was closed.
+        """
         try:
-            await self._run_hook("on_unload", self._lifetime.context)
+            if self._is_loaded:
+                await self._run_hook("on_unload", self._lifetime.context)
         finally:
             error = await self._lifetime.finish(None)
             if error is not None:
