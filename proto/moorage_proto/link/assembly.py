@@ -6,7 +6,6 @@ from enum import Enum, auto
 from typing import Dict, Optional
 
 from moorage_proto import link_pb2
-from moorage_proto.errors import Reason
 from moorage_proto.link.failures import Violation
 
 
@@ -91,6 +90,5 @@ class Assembly:
         if self.size > self._max_bytes:
             raise Violation(
                 f"messages that are not complete have {self.size:,} bytes on one lane, and the bound is "
-                f"{self._max_bytes:,}",
-                Reason.MESSAGE_TOO_LARGE,
+                f"{self._max_bytes:,}"
             )

@@ -53,9 +53,8 @@ class ReceiveCredit:
         self.unconsumed += spent
         return spent
 
-    def consume(self, size: int) -> int:
-        """An item was consumed; returns the credit to send back now: 0 until half of the first credit is owed."""
-        spent = cost(size)
+    def consume(self, spent: int) -> int:
+        """Items of that cost were consumed; returns the credit to send back now: 0 until half of it all is owed."""
         self.unconsumed -= spent
         self._owed += spent
         if 2 * self._owed < self._initial:

@@ -18,9 +18,9 @@ class Encode(Protocol):
 class Flow:
     """The messages of one call, sent in order, a frame a turn. A lane owns the turns."""
 
-    __slots__ = ("_call_id", "_messages", "_offset", "begun", "closed", "listed", "opened", "pending")
+    __slots__ = ("_call_id", "_messages", "_offset", "begun", "closed", "exclusive", "listed", "opened", "pending")
 
-    def __init__(self, call_id: int, *, opened: bool) -> None:
+    def __init__(self, call_id: int, *, opened: bool, exclusive: bool = False) -> None:
         self._call_id = call_id
         self._messages: Deque[Tuple[Optional[Encode], bytes]] = deque()
         self._offset = 0
@@ -30,6 +30,8 @@ class Flow:
         self.pending = 0
         #: Whether the frame that introduces the call has been sent; nothing may come before it.
         self.opened = opened
+        #: Its message goes in one piece, before what was queued after it, instead of taking turns.
+        self.exclusive = exclusive
         #: Nothing of it is sent any more.
         self.closed = False
         #: Whether it stands in its lane's round.

@@ -10,7 +10,7 @@ from typing import AsyncIterator, Callable, Deque, List, Optional
 from moorage_proto import link_pb2
 from moorage_proto.errors import CallError
 from moorage_proto.link import failures, frames
-from moorage_proto.link.credit import ReceiveCredit, SendCredit
+from moorage_proto.link.credit import ReceiveCredit, SendCredit, cost
 from moorage_proto.link.flow import Flow
 from moorage_proto.link.lane import Lane
 from moorage_proto.link.table import CallTable
@@ -212,10 +212,9 @@ class IncomingCall:
             self._lane.send_last(self._flow, frame)
 
     def _consumed(self, size: int) -> None:
-        received = self._receive_credit()
-        before = received.unconsumed
-        returned = received.consume(size)
-        self._table.buffered_bytes += received.unconsumed - before
+        spent = cost(size)
+        self._table.buffered_bytes -= spent
+        returned = self._receive_credit().consume(spent)
         if returned and not self.done:
             self._lane.send_control(frames.credit(self.id, returned))
 

@@ -116,7 +116,8 @@ class Lane:
 
     @property
     def has_room(self) -> bool:
-        return self._outbox.queued_bytes < self._limits.room_bytes
+        """Whether new calls and items may be sent; those that wait come first."""
+        return not self._room_waiters and self._outbox.queued_bytes < self._limits.room_bytes
 
     def when_room(self, callback: Callable[[], None]) -> None:
         """Calls back once, soon after there is room or the lane has stopped."""
@@ -157,7 +158,7 @@ class Lane:
                 wake.set_result(None)
 
     def _announce_room(self) -> None:
-        while self._room_waiters and (self._stopped or self.has_room):
+        while self._room_waiters and (self._stopped or self._outbox.queued_bytes < self._limits.room_bytes):
             self._room_waiters.popleft()()
 
     async def _write(self) -> None:

@@ -209,7 +209,7 @@ class Link:
         self.end(failures.does_not_read(lane.queued_bytes, self.limits.max_queued_bytes))
 
     def peer_ended(self, error: CallError) -> None:
-        self.end(error, tell_peer=False)
+        self.end(failures.link_closed(f"the other end ended the link: {error.message}"), tell_peer=False)
 
     def pong(self, nonce: int) -> None:
         answered = self._pings.get(nonce)
@@ -219,7 +219,8 @@ class Link:
     def _client_call(self, method: str, request: bytes, done: Done, *, bulk: bool, **options: Any) -> ClientCall:
         lanes = self._lanes
         lane = lanes[0]
-        if len(lanes) > 1 and (bulk or len(request) > self.limits.max_frame_bytes):
+        large = len(request) > self.limits.max_frame_bytes and not options.get("ordered")
+        if len(lanes) > 1 and (bulk or large):
             further = len(lanes) - 1
             lane = list(lanes.values())[1 + next(self._bulk_turn) % further]
         return ClientCall(self._table, lane, method, request, done, **options)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Deque, List, Tuple, Union
+from typing import Deque, List, Optional, Tuple, Union
 
 from moorage_proto.link.flow import Flow
 from moorage_proto.link.limits import LinkLimits
+
+#: A frame, with the flow that it introduces or ends, if any.
+Entry = Union[bytes, Tuple[Flow, bytes]]
 
 
 class Outbox:
@@ -15,6 +18,7 @@ class Outbox:
     __slots__ = (
         "_begun_bytes",
         "_control",
+        "_exclusive",
         "_frame_bytes",
         "_message_bytes",
         "_payload_bytes",
@@ -27,9 +31,11 @@ class Outbox:
         self._frame_bytes = limits.max_frame_bytes
         self._payload_bytes = limits.max_payload_bytes
         self._message_bytes = limits.max_message_bytes
-        self._control: Deque[bytes] = deque()
-        self._small: Deque[Union[bytes, Tuple[Flow, bytes]]] = deque()
+        self._control: Deque[Entry] = deque()
+        self._small: Deque[Entry] = deque()
         self._round: Deque[Flow] = deque()
+        #: The exclusive flow that was introduced last; no small frame passes it.
+        self._exclusive: Optional[Flow] = None
         #: Sizes of split messages that were begun and are not complete: what the peer must hold.
         self._begun_bytes = 0
         self.queued_bytes = 0
@@ -56,7 +62,8 @@ class Outbox:
     def abandon(self, flow: Flow, last: bytes) -> None:
         """Drops what the flow still had; ``last`` ends its call."""
         self.queued_bytes += len(last) - flow.close()
-        self._small.append((flow, last))
+        # What the peer holds of it is in the way of others; but nothing may pass the frame that introduces a call.
+        (self._control if flow.opened else self._small).append((flow, last))
 
     def drop(self, flow: Flow) -> None:
         """The peer has ended the flow's call, and holds nothing of it any more."""
@@ -68,6 +75,7 @@ class Outbox:
         self._control.clear()
         self._small.clear()
         self._round.clear()
+        self._exclusive = None
         self.queued_bytes = 0
 
     def take(self) -> bytes:
@@ -82,39 +90,48 @@ class Outbox:
     def _take_urgent(self, parts: List[bytes]) -> int:
         size = 0
         while self._control and size < self._frame_bytes:
-            frame = self._control.popleft()
-            parts.append(frame)
-            size += len(frame)
-        while self._small and size < self._frame_bytes:
-            entry = self._small.popleft()
-            frame = entry if type(entry) is bytes else self._introduce(entry)
-            parts.append(frame)
-            size += len(frame)
+            size += self._take_entry(self._control, parts)
+        while size < self._frame_bytes:
+            exclusive = self._exclusive
+            if exclusive is not None and exclusive.ready:
+                if not self._fits(exclusive):
+                    break
+                size += self._take_from(exclusive, parts)
+            elif self._small:
+                size += self._take_entry(self._small, parts)
+            else:
+                break
         return size
 
-    def _introduce(self, entry: Union[bytes, Tuple[Flow, bytes]]) -> bytes:
+    def _take_entry(self, queue: Deque[Entry], parts: List[bytes]) -> int:
+        entry = queue.popleft()
+        frame = entry if type(entry) is bytes else self._introduce(entry)
+        parts.append(frame)
+        return len(frame)
+
+    def _introduce(self, entry: Entry) -> bytes:
         assert isinstance(entry, tuple)
         flow, frame = entry
         flow.opened = True
         if flow.closed:
             self._begun_bytes -= flow.begun
             flow.begun = 0
-        self._list(flow)
+        if flow.exclusive:
+            self._exclusive = flow
+        else:
+            self._list(flow)
         return frame
 
     def _take_round(self, parts: List[bytes]) -> int:
         """One frame of each flow in turn, until a frame's worth of bytes is there."""
-        size = sent = passed = 0
-        while self._round and sent < self._frame_bytes and passed < len(self._round):
+        size = passed = 0
+        while self._round and size < self._frame_bytes and passed < len(self._round):
             flow = self._round.popleft()
             flow.listed = False
             if not flow.ready:
                 continue
             if self._fits(flow):
-                frame, taken = self._take_from(flow)
-                parts.append(frame)
-                sent += len(frame)
-                size += taken
+                size += self._take_from(flow, parts)
                 passed = 0
             else:
                 passed += 1
@@ -125,13 +142,14 @@ class Outbox:
         size = flow.begins(self._payload_bytes)
         return not size or not self._begun_bytes or self._begun_bytes + size <= self._message_bytes
 
-    def _take_from(self, flow: Flow) -> Tuple[bytes, int]:
+    def _take_from(self, flow: Flow, parts: List[bytes]) -> int:
         before = flow.begun
         frame, taken = flow.take(self._payload_bytes)
         self._begun_bytes += flow.begun - before
-        return frame, taken
+        parts.append(frame)
+        return taken
 
     def _list(self, flow: Flow) -> None:
-        if not flow.listed and flow.ready:
+        if flow.ready and not flow.listed and not flow.exclusive:
             flow.listed = True
             self._round.append(flow)

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, Message
 
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.link import failures, frames
-from moorage_proto.link.credit import ReceiveCredit, SendCredit
+from moorage_proto.link.credit import ReceiveCredit, SendCredit, cost
 from moorage_proto.link.flow import Flow
 from moorage_proto.link.lane import Lane
 from moorage_proto.link.table import CallTable
@@ -40,6 +40,7 @@ class ClientCall:
         "_lane",
         "_method",
         "_on_item",
+    "_ordered",
         "_received",
         "_request",
         "_scope",
@@ -67,7 +68,9 @@ class ClientCall:
         traceparent: str = "",
         on_item: Optional[Callable[[bytes], None]] = None,
         streams_requests: bool = False,
+        ordered: bool = False,
     ) -> None:
+        """``ordered``: other ordered calls of the lane arrive after this one, however large it is."""
         self._table = table
         self._lane = lane
         self._method = method
@@ -78,6 +81,7 @@ class ClientCall:
         self._on_item = on_item
         self._received = None if on_item is None else ReceiveCredit(table.limits.initial_credit_bytes)
         self._streams = streams_requests
+        self._ordered = ordered
         self._credit = SendCredit(table.limits.initial_credit_bytes) if streams_requests else None
         self._sendable: List[Callable[[], None]] = []
         self._flow: Optional[Flow] = None
@@ -98,11 +102,15 @@ class ClientCall:
         """Sends the call as soon as lane and peer have room for it."""
         problem = self._problem()
         if problem is not None:
+            self._set_ended()
             self._finish(None, problem)
             return
         if self._expires is not None:
             self._timer = self._table.loop.call_at(self._expires, self._expire)
-        self._proceed()
+        if self._lane.has_room:
+            self._with_room()
+        else:
+            self._lane.when_room(self._with_room)
 
     @property
     def can_send(self) -> bool:
@@ -134,13 +142,12 @@ class ClientCall:
         if self._flow is not None:
             self._lane.send_last(self._flow, frames.end(self.id))
 
-    def consumed(self, size: int) -> None:
-        """The item of so many bytes was consumed; gives its credit back."""
+    def consumed(self, spent: int) -> None:
+        """Items of that cost (``credit.cost``) were consumed; gives their credit back."""
         if self.over or self._received is None:
             return
-        before = self._received.unconsumed
-        returned = self._received.consume(size)
-        self._table.buffered_bytes += self._received.unconsumed - before
+        self._table.buffered_bytes -= spent
+        returned = self._received.consume(spent)
         if returned:
             self._lane.send_control(frames.credit(self.id, returned))
 
@@ -208,20 +215,20 @@ class ClientCall:
             return failures.header_too_large(header, limits.max_frame_bytes - limits.small_message_bytes)
         return None
 
-    def _proceed(self) -> None:
+    def _with_room(self) -> None:
+        if self._table.has_slot:
+            self._send()
+        else:
+            self._table.when_slot(self._send)
+
+    def _send(self) -> None:
         refusal = self._table.refusal
         if self.over:
             return
         if refusal is not None:
+            self._set_ended()
             self._finish(None, refusal)
-        elif not self._lane.has_room:
-            self._lane.when_room(self._proceed)
-        elif not self._table.has_slot:
-            self._table.when_slot(self._proceed)
-        else:
-            self._send()
-
-    def _send(self) -> None:
+            return
         self.id = self._table.register(self)
         request, self._request = self._request, b""
         if self._streams:
@@ -235,7 +242,7 @@ class ClientCall:
             self._open_flow(request, more=True)
 
     def _open_flow(self, request: bytes, *, more: bool) -> None:
-        self._flow = flow = Flow(self.id, opened=False)
+        self._flow = flow = Flow(self.id, opened=False, exclusive=self._ordered)
         self._lane.open_flow(flow, self._opening(b"", more=more))
         if more:
             self._lane.send_message(flow, frames.chunk, request)
@@ -336,7 +343,7 @@ class OutgoingCall(Generic[Request, Reply]):
                 self._raise_error()
                 return
             data = self._items.popleft()
-            self._bound.consumed(len(data))
+            self._bound.consumed(cost(len(data)))
             yield parse(self._method, data)
 
     def cancel(self) -> None:

@@ -81,7 +81,8 @@ class CallTable:
 
     @property
     def has_slot(self) -> bool:
-        return len(self.outgoing) < self.limits.max_open_calls
+        """Whether a call may begin; those that wait come first."""
+        return not self._slot_waiters and len(self.outgoing) < self.limits.max_open_calls
 
     @property
     def buffers_full(self) -> bool:
@@ -108,5 +109,5 @@ class CallTable:
             self.offer_slots()
 
     def offer_slots(self) -> None:
-        while self._slot_waiters and (self.ended is not None or self.has_slot):
+        while self._slot_waiters and (self.ended is not None or len(self.outgoing) < self.limits.max_open_calls):
             self._slot_waiters.popleft()()
