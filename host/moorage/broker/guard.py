@@ -46,9 +46,6 @@ class CallGuard:
     def covers(self, need: Capability) -> bool:
         return need.verb in self._verbs and self._link.grants.decide(need).allowed
 
-    def covers(self, need: Capability) -> bool:
-        return need.verb in self._verbs and self._link.grants.decide(need).allowed
-
     def require(self, need: Capability) -> None:
         decision = self.decide(need)
         if not decision.allowed:
