@@ -1,0 +1,126 @@
+"""A small host in a process of its own, so that it can be another user, lack a layer, or be killed.
+
+Reads one JSON order from standard input, writes one JSON line per result.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import grpc
+
+from moorage.supervisor.errors import SandboxFailed
+from moorage.supervisor.launcher import WorkerOrder
+from moorage.supervisor.probe import probe_sandbox
+from moorage.supervisor.zygote import ZygoteLauncher
+from moorage_sandbox import bpf, syscalls
+from moorage_sandbox.numbers import NUMBERS
+
+TIMEOUT = timedelta(seconds=20)
+
+
+def refuse(calls):
+    """From now on the kernel answers these calls with an errno: a machine that lacks a layer."""
+    numbers = NUMBERS[syscalls.MACHINE]
+    program = [*bpf.load(bpf.NUMBER)]
+    for name, error in calls.items():
+        program += bpf.when_equal(numbers[name], bpf.answer(bpf.errno_answer(error)))
+    program += bpf.answer(bpf.ALLOW)
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    syscalls.load_filter(bpf.encode(program))
+
+
+def worker_order(base, job, output):
+    stage = Path(base)
+    return WorkerOrder(
+        installation="stage",
+        incarnation="stage-1",
+        interpreter=Path(job["interpreter"]),
+        runtime_path=Path(job["runtime"]),
+        sdk_path=stage / "sdk",
+        use_runtime=job.get("use_runtime", True),
+        venv_path=stage / "venv",
+        code_path=stage / "code",
+        code_roots=("", "src"),
+        data_path=stage / "data",
+        socket_dir=stage / "socket",
+        start_record=json.dumps({"code": job["code"], "facts": job["facts"], "exit": job.get("exit", 0)}).encode(),
+        uid=job["uid"],
+        memory_bytes=job.get("memory_bytes", 256 << 20),
+        pids=job.get("pids", 64),
+        start=job.get("start", "zygote"),
+        stdout_fd=output,
+        stderr_fd=output,
+        env=(("STAGE", "inside"),),
+    )
+
+
+async def run_job(launcher, base, job):
+    output = os.memfd_create("output")
+    try:
+        worker = await launcher.start(worker_order(base, job, output), timeout=TIMEOUT)
+        verdict = await worker.wait()
+        text = os.pread(output, 1 << 20, 0).decode()
+    except SandboxFailed as error:
+        return {"failed": str(error), "layer": error.missing.layer, "output": os.pread(output, 1 << 20, 0).decode()}
+    finally:
+        os.close(output)
+    first = text.partition("\n")[0]
+    result = {"outcome": verdict.signal or f"exit {verdict.exit_code}", "output": text}
+    with contextlib.suppress(ValueError):
+        result.update(json.loads(first))
+    return {**result, "level": worker.sandbox_level, "verdict": verdict.kind, "pid": worker.pid}
+
+
+async def echo_server(base):
+    def unary(request, _context):
+        return request
+
+    async def echo(request, context):
+        return unary(request, context)
+
+    server = grpc.aio.server()
+    method = grpc.unary_unary_rpc_method_handler(echo)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("stage", {"echo": method}),))
+    path = Path(base) / "socket" / "h"
+    path.unlink(missing_ok=True)
+    server.add_insecure_port(f"unix://{path}")
+    await server.start()
+    path.chmod(0o777)
+    return server
+
+
+async def hold(launcher, order):
+    """Starts workers that wait for ever, tells their pids, and waits to be killed."""
+    workers = []
+    for job in order["jobs"]:
+        output = os.memfd_create("output")
+        workers.append(await launcher.start(worker_order(order["base"], job, output), timeout=TIMEOUT))
+    print(json.dumps([worker.pid for worker in workers]), flush=True)
+    await asyncio.gather(*(worker.wait() for worker in workers))
+
+
+async def main():
+    order = json.load(sys.stdin)
+    if order.get("refuse"):
+        refuse(order["refuse"])
+    if order.get("probe"):
+        report = await probe_sandbox()
+        missing = [entry.__dict__ for entry in report.missing]
+        print(json.dumps({"level": report.level, "layers": dict(report.layers), "missing": missing}))
+        return
+    server = await echo_server(order["base"]) if order.get("echo") else None
+    async with ZygoteLauncher(entry="standin:main", imports=tuple(order["imports"])) as launcher:
+        if order.get("hold"):
+            await hold(launcher, order)
+        for job in order["jobs"]:
+            print(json.dumps(await run_job(launcher, order["base"], job)), flush=True)
+    if server is not None:
+        await server.stop(None)
+
+
+asyncio.run(main())
