@@ -164,20 +164,20 @@ async def test_an_item_that_cannot_be_read_ends_its_call(connect, probe) -> None
 async def test_streams_both_ways(connect) -> None:
     async with connect() as link:
         call = link.worker.open(ECHO, scope=SCOPE)
-        replies = aiter(call)
+        replies = call.__aiter__()
         for number in (1, 2, 3):
             await call.send_item(TOPIC)
-            assert (await anext(replies)).partition == number
+            assert (await replies.__anext__()).partition == number
         call.half_close()
         with pytest.raises(StopAsyncIteration):
-            await anext(replies)
+            await replies.__anext__()
 
 
 async def test_a_cancelled_stream_of_replies_stops_its_handler(connect, probe) -> None:
     probe.work = probe.hang
     async with connect() as link:
         call = link.worker.open(METHODS["query"], sql_pb2.ExecuteRequest(statement="users"), scope=SCOPE)
-        await anext(aiter(call))
+        await call.__aiter__().__anext__()
         await probe.entered.wait()
         call.cancel()
         async with asyncio.timeout(2):
@@ -192,12 +192,9 @@ async def test_a_reply_whose_guard_decided_nothing_is_never_sent(connect, probe,
         with caplog.at_level(logging.ERROR), pytest.raises(CallError) as withheld:
             await link.worker.call(METHODS["connect"], sql_pb2.ConnectRequest(), scope=SCOPE)
         assert withheld.value.reason == Reason.INTERNAL
-        received = []
         with pytest.raises(CallError) as withheld:
-            async for rows in link.worker.open(METHODS["query"], query, scope=SCOPE):
-                received.append(rows)
+            await link.worker.open(METHODS["query"], query, scope=SCOPE).__aiter__().__anext__()
         assert withheld.value.reason == Reason.INTERNAL
-        assert received == []
 
         probe.decides = True
         await link.worker.call(METHODS["connect"], sql_pb2.ConnectRequest(), scope=SCOPE)
@@ -221,7 +218,7 @@ async def test_connecting_takes_some_right_to_the_backend(connect) -> None:
     connect_method = METHODS["connect"]
     async with connect(grants("sql.read:analytics/plays")) as link:
         await link.worker.call(connect_method, sql_pb2.ConnectRequest(backend="analytics"), scope=SCOPE)
-        with pytest.raises(CallError, match="takes one of sql.read, sql.write") as refused:
+        with pytest.raises(CallError, match=r"takes one of sql\.read, sql\.write") as refused:
             await link.worker.call(connect_method, sql_pb2.ConnectRequest(), scope=SCOPE)
         assert refused.value.reason == Reason.CAPABILITY_MISSING
         assert refused.value.remedy == "moorage grant churn 'sql.read:*'"

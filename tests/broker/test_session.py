@@ -117,7 +117,7 @@ async def test_an_abandoned_stream_of_replies_does_not_hold_up_success(connect, 
     async with connect() as link:
         thing, handle = hold(link)
         stream = link.worker.open(READ, sql_pb2.FetchRequest(cursor=handle), scope=SCOPE)
-        await anext(aiter(stream))
+        await stream.__aiter__().__anext__()
         async with asyncio.timeout(2):
             await link.session.close_scope(SCOPE, success=True)
         assert thing.events == ["thing commit", "thing release"]
@@ -244,19 +244,19 @@ async def test_a_revoked_grant_closes_what_no_longer_fits(connect, probe) -> Non
         kept, kept_handle = hold(link)
         gone, gone_handle = hold(link, fits=False)
         stream = link.worker.open(READ, sql_pb2.FetchRequest(cursor=gone_handle), scope=SCOPE)
-        replies = aiter(stream)
-        await anext(replies)
+        replies = stream.__aiter__()
+        await replies.__anext__()
         await probe.entered.wait()
         await link.session.set_grants(grants("config.read:**", epoch=1))
         assert gone.events == ["thing rollback", "thing release"]
         assert kept.events == []
         with pytest.raises(CallError) as ended:
-            await anext(replies)
+            await replies.__anext__()
         assert ended.value.reason == Reason.GRANT_REVOKED
         with pytest.raises(CallError) as refused:
-            await anext(aiter(link.worker.open(READ, sql_pb2.FetchRequest(cursor=gone_handle), scope=SCOPE)))
+            await link.worker.open(READ, sql_pb2.FetchRequest(cursor=gone_handle), scope=SCOPE).__aiter__().__anext__()
         assert refused.value.reason == Reason.GRANT_REVOKED
-        await anext(aiter(link.worker.open(READ, sql_pb2.FetchRequest(cursor=kept_handle), scope=SCOPE)))
+        await link.worker.open(READ, sql_pb2.FetchRequest(cursor=kept_handle), scope=SCOPE).__aiter__().__anext__()
 
 
 @pytest.mark.parametrize(("epoch", "left"), [(1, ()), (1, ("sql.read:users", "kafka.produce:plays"))])
@@ -264,15 +264,15 @@ async def test_a_revoked_grant_ends_the_calls_that_depend_on_it(connect, probe, 
     probe.work = probe.hang
     async with connect() as link:
         query = link.worker.open(QUERY, sql_pb2.ExecuteRequest(statement="users"), scope=SCOPE)
-        rows = aiter(query)
-        await anext(rows)
+        rows = query.__aiter__()
+        await rows.__anext__()
         send = link.worker.open(SEND, TOPIC, scope=SCOPE)
         await link.worker.call(PEEK, KEY, scope=SCOPE)
         await link.session.set_grants(grants(*left, epoch=epoch))
         if left:
             assert link.session.in_flight == 2
         else:
-            for wait in (anext(rows), send.result()):
+            for wait in (rows.__anext__(), send.result()):
                 with pytest.raises(CallError) as ended:
                     await wait
                 assert ended.value.reason == Reason.GRANT_REVOKED
