@@ -160,6 +160,10 @@ class SqliteSession:
             self.close_cursor(cursor)
         return found
 
+    @property
+    def open_cursors(self) -> int:
+        return len(self._cursors)
+
     def close_cursor(self, cursor: OpenCursor) -> None:
         cursor.raw.close()
         if cursor in self._cursors:

@@ -1,0 +1,95 @@
+"""The contract between the SQL service and a database. SQLite's stands beside it; PostgreSQL's will."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from moorage.broker.scope import Held
+from moorage.broker.services.base import Guard
+from moorage.models.installation import InstallationId
+
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Who wants a connection, and for what."""
+
+    installation: InstallationId
+    #: For the database's own operators: "moorage/churn/e-9f2".
+    label: str
+    #: Whether the end of the scope commits it; otherwise it rolls back.
+    scoped: bool
+
+
+class Cursor(Held, Protocol):
+    """Rows that were not sent yet. Its connection owns what stands behind it."""
+
+    async def fetch(self, rows: int, deadline: float | None) -> Sequence[Row]:
+        """Some of the next rows, 0: as many as fit well; none: that was all.
+
+        Raises CallError: its transaction has ended, the database failed.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a statement came to."""
+
+    columns: Sequence[str]
+    rows: Sequence[Row]
+    #: None when ``rows`` is all there is.
+    cursor: Cursor | None
+    #: PEP 249's: -1 when unknown.
+    row_count: int
+    last_row_id: int | None
+
+
+class Connection(Held, Protocol):
+    """One connection of one scope, shared with nobody. Its calls run one after another; it opens on first use.
+
+    Every call decides each table and column through the guard before anything is read or written, and raises CallError.
+    Deadlines are of the event loop's clock; a cancelled call leaves nothing running.
+    """
+
+    async def execute(
+        self, guard: Guard, statement: str, parameters: Sequence[Any], *, first_rows: int, deadline: float | None
+    ) -> Answer:
+        """Runs one statement, in the present transaction or a new one."""
+
+    async def execute_many(
+        self, guard: Guard, statement: str, rows: Sequence[Sequence[Any]], *, deadline: float | None
+    ) -> Answer:
+        """Runs one statement once for each of the rows."""
+
+    async def commit(self, deadline: float | None) -> None:
+        """Cursors end with it. When it raises, the transaction is still open."""
+
+    async def rollback(self, deadline: float | None) -> None:
+        """Cursors end with it. Also acknowledges a transaction that was rolled back from here."""
+
+
+class Database(Protocol):
+    """One named database of the host's settings."""
+
+    @property
+    def dialect(self) -> str:
+        """SQLAlchemy's name: "sqlite"."""
+
+    @property
+    def paramstyle(self) -> str:
+        """PEP 249's: "qmark"."""
+
+    @property
+    def server_version(self) -> tuple[int, ...]: ...
+
+    async def open(self) -> None:
+        """Before the first connection; raises MoorageError when it cannot be used at all."""
+
+    def connect(self, opening: Opening) -> Connection:
+        """Does not wait: the connection opens when it is first used. Raises CallError when the caller has too many."""
+
+    async def close(self) -> None:
+        """After the last connection was released."""

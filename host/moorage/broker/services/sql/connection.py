@@ -1,0 +1,257 @@
+"""One brokered connection to a SQLite file: turns, the writer lock, time limits, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from moorage.broker.services.base import Guard
+from moorage.broker.services.sql import refusals
+from moorage.broker.services.sql.base import Answer, Opening, Row
+from moorage.broker.services.sql.threads import Forsaken, Share
+from moorage.broker.services.sql.writer_lock import WriterLock
+from moorage_proto.errors import CallError
+from moorage_proto.sqlite_errors import bindable
+from moorage_proto.sqlite_session import OpenCursor, SqliteSession, Transaction
+from moorage_proto.sqlite_session import Result as SessionResult
+
+T = TypeVar("T")
+
+#: With unread rows, of one connection.
+MAX_CURSORS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteLimits:
+    """Times of one database, in seconds."""
+
+    #: A transaction in which nothing happens for so long is rolled back.
+    idle: float = 5.0
+    #: Longest wait for other connections' writes. Longer than ``idle``, so that a forgotten writer goes first.
+    writer_wait: float = 10.0
+    #: Longest run of one statement, whatever the call's own deadline.
+    statement: float = 60.0
+
+
+class Attempt(Protocol):
+    """A statement that is ready to run, once it is known whether it may write."""
+
+    def __call__(self, *, may_write: bool) -> SessionResult | None: ...
+
+
+class SqliteConnection:
+    """Implements ``Connection``. All state is the event loop's; the session is the thread's of the present turn."""
+
+    def __init__(
+        self,
+        backend: str,
+        opening: Opening,
+        open_session: Callable[[], SqliteSession],
+        share: Share,
+        writer: WriterLock,
+        limits: SqliteLimits,
+    ) -> None:
+        self.opening = opening
+        self._backend = backend
+        self._open_session = open_session
+        self._share = share
+        self._writer = writer
+        self._limits = limits
+        self._session: SqliteSession | None = None
+        self._released = False
+        self._one_call = asyncio.Lock()
+        self._turns = 0
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._expiry: asyncio.Task[None] | None = None
+        share.connections += 1
+
+    async def execute(
+        self, guard: Guard, statement: str, parameters: Sequence[Any], *, first_rows: int, deadline: float | None
+    ) -> Answer:
+        bound = [bindable(value) for value in parameters]
+        async with self._turn(deadline) as session:
+            if session.open_cursors >= MAX_CURSORS:
+                raise refusals.too_many_cursors(MAX_CURSORS)
+
+            def attempt(*, may_write: bool) -> SessionResult | None:
+                return session.run(guard, statement, bound, may_write=may_write, first_rows=first_rows)
+
+            return self._answer(await self._run(attempt, deadline))
+
+    async def execute_many(
+        self, guard: Guard, statement: str, rows: Sequence[Sequence[Any]], *, deadline: float | None
+    ) -> Answer:
+        bound = [[bindable(value) for value in row] for row in rows]
+        async with self._turn(deadline) as session:
+
+            def attempt(*, may_write: bool) -> SessionResult | None:
+                return session.run_many(guard, statement, bound, may_write=may_write)
+
+            return self._answer(await self._run(attempt, deadline))
+
+    async def fetch(self, cursor: OpenCursor, rows: int, deadline: float | None) -> Sequence[Row]:
+        async with self._turn(deadline) as session:
+            return await self._in_thread(lambda: session.fetch(cursor, rows))
+
+    async def close_cursor(self, cursor: OpenCursor) -> None:
+        if not self._released:
+            async with self._turn(None) as session:
+                await self._in_thread(lambda: session.close_cursor(cursor))
+
+    async def commit(self, deadline: float | None) -> None:
+        if self._session is not None:
+            async with self._turn(deadline) as session:
+                await self._in_thread(session.commit)
+
+    async def rollback(self, deadline: float | None) -> None:
+        if self._session is not None:
+            async with self._turn(deadline) as session:
+                await self._in_thread(session.rollback)
+
+    async def finish(self, *, success: bool) -> None:
+        if success and self.opening.scoped:
+            await self.commit(None)
+        elif self._session is not None and not self._released:
+            self._session.stop()
+            await self.rollback(None)
+
+    async def release(self) -> None:
+        """Idempotent: a worker may close what its scope is about to end."""
+        if self._released:
+            return
+        self._released = True
+        self._stop_idling()
+        try:
+            if self._session is not None:
+                self._session.stop()
+                async with self._one_call:
+                    await self._in_thread(self._session.close)
+        finally:
+            self._share.connections -= 1
+            self._writer.release(self)
+
+    def revoked(self) -> bool:
+        return self._session is not None and self._session.is_revoked()
+
+    async def _run(self, attempt: Attempt, deadline: float | None) -> SessionResult:
+        """Only a statement that turns out to write waits for the lock, which its transaction then keeps."""
+        holds = self._writer.owner is self
+        result = await self._in_thread(lambda: attempt(may_write=holds))
+        if result is None:
+            await self._become_writer(deadline)
+            result = await self._in_thread(lambda: attempt(may_write=True))
+        assert result is not None, "a statement that may write was run"
+        return result
+
+    async def _become_writer(self, deadline: float | None) -> None:
+        limit = min(self._limits.writer_wait, _remaining_seconds(deadline))
+        try:
+            await self._writer.acquire(self, limit)
+        except TimeoutError:
+            raise refusals.writer_busy(self._backend, limit, own=self._own_writer()) from None
+        self._limit_statement(deadline)
+
+    def _own_writer(self) -> bool:
+        owner = self._writer.owner
+        return isinstance(owner, SqliteConnection) and owner.opening.installation == self.opening.installation
+
+    def _answer(self, result: SessionResult) -> Answer:
+        cursor = None if result.cursor is None else SqliteCursor(self, result.cursor)
+        return Answer(result.columns, result.rows, cursor, result.row_count, result.last_row_id)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, deadline: float | None) -> AsyncIterator[SqliteSession]:
+        async with self._one_call:
+            if self._released:
+                raise refusals.connection_closed()
+            self._stop_idling()
+            self._turns += 1
+            if self._session is None:
+                self._session = await self._share.run(self._open_session, stop=_nothing, forsaken=_nothing)
+            self._limit_statement(deadline)
+            try:
+                yield self._session
+            finally:
+                self._settle(self._session)
+
+    def _settle(self, session: SqliteSession) -> None:
+        """After every turn: whoever does not write holds no lock, and whoever holds a transaction is timed."""
+        if session.transaction is not Transaction.WRITING or self._released:
+            self._writer.release(self)
+        if session.transaction is not Transaction.NONE and not self._released:
+            loop = asyncio.get_running_loop()
+            self._idle_timer = loop.call_later(self._limits.idle, self._expire, self._turns)
+
+    def _limit_statement(self, deadline: float | None) -> None:
+        if self._session is not None:
+            self._session.bound(time.monotonic() + min(self._limits.statement, _remaining_seconds(deadline)))
+
+    async def _in_thread(self, function: Callable[[], T]) -> T:
+        session = self._session
+        assert session is not None, "a turn opens the session"
+        try:
+            return await self._share.run(function, stop=session.stop, forsaken=session.close)
+        except Forsaken:
+            # The lock must not wait for the thread; SQLite's own keeps the next writer waiting for as long as needed.
+            self._abandon()
+            raise
+
+    def _abandon(self) -> None:
+        if not self._released:
+            self._released = True
+            self._share.connections -= 1
+        self._writer.release(self)
+
+    def _stop_idling(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
+
+    def _expire(self, turn: int) -> None:
+        name = f"{self.opening.label} idle transaction"
+        self._expiry = asyncio.get_running_loop().create_task(self._roll_back_idle(turn), name=name)
+
+    async def _roll_back_idle(self, turn: int) -> None:
+        async with self._one_call:
+            session = self._session
+            if session is None or self._released or self._turns != turn:
+                return
+            why = refusals.transaction_idle(self._limits.idle)
+            await self._in_thread(lambda: session.abandon(why))
+            self._settle(session)
+
+
+class SqliteCursor:
+    """Implements ``Cursor``."""
+
+    def __init__(self, connection: SqliteConnection, cursor: OpenCursor) -> None:
+        self._connection = connection
+        self._cursor = cursor
+        self._released = False
+
+    async def fetch(self, rows: int, deadline: float | None) -> Sequence[Row]:
+        return await self._connection.fetch(self._cursor, rows, deadline)
+
+    async def finish(self, *, success: bool) -> None:
+        """Nothing: its connection is finished."""
+
+    async def release(self) -> None:
+        if not self._released:
+            self._released = True
+            with contextlib.suppress(CallError):
+                await self._connection.close_cursor(self._cursor)
+
+    def revoked(self) -> bool:
+        return self._connection.revoked()
+
+
+def _remaining_seconds(deadline: float | None) -> float:
+    return float("inf") if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
+
+
+def _nothing() -> None:
+    """A connection that is being opened cannot be stopped, and is closed when it is collected."""

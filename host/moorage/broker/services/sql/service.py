@@ -1,0 +1,147 @@
+"""The SQL service: the contract's messages in, the databases' answers out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from typing import Any
+
+from moorage.broker.services.base import Caller, Guard
+from moorage.broker.services.sql import refusals
+from moorage.broker.services.sql.base import Answer, Database, Opening, Row
+from moorage.broker.services.sql.held import HeldConnection, connection_of, cursor_of
+from moorage_proto import link_pb2, sql_pb2, value_pb2, values
+from moorage_proto.capability import MAIN_BACKEND
+from moorage_proto.values import ValueInvalid
+
+
+class SqlService:
+    """Implements ``Service``. What it opens is held by the caller's scope."""
+
+    contract = sql_pb2.DESCRIPTOR.services_by_name["SqlService"]
+
+    def __init__(self, backends: Mapping[str, Database]) -> None:
+        self._backends = backends
+
+    @property
+    def backends(self) -> tuple[link_pb2.SqlBackend, ...]:
+        """For the handshake: what a worker is told of them."""
+        return tuple(
+            link_pb2.SqlBackend(
+                name=name,
+                dialect=database.dialect,
+                paramstyle=database.paramstyle,
+                server_version=database.server_version,
+            )
+            for name, database in self._backends.items()
+        )
+
+    async def open(self) -> None:
+        for database in self._backends.values():
+            await database.open()
+
+    async def close(self) -> None:
+        for database in self._backends.values():
+            await database.close()
+
+    def connect(self, caller: Caller, request: sql_pb2.ConnectRequest) -> sql_pb2.ConnectReply:
+        name = request.backend or MAIN_BACKEND
+        _guard(caller).require_any(name)
+        if name not in self._backends:
+            raise refusals.backend_unknown(name)
+        held = HeldConnection.joined(caller.scope, name) if request.scoped else None
+        if held is None:
+            opening = Opening(caller.installation, caller.label, request.scoped)
+            held = HeldConnection(caller.scope, name, self._backends[name].connect(opening), is_scoped=request.scoped)
+        return sql_pb2.ConnectReply(connection=held.handle)
+
+    async def execute(self, caller: Caller, request: sql_pb2.ExecuteRequest) -> sql_pb2.ExecuteReply:
+        held = connection_of(caller.scope, request.connection)
+        answer = await held.connection.execute(
+            _guard(caller),
+            request.statement,
+            _parameters(request.parameters),
+            first_rows=request.first_rows,
+            deadline=caller.deadline,
+        )
+        return _reply(held, answer)
+
+    async def execute_many(
+        self, caller: Caller, requests: AsyncIterator[sql_pb2.ExecuteManyRequest]
+    ) -> sql_pb2.ExecuteReply:
+        """Each item runs as it arrives; the transaction stays open between them as between statements."""
+        held: HeldConnection | None = None
+        statement = ""
+        row_count = 0
+        async for request in requests:
+            if held is None:
+                held, statement = connection_of(caller.scope, request.connection), request.statement
+                _guard(caller).require_any(held.backend)
+            rows = [_parameters(row.parameters) for row in request.rows]
+            if rows:
+                answer = await held.connection.execute_many(_guard(caller), statement, rows, deadline=caller.deadline)
+                row_count += max(answer.row_count, 0)
+        if held is None:
+            raise refusals.request_invalid("ExecuteMany takes at least one item: connection, statement and rows.")
+        return sql_pb2.ExecuteReply(row_count=row_count)
+
+    async def fetch(self, caller: Caller, request: sql_pb2.FetchRequest) -> AsyncGenerator[sql_pb2.Rows, None]:
+        """The next batch is read when the last one was taken; whoever stops taking closes the cursor."""
+        held = cursor_of(caller.scope, request.cursor)
+        try:
+            while rows := await held.cursor.fetch(request.batch_rows, caller.deadline):
+                yield sql_pb2.Rows(rows=_rows(rows))
+        finally:
+            await held.close()
+
+    async def close_cursor(self, caller: Caller, request: sql_pb2.CloseCursorRequest) -> sql_pb2.CloseCursorReply:
+        await cursor_of(caller.scope, request.cursor).close()
+        return sql_pb2.CloseCursorReply()
+
+    async def commit(self, caller: Caller, request: sql_pb2.CommitRequest) -> sql_pb2.CommitReply:
+        held = connection_of(caller.scope, request.connection)
+        await held.connection.commit(caller.deadline)
+        held.forget_cursors()
+        return sql_pb2.CommitReply()
+
+    async def rollback(self, caller: Caller, request: sql_pb2.RollbackRequest) -> sql_pb2.RollbackReply:
+        held = connection_of(caller.scope, request.connection)
+        await held.connection.rollback(caller.deadline)
+        held.forget_cursors()
+        return sql_pb2.RollbackReply()
+
+    async def close_connection(
+        self, caller: Caller, request: sql_pb2.CloseConnectionRequest
+    ) -> sql_pb2.CloseConnectionReply:
+        """Of a scoped connection nothing happens: its scope ends it."""
+        held = connection_of(caller.scope, request.connection)
+        if not held.is_scoped:
+            await held.close()
+        return sql_pb2.CloseConnectionReply()
+
+
+def _guard(caller: Caller) -> Guard:
+    assert caller.guard is not None, "the contract gives these methods a late rule"
+    return caller.guard
+
+
+def _parameters(wire: Iterable[value_pb2.Value]) -> list[Any]:
+    try:
+        return [values.from_wire(value) for value in wire]
+    except ValueInvalid as error:
+        raise refusals.request_invalid(f"A parameter cannot be read: {error}.") from None
+
+
+def _reply(held: HeldConnection, answer: Answer) -> sql_pb2.ExecuteReply:
+    reply = sql_pb2.ExecuteReply(
+        columns=[sql_pb2.Column(name=name) for name in answer.columns],
+        rows=_rows(answer.rows),
+        row_count=answer.row_count,
+        last_row_id=answer.last_row_id,
+    )
+    if answer.cursor is not None:
+        reply.cursor = held.hold(answer.cursor)
+    return reply
+
+
+def _rows(rows: Sequence[Row]) -> list[sql_pb2.Row]:
+    return [sql_pb2.Row(values=[values.to_wire(value) for value in row]) for row in rows]

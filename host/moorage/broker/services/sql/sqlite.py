@@ -1,0 +1,84 @@
+"""SQLite behind the SQL service: one file, one writer at a time, a connection for every scope that asks."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from moorage.broker.services.sql import refusals
+from moorage.broker.services.sql.base import Opening
+from moorage.broker.services.sql.connection import SqliteConnection, SqliteLimits
+from moorage.broker.services.sql.threads import Threads
+from moorage.broker.services.sql.writer_lock import WriterLock
+from moorage_proto.sqlite_session import SqliteSession
+
+#: Each holds up to three descriptors of the host.
+MAX_CONNECTIONS_EACH = 32
+
+#: SQLite polls so long by itself before it says that the file is busy.
+BUSY_POLL_SECONDS = 0.05
+
+MAX_VALUE_BYTES = 16 * 1024 * 1024
+MAX_STATEMENT_BYTES = 1024 * 1024
+
+
+class SqliteDatabase:
+    """Implements ``Database``."""
+
+    dialect = "sqlite"
+    paramstyle = "qmark"
+    server_version = sqlite3.sqlite_version_info
+
+    def __init__(self, name: str, path: Path, limits: SqliteLimits | None = None) -> None:
+        self._name = name
+        self._path = path
+        self._limits = limits or SqliteLimits()
+        self._writer = WriterLock()
+        self._threads: Threads | None = None
+
+    async def open(self) -> None:
+        """Switches the file to write-ahead logging, so that readers and the writer do not wait for each other.
+
+        A file that cannot be opened now may be there later: that is told to those who then connect.
+        """
+        self._threads = Threads(self._name)
+        await self._threads.run(self._prepare_file)
+
+    def connect(self, opening: Opening) -> SqliteConnection:
+        assert self._threads is not None, "the database is open"
+        share = self._threads.share(opening.installation)
+        if share.connections >= MAX_CONNECTIONS_EACH:
+            raise refusals.too_many_connections(self._name, MAX_CONNECTIONS_EACH)
+        return SqliteConnection(self._name, opening, self._open_session, share, self._writer, self._limits)
+
+    async def close(self) -> None:
+        if self._threads is not None:
+            self._threads.close()
+
+    def _prepare_file(self) -> None:
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(self._open_file()) as raw:
+            raw.execute("PRAGMA journal_mode = WAL")
+
+    def _open_session(self) -> SqliteSession:
+        try:
+            return SqliteSession(self._open_file(), self._name)
+        except sqlite3.Error as error:
+            raise refusals.unavailable(self._name, str(error)) from None
+
+    def _open_file(self) -> sqlite3.Connection:
+        """The module's cache of compiled statements is off: the authorizer sees every statement when it runs."""
+        raw = sqlite3.connect(
+            self._path,
+            timeout=BUSY_POLL_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=0,
+        )
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        raw.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, MAX_STATEMENT_BYTES)
+        raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        raw.execute("PRAGMA foreign_keys = ON")
+        # Functions and virtual tables that a view or a default names have to be harmless ones.
+        raw.execute("PRAGMA trusted_schema = OFF")
+        return raw
