@@ -62,7 +62,7 @@ def _check(schema: Mapping[str, Any], path: KeyPath) -> Iterator[Finding]:
         place = (*path, key)
         kind = _KEYWORDS.get(key)
         if kind is None:
-            yield place, f"unknown keyword of JSON Schema{nearest(key, set(_KEYWORDS))}."
+            yield place, f"unknown keyword of JSON Schema{nearest(key, set(_KEYWORDS))}"
         elif not any(_KINDS[name](value) for name in kind.split(" or ")):
             yield place, f"{key} has to be a {kind} that JSON can hold."
         elif key in _CHECKS:

@@ -119,7 +119,7 @@ class Table:
         """Reports the keys that nothing asked for, each with the nearest known one."""
         for key in self._data:
             if key not in self._known:
-                self.problem(f"unknown key{nearest(key, self._known)}.", key)
+                self.problem(f"unknown key{nearest(key, self._known)}", key)
 
     def _below(self, path: KeyPath, data: Mapping[str, Any]) -> Table:
         return Table(self._document, (*self._path, *path), data, self._problems)
@@ -128,7 +128,7 @@ class Table:
 def nearest(key: str, known: set[str]) -> str:
     """The end of a sentence about an unknown key."""
     close = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known here are {', '.join(sorted(known))}"
+    return f"; did you mean {close[0]!r}?" if close else f"; known here are {', '.join(sorted(known))}."
 
 
 def _is(found: object, kind: type) -> bool:

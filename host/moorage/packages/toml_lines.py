@@ -65,12 +65,11 @@ class _Scanner:
         is_array = self._text.startswith("[[", start)
         self._at += 2 if is_array else 1
         path: KeyPath = ()
-        keys = self._keys()
-        for key in keys:
+        for key in self._keys():
+            if path in self._arrays:  # a table in the last element of an array
+                path = (*path, self._arrays[path])
             path = (*path, key)
             self._note(path, start)
-            if path in self._arrays and not (is_array and len(path) == len(keys)):
-                path = (*path, self._arrays[path])
         self._at += 2 if is_array else 1
         if is_array:
             self._arrays[path] = self._arrays.get(path, -1) + 1
