@@ -35,6 +35,9 @@ SPARE_STREAMS = 4
 #: Longest that a refusal may take to leave.
 REFUSAL_TIMEOUT_SECONDS = 1.0
 
+#: Streams have ended by then; a grace makes gRPC say good-bye without an error.
+STOP_TIMEOUT_SECONDS = 0.5
+
 _LOST = "the worker's connection is lost"
 
 
@@ -112,7 +115,7 @@ class Listener:
             self._connected.set_exception(link_closed(reason))
             self._connected.exception()  # nobody may be waiting for it
         if self._server is not None:
-            await self._server.stop(None)
+            await self._server.stop(STOP_TIMEOUT_SECONDS)
         self._path.unlink(missing_ok=True)
 
     def _handlers(self) -> Any:
@@ -240,4 +243,5 @@ def server_options(limits: LinkLimits) -> list[tuple[str, int]]:
         ("grpc.server_handshake_timeout_ms", int(handshake.TIMEOUT_SECONDS * 1000)),
         ("grpc.max_connection_idle_ms", 60_000),  # a connection without a stream is no use to an honest worker
         ("grpc.so_reuseport", 0),
+        *handshake.WINDOW_OPTIONS,
     ]

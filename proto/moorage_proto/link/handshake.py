@@ -21,6 +21,10 @@ RPC = "Link"
 #: Longest that either end waits for the other's first frame.
 TIMEOUT_SECONDS = 10.0
 
+#: gRPC's channel arguments for both ends of a Unix socket: a window that fits bulk from the start, instead of probing
+#: for one with pings that delay what is small.
+WINDOW_OPTIONS = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1 << 20))
+
 
 def first_frame(data: bytes, limits: LinkLimits) -> link_pb2.Frame:
     """The one frame of the first Batch of a stream. Raises Violation."""

@@ -16,6 +16,7 @@ from moorage_proto.link.failures import link_closed
 from moorage_proto.methods import Method
 from moorage_sdk import scope
 from moorage_sdk.errors import MoorageError, typed
+from moorage_sdk.worker.handover import Handover
 from moorage_sdk.worker.link import LinkThread
 from moorage_sdk.worker.stream import Exchange, LinkStream, parse_typed
 
@@ -28,7 +29,8 @@ class LinkChannel:
 
     def __init__(self, thread: LinkThread) -> None:
         self._thread = thread
-        self._loop = thread.loop
+        #: Of each thread with an event loop: that loop, and the way back to it.
+        self._returns = threading.local()
 
     def call(self, method: Method[Request, Reply], request: Request, *, timeout: Optional[float] = None) -> Reply:
         self._refuse_to_block(method)
@@ -48,7 +50,7 @@ class LinkChannel:
     async def call_async(
         self, method: Method[Request, Reply], request: Request, *, timeout: Optional[float] = None
     ) -> Reply:
-        pending = _Awaited(asyncio.get_running_loop())
+        pending = _Awaited(*self._way_back())
         self._start(method, request, timeout, pending)
         try:
             reply, error = await pending.answered
@@ -144,7 +146,7 @@ class LinkChannel:
     def _exchange(self, method: Method[Any, Any], request: bytes, timeout: Optional[float]) -> Exchange:
         within = scope.current()
         link = self._thread.link
-        exchange = Exchange(self._loop, link.limits)
+        exchange = Exchange(self._thread)
 
         def start() -> None:
             exchange.call = link.start(
@@ -165,17 +167,24 @@ class LinkChannel:
         return exchange
 
     def _post(self, start: Callable[[], None]) -> None:
-        if self._thread.is_current():
-            start()
-            return
         try:
-            self._loop.call_soon_threadsafe(start)
+            self._thread.post(start)
         except RuntimeError:
             raise typed(link_closed("the link to the host has ended; no call can be made any more")) from None
 
+    def _way_back(self) -> Tuple[asyncio.AbstractEventLoop, Callable[..., None]]:
+        """The caller's loop, and what runs a callback there from the link's thread."""
+        loop = asyncio.get_running_loop()
+        if loop is self._thread.loop:
+            return loop, _at_once
+        if getattr(self._returns, "loop", None) is not loop:
+            self._returns.loop = loop
+            self._returns.way = Handover(loop)
+        return loop, self._returns.way.post
+
     def _cancel(self, pending: _Pending) -> None:
         with contextlib.suppress(RuntimeError):  # the link's loop has ended, and the call with it
-            self._loop.call_soon_threadsafe(pending.cancel)
+            self._thread.post(pending.cancel)
 
     def _refuse_to_block(self, method: Method[Any, Any]) -> None:
         if self._thread.is_current():
@@ -217,14 +226,14 @@ class _Blocked(_Pending):
 class _Awaited(_Pending):
     """A coroutine on whatever loop."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, post: Callable[..., None]) -> None:
         super().__init__()
-        self._loop = loop
+        self._post = post
         self.answered: asyncio.Future[Tuple[Any, Optional[CallError]]] = loop.create_future()
 
     def done(self, reply: Optional[bytes], error: Optional[CallError]) -> None:
         with contextlib.suppress(RuntimeError):  # that loop has ended, and its coroutines with it
-            self._loop.call_soon_threadsafe(self._settle, reply, error)
+            self._post(self._settle, reply, error)
 
     def _settle(self, reply: Optional[bytes], error: Optional[CallError]) -> None:
         if not self.answered.done():
@@ -249,6 +258,10 @@ class _Submitted(_Pending, Generic[Reply]):
             self.future.set_result(parse_typed(self._method, reply))
         except MoorageError as problem:
             self.future.set_exception(problem)
+
+
+def _at_once(callback: Callable[..., Any], *arguments: Any) -> None:
+    callback(*arguments)
 
 
 def _result(exchange: Exchange, method: Method[Any, Reply]) -> Reply:

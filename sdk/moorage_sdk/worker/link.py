@@ -10,7 +10,7 @@ import contextlib
 import logging
 import platform
 import threading
-from typing import Any, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 import google.protobuf
 import grpc
@@ -22,7 +22,8 @@ from moorage_proto.link import Dispatcher, Link, LinkLimits, Side, Violation, ha
 from moorage_proto.link.failures import link_closed
 from moorage_proto.link.limits import from_wire
 from moorage_sdk import __version__
-from moorage_sdk.errors import HostUnavailable, typed
+from moorage_sdk.errors import typed
+from moorage_sdk.worker.handover import Handover
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +100,7 @@ class LinkThread:
         self._connection: Optional[Connection] = None
         self._reason: Optional[CallError] = None
         self.loop = asyncio.new_event_loop()
+        self._handover = Handover(self.loop)
 
     def start(self) -> link_pb2.Welcome:
         """Returns when the host has let the worker in. Raises a MoorageError when it has not."""
@@ -112,13 +114,23 @@ class LinkThread:
     @property
     def link(self) -> Link:
         if self._connection is None:
-            raise HostUnavailable(*_as_args(link_closed("there is no link yet; call `start` first")))
+            raise typed(link_closed("there is no link to the host yet; it is made when the worker starts"))
         return self._connection.link
 
     @property
     def welcome(self) -> link_pb2.Welcome:
         assert self._connection is not None, "after start"
         return self._connection.welcome
+
+    def post(self, callback: Callable[..., Any], *arguments: Any) -> None:
+        """Runs something in the link's loop, in the order of posting; at once on its own thread.
+
+        Raises RuntimeError when that has ended.
+        """
+        if self.is_current():
+            callback(*arguments)
+        else:
+            self._handover.post(callback, *arguments)
 
     def is_current(self) -> bool:
         """Whether the caller runs on the link's thread, which must not block."""
@@ -133,7 +145,7 @@ class LinkThread:
         connection = self._connection
         if connection is not None and not self._closed.is_set():
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                self.loop.call_soon_threadsafe(connection.link.end, link_closed(reason))
+                self.post(connection.link.end, link_closed(reason))
         if not self.is_current():
             self._thread.join(_JOIN_TIMEOUT_SECONDS)
 
@@ -196,6 +208,7 @@ def channel_options(limits: LinkLimits) -> List[Tuple[str, int]]:
         ("grpc.enable_http_proxy", 0),
         ("grpc.enable_retries", 0),
         ("grpc.service_config_disable_resolution", 1),
+        *handshake.WINDOW_OPTIONS,
     ]
 
 
@@ -207,7 +220,3 @@ def _dial(socket_path: str, limits: LinkLimits) -> Tuple[ClientStream, Any]:
 def _versions() -> Tuple[str, str, str, str]:
     """Of SDK, Python, protobuf and grpcio."""
     return __version__, platform.python_version(), google.protobuf.__version__, grpc.__version__
-
-
-def _as_args(error: CallError) -> Tuple[Any, Any, str]:
-    return error.status, error.reason, error.message

@@ -10,11 +10,12 @@ from typing import Any, AsyncIterator, Callable, Deque, Generic, Iterator, List,
 from google.protobuf.message import Message
 
 from moorage_proto.errors import CallError
-from moorage_proto.link import ClientCall, LinkLimits
+from moorage_proto.link import ClientCall
 from moorage_proto.link.credit import cost
 from moorage_proto.link.outgoing import parse
 from moorage_proto.methods import Method
 from moorage_sdk.errors import typed
+from moorage_sdk.worker.link import LinkThread
 
 Reply = TypeVar("Reply", bound=Message)
 
@@ -26,11 +27,11 @@ class Exchange:
     takes it. Waiters are woken by callbacks, so that a thread and a coroutine wait on the same thing.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: LinkLimits) -> None:
-        self._loop = loop
+    def __init__(self, thread: LinkThread) -> None:
+        self._thread = thread
         self._taken = 0
         # Credit goes back in portions: each handover to the link's loop costs more than a small item.
-        self._portion = limits.initial_credit_bytes // 8
+        self._portion = thread.link.limits.initial_credit_bytes // 8
         self._lock = threading.Lock()
         self._wakers: List[Callable[[], None]] = []
         self._items: Deque[bytes] = deque()
@@ -141,7 +142,7 @@ class Exchange:
     def post(self, callback: Callable[..., Any], *arguments: Any) -> None:
         """Runs something in the link's loop. Does nothing once that has ended: the call is over then."""
         try:
-            self._loop.call_soon_threadsafe(callback, *arguments)
+            self._thread.post(callback, *arguments)
         except RuntimeError:
             self.over = True
 
