@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from urllib.parse import quote
 import httpx
 
 from moorage.cli.options import find_socket
-from moorage.errors import ExitCode, MoorageError
+from moorage.errors import ExitCode, MoorageError, NotFound
 
 #: Establishing a connection takes no time on a Unix socket. Answers may take as long as the work they wait for.
 TIMEOUT = httpx.Timeout(None, connect=5.0)
@@ -43,12 +44,13 @@ class RemoteProblem(MoorageError):
 class ApiClient:
     """``with connect(config, socket) as api: api.get("/installations")``. Answers are decoded JSON."""
 
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        transport = httpx.HTTPTransport(uds=str(socket))
+    def __init__(self, socket_path: Path) -> None:
+        self._socket = socket_path
+        transport = httpx.HTTPTransport(uds=str(socket_path))
         self._http = httpx.Client(transport=transport, base_url="http://host/api/v1", timeout=TIMEOUT)
 
     def __enter__(self) -> Self:
+        self._check_host()
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -80,6 +82,17 @@ class ApiClient:
                     name = line.removeprefix("event: ")
                 elif line.startswith("data: "):
                     yield name, json.loads(line.removeprefix("data: "))
+
+    def _check_host(self) -> None:
+        """Before the first request, because httpcore 1.0 leaves a socket open that it could not connect."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self._socket))
+            except OSError as error:
+                raise self._no_host() from error
+
+    def _no_host(self) -> NoHost:
+        return NoHost(f"No host answers at {self._socket}; start one with: moorage serve")
 
     def _ask(self, method: str, path: str, about: str | None, **request: Any) -> Any:
         with self._reaching_the_host():
@@ -122,17 +135,22 @@ class ApiClient:
         try:
             yield
         except httpx.ConnectError as error:
-            raise NoHost(f"No host answers at {self._socket}; start one with: moorage serve") from error
+            raise self._no_host() from error
         except httpx.TransportError as error:
             raise NoHost(f"The host at {self._socket} went away before it had answered.") from error
 
 
-def connect(config: Path | None, socket: Path | None) -> ApiClient:
-    return ApiClient(find_socket(config, socket))
+def connect(config: Path | None, socket_path: Path | None) -> ApiClient:
+    return ApiClient(find_socket(config, socket_path))
 
 
 def installation(name: str, *rest: str) -> str:
-    """The path of an installation's route; the name may hold anything."""
+    """The path of an installation's route.
+
+    Raises NotFound for what cannot be a name: it could lead to another route.
+    """
+    if "/" in name:
+        raise NotFound(f"There is no installation {name}: names hold letters, digits, '-', '_' and '.'.")
     return "/".join(["/installations", quote(name, safe=""), *rest])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -62,15 +63,10 @@ class _Commands(TyperGroup):
     name, once it is known which one; the imports of each module stand at its top as everywhere.
     """
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the group is asked with its context
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the group is asked with its context
-        """For listings and suggestions: the name and the summary."""
-        lazy = COMMANDS.get(cmd_name)
-        if lazy is None:
-            return None
-        return TyperCommand(cmd_name, help=lazy.summary, short_help=lazy.summary, rich_help_panel=lazy.panel)
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        # For listings and suggestions: names and summaries.
+        self.commands.update({name: _stub(name, lazy) for name, lazy in COMMANDS.items()})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """To be run: the command itself."""
@@ -84,6 +80,10 @@ class _Commands(TyperGroup):
         except MoorageError as error:
             complain(error)
             raise typer.Exit(int(error.exit_code)) from error
+
+
+def _stub(name: str, lazy: Lazy) -> TyperCommand:
+    return TyperCommand(name, help=lazy.summary, short_help=lazy.summary, rich_help_panel=lazy.panel)
 
 
 def load_command(name: str) -> Any:
@@ -111,11 +111,21 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", envvar="MOORAGE_CONFIG", help="Settings of the host.", show_default=False),
+    ] = None,
+    socket: Annotated[
+        Path | None,
+        typer.Option("--socket", envvar="MOORAGE_SOCKET", help="The host's API socket.", show_default=False),
+    ] = None,
+    version: Annotated[  # noqa: ARG001 - its callback does the work
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    given = {name: value for name, value in (("config", config), ("socket", socket)) if value is not None}
+    ctx.default_map = dict.fromkeys(COMMANDS, given)
 
 
 def main() -> None:

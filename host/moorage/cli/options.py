@@ -13,19 +13,14 @@ from moorage.config.settings import Settings, SettingsInvalid, sentences
 #: Read when nothing else names a configuration.
 DEFAULT_CONFIG = Path("moorage.toml")
 
+#: Each command has these two, and so has ``moorage`` itself, which reads the environment and hands the values down.
 Config = Annotated[
     Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        envvar="MOORAGE_CONFIG",
-        show_default="./moorage.toml, if it exists",
-        help="Settings of the host.",
-    ),
+    typer.Option("--config", "-c", help="Settings of the host, instead of ./moorage.toml.", show_default=False),
 ]
 Socket = Annotated[
     Path | None,
-    typer.Option("--socket", envvar="MOORAGE_SOCKET", help="The host's API socket, instead of the settings' own."),
+    typer.Option("--socket", help="The host's API socket, instead of the settings' own.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON.")]
 Name = Annotated[str, typer.Argument(help="Name of the installation.", show_default=False)]

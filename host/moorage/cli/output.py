@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -48,23 +48,34 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=wide, markup=False, emoji=False, highlight=False)
 
 
+def _put(renderable: RenderableType, *, stderr: bool = False) -> None:
+    """Rich fills lines up with spaces, which a terminal does not show and a pipe should not get."""
+    target = console(stderr=stderr)
+    if target.is_terminal:
+        target.print(renderable)
+        return
+    with target.capture() as captured:
+        target.print(renderable)
+    print("\n".join(line.rstrip() for line in captured.get().split("\n")), end="", file=target.file, flush=True)
+
+
 def say(text: object = "", style: str = "") -> None:
     """Prints sentences to people; a Text was put together from safe parts."""
-    console().print(text if isinstance(text, Text) else Text(lines(text), style))
+    _put(text if isinstance(text, Text) else Text(lines(text), style))
 
 
 def complain(text: object) -> None:
     """Prints sentences about what did not go well, on stderr."""
-    console(stderr=True).print(Text(lines(text), "red"))
+    _put(Text(lines(text), "red"), stderr=True)
 
 
 def note(text: object) -> None:
     """Prints what goes on meanwhile, on stderr: it is not the answer."""
-    console(stderr=True).print(Text(lines(text), "dim"))
+    _put(Text(lines(text), "dim"), stderr=True)
 
 
 def indented(text: object, style: str = "", by: int = 4) -> None:
-    console().print(Padding(Text(lines(text), style), (0, 0, 0, by), expand=False))
+    _put(Padding(Text(lines(text), style), (0, 0, 0, by), expand=False))
 
 
 def print_json(data: Any) -> None:
@@ -84,7 +95,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[Text | str]], *, righ
         grid.add_column(heading, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
         grid.add_row(*(cell if isinstance(cell, Text) else Text(one_line(cell)) for cell in row))
-    console().print(grid)
+    _put(grid)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
@@ -94,8 +105,8 @@ def facts(pairs: Iterable[tuple[str, object]]) -> None:
     grid.add_column(overflow="fold")
     for name, value in pairs:
         if value not in ("", None):
-            grid.add_row(Text(f"  {name}"), value if isinstance(value, Text) else Text(one_line(value)))
-    console().print(grid)
+            grid.add_row(Text(f"  {one_line(name)}"), value if isinstance(value, Text) else Text(one_line(value)))
+    _put(grid)
 
 
 def state_text(state: str) -> Text:

@@ -51,7 +51,7 @@ def print_sandbox(report: SandboxReport, required: str) -> None:
     if not enough:
         indented(f"Plugins do not start here: {required} is required (sandbox.require). See: moorage doctor", "red")
     for missing in report.missing:
-        indented(f"without {missing.layer}: {missing.consequence}. {missing.remedy}", "yellow")
+        indented(f"{missing.reason} {missing.consequence} {missing.remedy}", "yellow")
 
 
 def print_ready(socket: Path, settings: Settings, installed: Iterable[str]) -> None:

@@ -16,7 +16,7 @@ import uvloop
 
 from moorage.app import Host
 from moorage.cli.installation_page import print_broken
-from moorage.cli.options import Config, load_settings
+from moorage.cli.options import Config, Socket, load_settings
 from moorage.cli.output import note, print_json_line, say
 from moorage.cli.plain import lines
 from moorage.cli.start_screen import print_host, print_ready, print_sandbox
@@ -34,9 +34,7 @@ INTERRUPTED = 130
 @commands.command()
 def serve(
     config: Config = None,
-    socket: Annotated[
-        Path | None, typer.Option("--socket", envvar="MOORAGE_SOCKET", help="Serve the API here instead.")
-    ] = None,
+    socket: Socket = None,
     log_level: Annotated[
         str, typer.Option("--log-level", metavar="LEVEL", help="Of the host's own log: debug, info, warning, error.")
     ] = "warning",

@@ -1,0 +1,241 @@
+"""Each command against a server: what it prints, its JSON, its exit code."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from moorage.errors import ExitCode
+
+
+def answer(result):
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_ls(moorage):
+    moorage("start", "churn")
+    result = moorage("ls")
+    assert result.exit_code == 0
+    heading, churn, geo, *rest = result.stdout.splitlines()
+    assert heading.split() == ["INSTALLATION", "VERSION", "STATE", "LEVEL", "WORKER", "CALLS", "DENIED"]
+    assert churn.split() == ["churn", "1.0.0", "ready", "full", "#1", "pid", "4242", "12", "1"]
+    assert geo.split() == ["geo-tag", "1.0.0", "not", "granted"]
+    assert "geo-tag is not granted: It requires sql.read:places." in rest
+    assert "not usable: /plugins/odd" in rest
+    assert "  pyproject.toml line 3: unknown key `requird`." in rest
+
+
+def test_ls_fits_80_columns(moorage, monkeypatch, host):
+    host.add("a-name-as-long-as-a-name-may-be-and-then-some-more-of-it-00000064", tasks={})
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = moorage("ls").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "some-more-of-it" in "".join(line.split()[0] for line in lines if line.strip())
+
+
+def test_ls_json(moorage):
+    data = answer(moorage("ls", "--json"))
+    assert [each["id"] for each in data["installations"]] == ["churn", "geo-tag"]
+    assert data["broken_plugins"][0]["path"] == "/plugins/odd"
+
+
+def test_ls_of_nothing_says_what_to_do(moorage, host):
+    host.plugins.clear()
+    assert "moorage install FOLDER" in moorage("ls").stdout
+
+
+def test_show(moorage):
+    moorage("start", "churn")
+    text = moorage("show", "churn").stdout
+    for part in (
+        "churn 1.0.0  ready", "Reports user numbers", "Ada <ada@example.com>", "AutoRun, reporting", "/plugins/churn",
+        "#1 pid 4242, sandbox full, zygote, Python 3.12.1", "256 MiB memory, 5 min a run", "sql.read:users", "by ada",
+        "needs sql.read:users", "Does execute.", "12 calls, 1 denied",
+    ):  # fmt: skip
+        assert part in text
+    assert answer(moorage("show", "churn", "--json"))["plugin"]["entry_point"] == "churn.plugin:plugin"
+
+
+def test_a_wrong_name_gets_the_nearest_one(moorage):
+    for command in (("show",), ("run",), ("start",), ("stop",), ("logs",), ("executions",), ("logs", "-f")):
+        result = moorage(*command, "chrun")
+        assert result.exit_code == ExitCode.NOT_FOUND, command
+        assert result.stdout == ""
+        assert "There is no installation chrun. Did you mean churn?" in result.stderr
+
+
+def test_a_name_like_no_other_gets_the_list(moorage):
+    assert "There are: churn, geo-tag." in moorage("show", "weather").stderr
+
+
+@pytest.mark.parametrize("name", ["a/../b", "?x=1", "#", "churn/stop", "%2e%2e", "ä"])
+def test_an_odd_name_is_a_name_and_never_another_route(moorage, name):
+    result = moorage("show", name)
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert f"There is no installation {name}" in result.stderr
+
+
+def test_run(moorage):
+    result = moorage("run", "churn", "--input", '{"day": 1}')
+    assert result.exit_code == 0
+    assert result.stdout.startswith("churn execute: succeeded in 0.31 s  e-1\n")
+    assert json.loads(result.stdout.split("\n", 1)[1]) == {"users": 3, "got": {"day": 1}}
+    data = answer(moorage("run", "churn", "--json"))
+    assert (data["state"], data["trigger"]) == ("succeeded", "manual")
+
+
+def test_run_takes_input_from_a_file_or_from_standard_input(moorage, tmp_path):
+    (tmp_path / "in.json").write_text("[1, 2]")
+    assert answer(moorage("run", "churn", "-i", f"@{tmp_path / 'in.json'}", "--json"))["input"] == [1, 2]
+    assert answer(moorage("run", "churn", "-i", "-", "--json", input='"text"'))["input"] == "text"
+
+
+@pytest.mark.parametrize("given", ["{", "@missing.json", "nul"])
+def test_run_refuses_input_that_is_no_json(moorage, given):
+    result = moorage("run", "churn", "--input", given)
+    assert result.exit_code == ExitCode.USAGE
+    assert "it is not JSON" in result.stderr or "cannot be read" in result.stderr
+
+
+def test_a_failed_run_shows_the_traceback_and_ends_with_1(moorage):
+    result = moorage("run", "churn", "fail", "--input", "7")
+    assert result.exit_code == ExitCode.FAILED
+    assert result.stdout.startswith("churn fail: failed in 0.31 s")
+    assert "LookupError: no such user: 7" in result.stdout
+    assert "raise LookupError" in result.stdout
+    failed = moorage("run", "churn", "fail", "--json")
+    assert failed.exit_code == ExitCode.FAILED
+    assert json.loads(failed.stdout)["error"]["type"] == "LookupError"
+
+
+def test_an_unknown_task_is_rejected(moorage):
+    result = moorage("run", "churn", "exceute")
+    assert result.exit_code == ExitCode.FAILED
+    assert "churn has no task exceute. It has: execute, fail, wait." in result.stdout
+
+
+def test_a_run_that_is_not_waited_for(moorage):
+    data = answer(moorage("run", "churn", "wait", "--no-wait", "--json"))
+    assert data["finished"] is False
+    identity = data["id"]
+    listed = moorage("executions", "churn").stdout.splitlines()
+    assert listed[1].split()[:3] == [identity, "churn", "wait"]
+    shown = moorage("execution", identity).stdout
+    assert "started by  manual" in shown
+    cancelled = moorage("cancel", identity)
+    assert "churn wait: cancelled" in cancelled.stdout
+    assert answer(moorage("execution", identity, "--json"))["state"] == "cancelled"
+
+
+def test_a_run_has_a_timeout(moorage):
+    result = moorage("run", "churn", "wait", "--timeout", "0.01")
+    assert result.exit_code == ExitCode.FAILED
+    assert "timed out" in result.stdout
+
+
+def test_executions_of_nothing(moorage):
+    assert "Run something with: moorage run churn" in moorage("executions", "churn").stdout
+    assert answer(moorage("executions", "--json")) == {"items": []}
+
+
+def test_an_unknown_execution(moorage):
+    result = moorage("execution", "e-404")
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert "There is no execution e-404." in result.stderr
+
+
+def test_logs(moorage, host):
+    host.log("churn", "counted", fields={"users": 3})
+    host.log("geo-tag", "broken\nin two", level=40, exception="Traceback (most recent call last):\n  boom")
+    lines = moorage("logs").stdout.splitlines()
+    assert lines[0].split() == ["12:00:01", "INFO", "churn", "counted", "users=3"]
+    assert lines[1].split() == ["12:00:02", "ERROR", "geo-tag", "broken"]
+    assert lines[2:] == ["    in two", "    Traceback (most recent call last):", "      boom"]
+    assert moorage("logs", "churn").stdout == "12:00:01 INFO    counted  users=3\n"
+    assert [line["id"] for line in answer(moorage("logs", "--json", "-n", "1"))["items"]] == [2]
+
+
+def test_logs_of_one_execution(moorage, host):
+    host.log("churn", "mine", execution="e-1")
+    host.log("churn", "other", execution="e-2")
+    assert [line["message"] for line in answer(moorage("logs", "-e", "e-1", "--json"))["items"]] == ["mine"]
+
+
+def test_logs_are_followed_until_the_host_stops(moorage, host):
+    async def follow(*, installation=None):
+        yield host.log("churn", "new")
+
+    host.log("churn", "old")
+    host.follow_logs = follow
+    result = moorage("logs", "-f", "churn")
+    assert [line.split()[-1] for line in result.stdout.splitlines()] == ["old", "new"]
+    assert "The host has stopped." in result.stderr
+    followed = moorage("logs", "-f", "--json", "-n", "0").stdout.splitlines()
+    assert [json.loads(line)["message"] for line in followed] == ["new"]
+
+
+def test_start_stop_hold_release(moorage):
+    assert moorage("start", "churn").stdout == "churn 1.0.0 is ready (#1, pid 4242, sandbox full).\n"
+    assert moorage("stop", "churn", "--hold", "INC-4711").stdout == "churn: 1 processes gone.\n"
+    refused = moorage("start", "churn")
+    assert refused.exit_code == ExitCode.FAILED
+    assert refused.stderr == "churn is held: INC-4711. moorage release churn\n"
+    assert moorage("release", "churn").stdout == "churn 1.0.0 is stopped.\n"
+    assert answer(moorage("start", "churn", "--json"))["state"] == "ready"
+
+
+def test_kill_reload_unload_all(moorage):
+    moorage("start", "churn")
+    assert answer(moorage("kill", "churn", "--json"))["processes"] == 1
+    assert "#2" in moorage("reload", "churn").stdout
+    assert moorage("unload-all").stdout == "churn: 1 processes gone.\ngeo-tag: 0 processes gone.\n"
+    assert [each["processes"] for each in answer(moorage("unload-all", "--json"))["items"]] == [0, 0]
+
+
+def test_grant_and_revoke(moorage):
+    granted = moorage("grant", "geo-tag", "sql.read:places")
+    assert granted.exit_code == 0
+    assert "geo-tag is stopped." in granted.stdout
+    assert answer(moorage("revoke", "geo-tag", "sql.read:places", "--json"))["grants"][0]["granted"] is False
+    assert answer(moorage("grant", "geo-tag", "--required", "--json"))["grants"][0]["granted"] is True
+
+
+@pytest.mark.parametrize("arguments", [[], ["sql.read:places", "--required"]])
+def test_grant_wants_capabilities_or_required(moorage, arguments):
+    result = moorage("grant", "geo-tag", *arguments)
+    assert result.exit_code == ExitCode.USAGE
+    assert "--required" in result.stderr
+
+
+def test_grant_of_what_is_not_asked_for(moorage):
+    result = moorage("grant", "geo-tag", "sql.read:users")
+    assert result.exit_code == ExitCode.INVALID
+    assert "geo-tag does not ask for sql.read:users." in result.stderr
+
+
+def test_install(moorage, tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "new"\nrequires = ["sql.read:users"]\n')
+    result = moorage("install", ".")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == ["new: resolving its dependencies", "new: building its environment"]
+    assert "new 1.0.0 is installed." in result.stdout
+    assert "moorage grant new --required" in result.stdout
+    again = moorage("install", tmp_path, "--name", "mine", "--grant-required", "--json")
+    assert answer(again)["grants"][0]["granted"] is True
+
+
+def test_install_of_what_is_no_plugin(moorage, tmp_path):
+    result = moorage("install", tmp_path)
+    assert result.exit_code == ExitCode.INVALID
+    assert "name the folder of a plugin project" in result.stderr
+
+
+def test_audit(moorage):
+    assert "The audit has no entries." in moorage("audit").stdout
+    moorage("start", "churn")
+    moorage("stop", "churn")
+    first, _second = moorage("audit", "churn").stdout.splitlines()
+    assert first.startswith("2026-11-20 12:00:00 action       churn start by ")
+    assert [entry["action"] for entry in answer(moorage("audit", "--json"))["items"]] == ["start", "planned_stop"]

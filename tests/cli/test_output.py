@@ -1,0 +1,85 @@
+"""How values are written for people, and what the start screen says."""
+
+from __future__ import annotations
+
+import io
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from moorage.cli import output
+from moorage.cli.output import duration, size
+from moorage.cli.start_screen import forgotten_at_exit, print_ready, print_sandbox
+from moorage.config.settings import KafkaBackend, Settings, SqlBackend
+from moorage_sandbox.report import MissingLayer, SandboxReport
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [(0.314, "0.31 s"), (12.4, "12 s"), (60, "1 min"), (200, "3 min 20 s"), (7_500, "2 h 5 min"), (None, ""),
+     (timedelta(minutes=5), "5 min"), (0, "0.00 s"), (3_600, "1 h")],
+)  # fmt: skip
+def test_durations(length, words):
+    assert duration(length) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 bytes"), (1000, "1000 bytes"), (2**20 * 256, "256 MiB"), (2**50, "1024 TiB")]
+)
+def test_sizes(count, words):
+    assert size(count) == words
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("no_color", [True, False])
+def test_colours_are_for_terminals_that_want_them(monkeypatch, no_color):
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    terminal, pipe = Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    output.say("ready", "red")
+    monkeypatch.setattr(sys, "stdout", pipe)
+    output.say("ready", "red")
+    assert ("31m" in terminal.getvalue()) is not no_color
+    assert pipe.getvalue() == "ready\n"
+
+
+def test_what_is_forgotten_at_exit():
+    settings = Settings(
+        state_dir=Path("/state"),
+        sql={"main": SqlBackend(url="sqlite:////app.db"), "scratch": SqlBackend(url="sqlite://")},
+        kafka={"main": KafkaBackend(), "real": KafkaBackend(bootstrap_servers="kafka:9092")},
+    )
+    kafka, sql = forgotten_at_exit(settings)
+    assert 'Kafka "main" is a mock cluster' in kafka
+    assert "kafka.main.bootstrap_servers" in kafka
+    assert 'SQL "scratch" is a database in memory' in sql
+
+
+def test_the_start_screen_says_aloud_when_the_sandbox_is_too_weak(capsys):
+    missing = MissingLayer("mount", 1, "unshare answered EPERM.", "Files are within reach.", "Run it as root.")
+    print_sandbox(SandboxReport("none", {}, (missing,)), "full")
+    said = capsys.readouterr().out
+    assert "Plugins do not start here: full is required" in said
+    assert "unshare answered EPERM. Files are within reach. Run it as root." in said
+    print_sandbox(SandboxReport("full", {}), "full")
+    assert capsys.readouterr().out.split() == ["sandbox", "full"]
+
+
+def test_the_start_screen_says_what_to_try(capsys):
+    settings = Settings(state_dir=Path("/state"), kafka={})
+    print_ready(Path("/run/api.sock"), settings, ["churn"])
+    said = capsys.readouterr().out
+    assert "Ready with 1 installation." in said
+    assert "moorage run churn" in said
+    print_ready(Path("/run/api.sock"), settings, [])
+    assert "moorage new NAME" in capsys.readouterr().out
