@@ -199,7 +199,7 @@ class Injector:
         return FromFace(face, name, parameter.backend)
 
     def _refusal(self, parameter: Parameter, owner: str, takes_input: bool) -> PluginInvalid:
-        known = ["moorage_sdk.Context", *(name.replace(":", ".") for name in registry.provided())]
+        known = ["moorage_sdk.Context", *map(_public_name, registry.provided())]
         known += [f"{provider.type_text} (from {provider.name})" for provider in self._providers.values()]
         rest = "; a task's input is a dataclass, TypedDict or pydantic model, or named `input`" if takes_input else ""
         return PluginInvalid(
@@ -225,3 +225,8 @@ def _hashable(annotation: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _public_name(provided: str) -> str:
+    """As plugin code imports it."""
+    return provided.replace(":", ".").replace("moorage_sdk.services.", "moorage_sdk.")

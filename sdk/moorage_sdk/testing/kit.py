@@ -15,7 +15,7 @@ from moorage_proto.capability import Capability, Grants
 from moorage_proto.errors import CallError, Reason
 from moorage_sdk import channel, entry_points
 from moorage_sdk import scope as scopes
-from moorage_sdk.errors import typed
+from moorage_sdk.errors import MoorageError, typed
 from moorage_sdk.host import facts_from_welcome
 from moorage_sdk.loaded import LoadedPlugin
 from moorage_sdk.plugin import PLUGIN_ATTRIBUTE, Plugin
@@ -232,7 +232,7 @@ def _crossed(value: Any) -> Any:
 
 def _as_plugin_sees(raised: Exception) -> BaseException:
     """What the task itself raised, where it did."""
-    if not isinstance(raised, CallError):
+    if not isinstance(raised, CallError) or isinstance(raised, MoorageError):
         return raised
     if raised.reason == Reason.TASK_FAILED and raised.__cause__ is not None:
         return raised.__cause__
