@@ -26,6 +26,9 @@ class ProcessEvidence:
     bounding_capabilities: int
     no_new_privileges: bool
     seccomp: int
+    #: Most bytes of data, and most processes of its user; None for no bound.
+    data_bytes: Optional[int]
+    processes: Optional[int]
     #: Its pid in each pid namespace, from the reader's inwards.
     pids: Tuple[int, ...]
 
@@ -33,6 +36,7 @@ class ProcessEvidence:
 def read_evidence(pid: int) -> ProcessEvidence:
     """Reads /proc/<pid>. Raises OSError when the process is gone."""
     status = _status(Path(f"/proc/{pid}/status").read_text())
+    limits = Path(f"/proc/{pid}/limits").read_text()
     return ProcessEvidence(
         namespaces={kind: _namespace(pid, kind) for kind in (*NAMESPACES, "user")},
         uids=tuple(int(word) for word in status["Uid"].split()),
@@ -40,12 +44,20 @@ def read_evidence(pid: int) -> ProcessEvidence:
         bounding_capabilities=int(status["CapBnd"], 16),
         no_new_privileges=status["NoNewPrivs"] == "1",
         seccomp=int(status["Seccomp"]),
+        data_bytes=_hard_limit(limits, "Max data size"),
+        processes=_hard_limit(limits, "Max processes"),
         pids=tuple(int(word) for word in status["NSpid"].split()),
     )
 
 
 def _status(text: str) -> Dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+
+
+def _hard_limit(limits: str, name: str) -> Optional[int]:
+    line = next(line for line in limits.splitlines() if line.startswith(name))
+    hard = line[len(name) :].split()[1]
+    return None if hard == "unlimited" else int(hard)
 
 
 def _namespace(pid: int, kind: str) -> Optional[str]:
@@ -68,6 +80,7 @@ def judge(worker: ProcessEvidence, host: ProcessEvidence, landlock_abi: int) -> 
         "uts": _differs(worker, host, "uts"),
         "seccomp": "filter" if worker.seccomp == SECCOMP_FILTER else "",
         "privileges": _privileges(worker, host),
+        "limits": _limits(worker),
         "landlock": landlock_words(landlock_abi),
     }
     missing = tuple(_missing(layer) for layer, text in layers.items() if not text)
@@ -85,6 +98,12 @@ def _privileges(worker: ProcessEvidence, host: ProcessEvidence) -> str:
     if len(set(worker.uids)) == 1 and worker.uids[0] not in (0, *host.uids):
         return f"no capabilities, uid {worker.uids[0]}"
     return "no capabilities, own user namespace" if _differs(worker, host, "user") else ""
+
+
+def _limits(worker: ProcessEvidence) -> str:
+    if worker.data_bytes is None or worker.processes is None:
+        return ""
+    return f"memory {worker.data_bytes} bytes, {worker.processes} processes"
 
 
 def landlock_words(abi: int) -> str:

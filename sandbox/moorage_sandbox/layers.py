@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import Dict, Mapping
 
@@ -41,9 +42,9 @@ LAYERS: Mapping[str, Layer] = {
         "The kernel's whole system call surface would be open to the plugin.",
         "Use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64; in a container, let seccomp(2) pass.",
     ),
-    "interpreter": Layer(
+    "files": Layer(
         "No worker can start.",
-        "Look whether the interpreter, the runtime folder and the plugin's files are readable by every user.",
+        "Look whether the interpreter, its runtime folder and the plugin's folders exist, and whether all may read them.",
     ),
     "setup": Layer("No worker can start.", _DEFECT),
 }
@@ -60,17 +61,20 @@ _LAYER_OF_STEP: Dict[str, str] = {
     "privileges": "privileges",
     "Landlock": "landlock",
     "seccomp": "seccomp",
-    "interpreter": "interpreter",
-    "imports": "interpreter",
+    "interpreter": "files",
+    "imports": "files",
 }
 
 
-def missing_layer(layer: str, errno: int, reason: str) -> MissingLayer:
+def missing_layer(layer: str, error_number: int, reason: str) -> MissingLayer:
     words = LAYERS[layer]
-    return MissingLayer(layer, errno, reason, words.consequence, words.remedy)
+    return MissingLayer(layer, error_number, reason, words.consequence, words.remedy)
 
 
 def layer_of(failure: Failure) -> MissingLayer:
     """What a failed step means for an operator."""
     layer = _LAYER_OF_STEP.get(failure.step, "setup")
+    if failure.errno in (errno.ENOENT, errno.EACCES, errno.ENOTDIR):
+        # The kernel had the layer; what it was to be made of was not there.
+        layer = "files"
     return missing_layer(layer, failure.errno, f"{failure.step}: {failure.reason}.")

@@ -95,7 +95,7 @@ MNT_DETACH = 2
 
 
 def mount(source: Optional[str], target: str, kind: Optional[str] = None, flags: int = 0, options: str = "") -> None:
-    """mount(2). Raises OSError that names the target."""
+    """mount(2). Raises OSError that names both ends."""
     try:
         syscall(
             "mount",
@@ -106,7 +106,8 @@ def mount(source: Optional[str], target: str, kind: Optional[str] = None, flags:
             options.encode() or None,
         )
     except OSError as error:
-        raise OSError(error.errno, f"mount of {target}: {os.strerror(error.errno or 0)}") from None
+        what = f"mount of {source or 'flags'} on {target}"
+        raise OSError(error.errno, f"{what}: {os.strerror(error.errno or 0)}") from None
 
 
 def unmount(target: str) -> None:

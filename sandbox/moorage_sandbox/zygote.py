@@ -49,6 +49,9 @@ def preload(wanted: PreloadPlan) -> None:
         confine.native_filter()
         for _ in range(_WARM_UPS):
             asyncio.run(asyncio.sleep(0))
+    with step("pid namespace"):
+        # Each fork depends on it: better refused now than at the first worker.
+        syscalls.setns(wire.OWN_PID_NAMESPACE_FD, syscalls.CLONE_NEWPID)
     with step("one thread"):
         threads = _threads()
         if threads != 1:

@@ -86,14 +86,6 @@ class Stage:
     imports: tuple[str, ...] = ("asyncio", "site", "grpc.aio", "google.protobuf.descriptor_pool", "standin")
     env: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def worker_uid(self) -> int:
-        return WORKER_UID if self.is_root else ORDINARY_UID
-
-    @property
-    def is_root(self) -> bool:
-        return os.geteuid() == 0 and self.user is None
-
     def job(self, code: str, **more: Any) -> dict[str, Any]:
         facts = more.pop("facts", {})
         defaults = {"interpreter": str(self.python), "runtime": str(self.runtime), "uid": WORKER_UID}

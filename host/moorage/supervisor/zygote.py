@@ -115,9 +115,9 @@ async def query_interpreter(path: Path, require: str = "full") -> Interpreter:
         )
     except OSError as error:
         reason = f"{path} cannot be executed: {error.strerror}."
-        raise SandboxFailed(missing_layer("interpreter", error.errno or 0, reason), require) from error
+        raise SandboxFailed(missing_layer("files", error.errno or 0, reason), require) from error
     answer, complaint = await process.communicate()
     if process.returncode != 0:
         text = complaint.decode(errors="replace").strip()
-        raise SandboxFailed(missing_layer("interpreter", 0, f"{path} does not run: {text}"), require)
+        raise SandboxFailed(missing_layer("files", 0, f"{path} does not run: {text}"), require)
     return Interpreter.from_answer(answer.decode())

@@ -57,7 +57,7 @@ class ZygoteProcess:
         Raises SandboxFailed. When cancelled, nothing of the worker is left.
         """
         if self.closed:
-            raise self._failed("setup", "the zygote has ended.")
+            raise self._failed("setup", "The zygote has ended.")
         number = next(self._ids)
         end = self._ends[number] = self._loop.create_future()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -84,7 +84,7 @@ class ZygoteProcess:
         """Waits for the seal, looks at the process from outside, and only then lets it go."""
         data, pid = await _receive(status)
         if not data:
-            raise self._failed("setup", f"the worker ended while it was set up ({await _told(end)}).")
+            raise self._failed("setup", f"The worker ended while it was set up ({await _told(end)}).")
         message = wire.decode(data)
         if "failed" in message:
             raise SandboxFailed(layer_of(Failure(**message["failed"])), self._require)
@@ -102,6 +102,8 @@ class ZygoteProcess:
         return worker
 
     def _send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
+        if self.closed:
+            return
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             socket.send_fds(self._control, [json.dumps(message).encode()], fds or [])
 
@@ -152,7 +154,7 @@ class ZygoteProcess:
         self.closed = True
         self._loop.remove_reader(self._control)
         self._control.close()
-        failed = self._failed("setup", "the zygote ended.")
+        failed = self._failed("setup", "The zygote ended.")
         if not self._ready.done():
             self._ready.set_exception(failed)
         for answer in self._answers.values():
@@ -219,7 +221,7 @@ def _with_output(error: SandboxFailed, stderr: int, require: str) -> SandboxFail
     output = os.pread(stderr, _STDERR_BYTES, 0).decode(errors="replace").strip()
     if not output:
         return error
-    return SandboxFailed(missing_layer("interpreter", 0, f"The zygote ended: {output}."), require)
+    return SandboxFailed(missing_layer("files", 0, f"The zygote ended: {output}."), require)
 
 
 @contextlib.contextmanager

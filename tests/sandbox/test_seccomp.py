@@ -1,0 +1,184 @@
+"""The filter, run by an interpreter of classic BPF over every system call number, against the lists."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moorage_sandbox import bpf, lists, seccomp
+from moorage_sandbox.numbers import NUMBERS
+
+MACHINES = tuple(seccomp.ARCHITECTURES)
+EPERM = bpf.errno_answer(1)
+ENOSYS = bpf.errno_answer(38)
+EAFNOSUPPORT = bpf.errno_answer(97)
+ENOTTY = bpf.errno_answer(25)
+
+words = st.integers(min_value=0, max_value=2**64 - 1)
+
+
+def answer(program: bytes, machine: str, number: int, *arguments: int) -> int:
+    """What the kernel would answer; checks on the way what the kernel's verifier checks."""
+    filled = (*arguments, *(0 for _ in range(6 - len(arguments))))
+    data = struct.pack("=iIQ6Q", number, seccomp.ARCHITECTURES[machine], 0, *filled)
+    return _run(program, data)
+
+
+def _run(program: bytes, data: bytes) -> int:
+    instructions = list(struct.iter_unpack("=HBBI", program))
+    at = word = 0
+    while True:
+        operation, if_true, if_false, value = instructions[at]
+        at += 1
+        if operation == bpf.RETURN:
+            return value
+        if operation == bpf.LOAD_WORD:
+            assert value % 4 == 0
+            word = struct.unpack_from("=I", data, value)[0]
+        elif operation == bpf.AND:
+            word &= value
+        elif operation == bpf.JUMP:
+            at += value
+        else:
+            tests = {
+                bpf.JUMP_IF_EQUAL: word == value,
+                bpf.JUMP_IF_AT_LEAST: word >= value,
+                bpf.JUMP_IF_ANY_BIT: bool(word & value),
+            }
+            at += if_true if tests[operation] else if_false
+
+
+@pytest.fixture(scope="module", params=MACHINES)
+def machine(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def program(machine) -> bytes:
+    return seccomp.program(machine, NUMBERS[machine])
+
+
+def test_every_number_is_answered_by_its_list(program, machine) -> None:
+    names = {number: name for name, number in NUMBERS[machine].items()}
+    expected = {
+        **dict.fromkeys(lists.ALLOW, bpf.ALLOW),
+        **dict.fromkeys(lists.REFUSE, EPERM),
+        **dict.fromkeys(lists.KILL, bpf.KILL_PROCESS),
+    }
+    for number in range(1024):
+        name = names.get(number, "")
+        if name not in lists.BY_ARGUMENTS:
+            assert answer(program, machine, number) == expected.get(name, ENOSYS), (number, name)
+
+
+def test_no_call_is_in_two_lists() -> None:
+    everything = [*lists.ALLOW, *lists.KILL, *lists.REFUSE, *lists.BY_ARGUMENTS]
+    assert len(everything) == len(set(everything))
+    assert set(lists.BY_ARGUMENTS) == set(seccomp.argument_rules())
+
+
+def test_every_name_is_known_to_a_machine() -> None:
+    known = {name for numbers in NUMBERS.values() for name in numbers}
+    assert {*lists.ALLOW, *lists.KILL, *lists.REFUSE, *lists.BY_ARGUMENTS} <= known
+
+
+def test_program_fits_into_the_kernel(program) -> None:
+    most_instructions = 4096
+    assert len(program) // 8 < most_instructions
+
+
+def test_other_architectures_are_killed(program, machine) -> None:
+    i386 = 0x4000_0003
+    data = struct.pack("=iIQ6Q", NUMBERS[machine]["read"], i386, 0, *[0] * 6)
+    assert _run(program, data) == bpf.KILL_PROCESS
+
+
+@given(number=st.integers(min_value=seccomp.X32_BIT, max_value=2**31 - 1))
+def test_x32_is_killed(number) -> None:
+    assert answer(X86_64, "x86_64", number) == bpf.KILL_PROCESS
+
+
+X86_64 = seccomp.program("x86_64", NUMBERS["x86_64"])
+NR = NUMBERS["x86_64"]
+
+
+def native(name: str, *arguments: int) -> int:
+    return answer(X86_64, "x86_64", NR[name], *arguments)
+
+
+@given(flags=words)
+def test_clone_makes_threads_and_nothing_else(flags) -> None:
+    low = flags & 0xFFFF_FFFF
+    thread = bool(low & 0x10000) and not low & 0x7E02_0000
+    assert native("clone", flags) == (bpf.ALLOW if thread else EPERM)
+
+
+@given(family=st.integers(0, 50), kind=st.integers(0, 15), flags=st.sampled_from([0, 0o4000, 0o2000000, 0o2004000]))
+def test_sockets_are_unix_sockets(family, kind, flags) -> None:
+    expected = EAFNOSUPPORT if family != 1 else bpf.ALLOW if kind in (1, 2, 5) else EPERM
+    assert native("socket", family, kind | flags) == expected
+
+
+@given(request=st.integers(0, 2**16), high=st.sampled_from([0, 1 << 32, 1 << 63]))
+def test_ioctl_is_judged_by_its_low_word(request, high) -> None:
+    expected = bpf.ALLOW if request in seccomp.IOCTLS else ENOTTY
+    assert native("ioctl", 0, request | high) == expected
+
+
+def test_a_terminal_cannot_be_typed_into() -> None:
+    tiocsti = 0x5412
+    assert native("ioctl", 0, tiocsti) == native("ioctl", 0, tiocsti | 1 << 32) == ENOTTY
+
+
+@given(pointer=words)
+def test_limits_are_read_not_set(pointer) -> None:
+    assert native("prlimit64", 0, 7, pointer) == (bpf.ALLOW if pointer == 0 else EPERM)
+
+
+@given(option=st.one_of(st.sampled_from([1, 4, 22, 24, 28, 36, *seccomp.PRCTLS]), words))
+def test_prctl_is_an_allow_list(option) -> None:
+    allowed = option & 0xFFFF_FFFF in seccomp.PRCTLS
+    assert native("prctl", option) == (bpf.ALLOW if allowed else EPERM)
+
+
+@pytest.mark.parametrize("option", [1, 4, 22], ids=["PDEATHSIG", "DUMPABLE", "SECCOMP"])
+def test_prctl_refuses_what_would_undo_the_sandbox(option) -> None:
+    assert native("prctl", option) == EPERM
+
+
+@given(mode=st.integers(0, 0o7777))
+def test_no_setuid_bit_is_set(mode) -> None:
+    expected = EPERM if mode & 0o6000 else bpf.ALLOW
+    o_creat = 0o100
+    for answered in (
+        native("chmod", 0, mode),
+        native("fchmod", 0, mode),
+        native("fchmodat", 0, 0, mode),
+        native("mkdir", 0, mode),
+        native("mkdirat", 0, 0, mode),
+        native("creat", 0, mode),
+        native("open", 0, o_creat, mode),
+        native("openat", 0, 0, o_creat, mode),
+    ):
+        assert answered == expected
+
+
+@given(rubbish=words)
+def test_mode_counts_only_when_a_file_is_made(rubbish) -> None:
+    assert native("openat", 0, 0, 0, rubbish) == native("open", 0, 0, rubbish) == bpf.ALLOW
+
+
+@given(command=st.integers(0, 2048))
+def test_fcntl_asks_for_no_signals(command) -> None:
+    expected = EPERM if command in seccomp.FCNTLS_REFUSED else bpf.ALLOW
+    assert native("fcntl", 0, command) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["execve", "execveat", "fork", "vfork", "bind", "listen", "accept", "accept4", "seccomp"]
+)
+def test_a_worker_neither_executes_nor_forks_nor_listens(name) -> None:
+    assert native(name) == EPERM
