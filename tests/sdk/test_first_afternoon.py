@@ -40,7 +40,11 @@ def test_runs(kit):
     assert run.progress == ((1.0, "sent"),)
     (line,) = run.logs
     assert (line.level, line.logger, line.message, line.fields, line.execution) == (
-        "INFO", "churn", "counted", {"users": 3}, "e-1",
+        "INFO",
+        "churn",
+        "counted",
+        {"users": 3},
+        "e-1",
     )
 
 

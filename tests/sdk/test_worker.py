@@ -26,6 +26,9 @@ from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog
 from moorage_sdk.worker import bootstrap
 
+#: Each test starts a Python process.
+pytestmark = pytest.mark.system
+
 PLUGIN = service_methods(plugin_pb2, "PluginService")
 METHODS = {
     method.path: method
@@ -35,9 +38,7 @@ METHODS = {
         ("kafka", "KafkaService"),
         ("log", "LogService"),
     )
-    for method in service_methods(
-        __import__(f"moorage_proto.{module}_pb2", fromlist=["DESCRIPTOR"]), service
-    ).values()
+    for method in service_methods(__import__(f"moorage_proto.{module}_pb2", fromlist=["DESCRIPTOR"]), service).values()
 }
 
 SOURCE = """
@@ -290,38 +291,13 @@ async def test_a_wrong_token_is_told_on_stderr(start):
         assert b"no link to the host" in host.process.stderr.read()
 
 
-LOAD_FAILURES = {
-    "import error": ("import nothing_like_it", "importing 'churn_plugin' raised ModuleNotFoundError: No module named"),
-    "own exception": ("raise RuntimeError('boom')", "importing 'churn_plugin' raised RuntimeError: boom"),
-    "exit": ("import sys; sys.exit(3)", "importing 'churn_plugin' raised SystemExit: 3"),
-    "missing object": ("x = 1", "module 'churn_plugin' has no object 'plugin'; write plugin = Plugin()"),
-    "other name": (
-        "from moorage_sdk import Plugin\nchurn = Plugin()",
-        r"has no object 'plugin'; \[tool.moorage\] plugin in pyproject.toml should say churn_plugin:churn",
-    ),
-    "wrong type": ("plugin = 'x'", "is of type str, and should be a moorage_sdk.Plugin"),
-    "annotation": (
-        "from moorage_sdk import Plugin\nplugin = Plugin()\n@plugin.task\ndef execute(when: complex): ...",
-        "task 'execute': nothing can be injected for parameter 'when' annotated complex; what can be: "
-        "moorage_sdk.Context",
-    ),
-    "on_load": (
-        "from moorage_sdk import Plugin\nplugin = Plugin()\n@plugin.on_load\ndef start(): raise OSError('no disk')",
-        "loading the plugin failed: OSError: no disk",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", LOAD_FAILURES)
-async def test_what_cannot_be_loaded(start, case):
-    source, sentence = LOAD_FAILURES[case]
-    async with start(source) as host:
-        with pytest.raises(CallError, match=sentence) as caught:
+async def test_a_plugin_that_cannot_be_loaded(start):
+    async with start("import nothing_like_it") as host:
+        with pytest.raises(CallError, match="importing 'churn_plugin' raised ModuleNotFoundError") as caught:
             await loaded(host)
         assert caught.value.reason == Reason.LOAD_FAILED
-        if caught.value.task is not None:
-            assert "moorage_sdk" not in caught.value.task.traceback
-            assert "churn_plugin.py" in caught.value.task.traceback
+        assert "moorage_sdk" not in caught.value.task.traceback
+        assert "churn_plugin.py" in caught.value.task.traceback
 
 
 async def test_calls_before_load_are_refused(start):
