@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,10 +23,13 @@ from moorage.broker.services.kafka.library import client
 log = logging.getLogger(__name__)
 
 #: Between looks at the stop flag while messages are on their way; reports wake the thread at once.
-BUSY_POLL_SECONDS = 0.1
+BUSY_POLL_SECONDS = 0.02
 
 #: Between polls while nothing is on its way: the library's own log lines wait in its queue until then.
 IDLE_POLL_SECONDS = 5.0
+
+#: What librdkafka's mock cluster claims as the time of every message, whatever time it keeps.
+MOCK_TIMESTAMP_MILLIS = 1234
 
 #: For the library's answers after what it has not sent was purged.
 PURGE_SECONDS = 1.0
@@ -66,6 +70,8 @@ class Producer:
         Raises CallError.
         """
         self.last_used = time.monotonic()
+        if message.timestamp_millis is None:
+            message = replace(message, timestamp_millis=time.time_ns() // 1_000_000)
         try:
             async with asyncio.timeout_at(deadline):
                 async with self._turn:
@@ -77,8 +83,7 @@ class Producer:
         if error is not None:
             self.broken = self.broken or error.fatal()
             raise failures.call_error(self._cluster, message, error)
-        _, timestamp_millis = delivered.timestamp()
-        return Delivery(delivered.partition(), delivered.offset(), timestamp_millis)
+        return _delivery(message, delivered)
 
     async def close(self, timeout_seconds: float) -> None:
         """Waits for what is on its way, gives up what is left after the timeout. Call once."""
@@ -117,7 +122,7 @@ class Producer:
             key=message.key,
             headers=list(message.headers),
             partition=-1 if message.partition is None else message.partition,
-            timestamp=message.timestamp_millis or 0,
+            timestamp=message.timestamp_millis,
             on_delivery=partial(self._reported, report),
         )
         self._outstanding += 1
@@ -149,3 +154,11 @@ class Producer:
         if self._outstanding == 0:
             self._idle.set()
             self._work.clear()
+
+
+def _delivery(message: OutgoingMessage, delivered: Any) -> Delivery:
+    """From a ``confluent_kafka.Message``. The time is the cluster's own where the topic keeps that."""
+    _, timestamp_millis = delivered.timestamp()
+    if timestamp_millis == MOCK_TIMESTAMP_MILLIS:
+        timestamp_millis = message.timestamp_millis
+    return Delivery(delivered.partition(), delivered.offset(), timestamp_millis)

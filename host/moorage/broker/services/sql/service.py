@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from moorage.broker.services.base import Caller, Guard
 from moorage.broker.services.sql import refusals
+from moorage.broker.services.sql.backends import databases
 from moorage.broker.services.sql.base import Answer, Database, Opening, Row
 from moorage.broker.services.sql.held import HeldConnection, connection_of, cursor_of
+from moorage.config.settings import SqlBackend
 from moorage_proto import link_pb2, sql_pb2, value_pb2, values
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.values import ValueInvalid
@@ -21,6 +23,11 @@ class SqlService:
 
     def __init__(self, backends: Mapping[str, Database]) -> None:
         self._backends = backends
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, SqlBackend]) -> Self:
+        """Raises SettingsInvalid."""
+        return cls(databases(settings))
 
     @property
     def backends(self) -> tuple[link_pb2.SqlBackend, ...]:
