@@ -1,9 +1,9 @@
 """Fixtures of the SDK's tests."""
 
 import pytest
-from moorage_sdk.testing import Moorage, TestedManifest
 
 from moorage_proto import capability
+from moorage_sdk.testing import Moorage, TestedManifest
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_leak(kit):
     run = kit.run(leak)
     assert isinstance(run.error, CapabilityMissing)
     with pytest.raises(CapabilityMissing):
-        run.result
+        assert run.result
     kit.grant("kafka.produce:other")
     assert kit.run(leak).result is None
 

@@ -51,7 +51,7 @@ def test_the_input_is_the_record_or_the_parameter_of_that_name(kit):
         return wish.name * wish.times
 
     @plugin.task
-    def named(input: typing.List[int]) -> int:
+    def named(input: typing.List[int]) -> int:  # noqa: A002 - the word that the rule names
         return sum(input)
 
     @plugin.task
@@ -111,7 +111,7 @@ def test_a_provider_makes_it_injectable(kit):
     assert kit.run(execute).result is True
 
 
-REFUSED: "list[tuple[Any, str]]" = []
+REFUSED: list[tuple[Any, str]] = []
 
 
 def refused(sentence):
@@ -147,7 +147,7 @@ def odd_result() -> complex: ...
 
 
 @refused("the input 'input': complex cannot cross between host and plugin")
-def odd_input(input: complex): ...
+def odd_input(input: complex): ...  # noqa: A002 - the word that the rule names
 
 
 @refused("nothing can be injected for parameter 'error'")
@@ -192,10 +192,10 @@ def test_optional_capabilities_that_are_not_granted_are_none(kit):
     ) -> None:
         seen.append([value is not None for value in (main, other, inside, config, log)])
 
-    kit.run(execute).result
+    assert kit.run(execute).error is None
     kit.deny("config.read:**", "kafka.produce:plugin-topic")
     kit.grant("kafka.produce:analytics/x")
-    kit.run(execute).result
+    assert kit.run(execute).error is None
     assert seen == [[True, False, False, True, True], [False, True, True, False, True]]
 
 

@@ -101,7 +101,7 @@ def test_a_topic_outside_the_grant(kit):
 
 def test_result_waits_no_longer_than_asked(producer, channel):
     delivery = producer.send("t", "x")
-    with pytest.raises(TimeoutError, match="Kafka has not acknowledged the message to t in 0.01 s"):
+    with pytest.raises(TimeoutError, match=r"Kafka has not acknowledged the message to t in 0\.01 s"):
         delivery.result(timeout=0.01)
     channel.acknowledge()
     assert delivery.result(timeout=0).offset == 7
@@ -110,7 +110,7 @@ def test_result_waits_no_longer_than_asked(producer, channel):
 
 def test_flush(producer, channel):
     producer.send("t", "x")
-    with pytest.raises(TimeoutError, match="1 messages are not acknowledged after 0.01 s"):
+    with pytest.raises(TimeoutError, match=r"1 messages are not acknowledged after 0\.01 s"):
         producer.flush(timeout=0.01)
     threading.Timer(0.01, channel.acknowledge).start()
     producer.flush(timeout=10)

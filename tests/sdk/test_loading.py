@@ -162,11 +162,11 @@ async def test_out_of_order_and_malformed_calls(runtime):
     assert values.from_wire(plugin_pb2.RunReply.FromString(await answer(one, "run", run)).result) == 3
     with pytest.raises(CallError, match="loaded already"):
         await load(one)
-    with pytest.raises(CallError, match="the request is not a /moorage.v1.PluginService/Run message"):
+    with pytest.raises(CallError, match=r"the request is not a /moorage\.v1\.PluginService/Run message"):
         await answer(one, "run", b"\xff\xff")
     with pytest.raises(CallError, match="the input cannot be read: a value of no kind arrived"):
         await answer(one, "run", plugin_pb2.RunRequest(task="execute", input={}))
-    with pytest.raises(CallError, match="has no method '/moorage.v2.Plugin/Dance'") as caught:
+    with pytest.raises(CallError, match=r"has no method '/moorage\.v2\.Plugin/Dance'") as caught:
         await answer(one, "/moorage.v2.Plugin/Dance", b"")
     assert caught.value.reason == Reason.METHOD_UNKNOWN
 

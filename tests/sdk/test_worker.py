@@ -155,10 +155,10 @@ class MiniHost:
     async def call(self, name, request, scope="i-1", **options):
         return await self.link.call(PLUGIN[name], request, scope=scope, timeout=20, **options)
 
-    async def run(self, task, input=None, scope="e-1"):
+    async def run(self, task, given=None, scope="e-1"):
         self.open_scope(scope, scope)
         request = plugin_pb2.RunRequest(
-            task=task, execution=scope, attempt=1, trigger="manual", input=values.to_wire(input)
+            task=task, execution=scope, attempt=1, trigger="manual", input=values.to_wire(given)
         )
         return values.from_wire((await self.call("run", request, scope)).result)
 
