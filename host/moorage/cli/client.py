@@ -1,4 +1,7 @@
-"""The API as the commands speak it: over the host's Unix socket, with problems as MoorageErrors."""
+"""The API as the commands speak it: over the host's Unix socket, with problems as MoorageErrors.
+
+With the standard library's HTTP client: importing httpx takes 0.2 s, a third of what `moorage ls` takes altogether.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,16 @@ import json
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote
-
-import httpx
+from urllib.parse import quote, urlencode
 
 from moorage.cli.options import find_socket
 from moorage.errors import ExitCode, MoorageError, NotFound
 
-#: Establishing a connection takes no time on a Unix socket. Answers may take as long as the work they wait for.
-TIMEOUT = httpx.Timeout(None, connect=5.0)
+PREFIX = "/api/v1"
 
 
 class NoHost(MoorageError):
@@ -41,85 +43,88 @@ class RemoteProblem(MoorageError):
             self.exit_code = ExitCode.FAILED
 
 
+class _UnixConnection(HTTPConnection):
+    """Without a timeout: an answer may take as long as the work that it waits for."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("host")
+        self._path = path
+
+    def connect(self) -> None:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(self._path))
+        except OSError as error:
+            connection.close()
+            raise NoHost(f"No host answers at {self._path}; start one with: moorage serve") from error
+        self.sock = connection
+
+
 class ApiClient:
     """``with connect(config, socket) as api: api.get("/installations")``. Answers are decoded JSON."""
 
     def __init__(self, socket_path: Path) -> None:
         self._socket = socket_path
-        transport = httpx.HTTPTransport(uds=str(socket_path))
-        self._http = httpx.Client(transport=transport, base_url="http://host/api/v1", timeout=TIMEOUT)
+        self._connection = _UnixConnection(socket_path)
 
     def __enter__(self) -> Self:
-        self._check_host()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self._http.close()
+        self._connection.close()
 
     def get(self, path: str, *, about: str | None = None, **query: Any) -> Any:
         """``about`` is the installation's name that the request depends on; a wrong one gets a suggestion."""
-        return self._ask("GET", path, about, params=_given(query))
+        return self._ask("GET", _with_query(path, query), about)
 
     def post(self, path: str, body: Any = None, *, about: str | None = None) -> Any:
-        return self._ask("POST", path, about, json={} if body is None else body)
+        return self._ask("POST", path, about, {} if body is None else body)
 
     def delete(self, path: str, *, about: str | None = None, **query: Any) -> Any:
-        return self._ask("DELETE", path, about, params=_given(query))
+        return self._ask("DELETE", _with_query(path, query), about)
 
     def lines(self, path: str, body: Any) -> Iterator[dict[str, Any]]:
         """The objects of a stream of JSON lines."""
-        with self._open("POST", path, None, "application/x-ndjson", json=body) as answer:
-            for line in answer.iter_lines():
+        with self._open("POST", path, None, body, "application/x-ndjson") as answer:
+            for line in answer:
                 if line.strip():
                     yield json.loads(line)
 
     def events(self, path: str, *, about: str | None = None, **query: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and data of server-sent events. The host sends each event's data on one line."""
-        with self._open("GET", path, about, "text/event-stream", params=_given(query)) as answer:
+        with self._open("GET", _with_query(path, query), about, None, "text/event-stream") as answer:
             name = "message"
-            for line in answer.iter_lines():
-                if line.startswith("event: "):
-                    name = line.removeprefix("event: ")
-                elif line.startswith("data: "):
-                    yield name, json.loads(line.removeprefix("data: "))
+            for line in answer:
+                field, _, value = line.decode().rstrip("\r\n").partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, json.loads(value)
 
-    def _check_host(self) -> None:
-        """Before the first request, because httpcore 1.0 leaves a socket open that it could not connect."""
-        with socket.socket(socket.AF_UNIX) as probe:
-            try:
-                probe.connect(str(self._socket))
-            except OSError as error:
-                raise self._no_host() from error
-
-    def _no_host(self) -> NoHost:
-        return NoHost(f"No host answers at {self._socket}; start one with: moorage serve")
-
-    def _ask(self, method: str, path: str, about: str | None, **request: Any) -> Any:
-        with self._reaching_the_host():
-            answer = self._http.request(method, path, **request)
-        self._check(answer, about)
-        return answer.json()
+    def _ask(self, method: str, path: str, about: str | None, body: Any = None) -> Any:
+        with self._open(method, path, about, body, "application/json") as answer:
+            return json.loads(answer.read())
 
     @contextmanager
-    def _open(self, method: str, path: str, about: str | None, accept: str, **request: Any) -> Iterator[httpx.Response]:
-        with (
-            self._reaching_the_host(),
-            self._http.stream(method, path, headers={"Accept": accept}, **request) as answer,
-        ):
-            if not answer.is_success:
-                answer.read()
-            self._check(answer, about)
-            yield answer
-
-    def _check(self, answer: httpx.Response, about: str | None) -> None:
-        if answer.is_success:
-            return
+    def _open(self, method: str, path: str, about: str | None, body: Any, accept: str) -> Iterator[HTTPResponse]:
+        """The answer, not read yet. Raises NoHost and RemoteProblem."""
+        content = None if body is None else json.dumps(body).encode()
+        headers = {"Accept": accept} | ({} if content is None else {"Content-Type": "application/json"})
         try:
-            problem = answer.json()
-        except ValueError:
-            problem = {"detail": f"What answers at {self._socket} is no Moorage host ({answer.status_code})."}
-        hint = self._nearest(about) if answer.status_code == httpx.codes.NOT_FOUND and about else ""
-        raise RemoteProblem(problem, hint)
+            self._connection.request(method, PREFIX + path, content, headers)
+            with self._connection.getresponse() as answer:
+                if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+                    raise self._problem(answer.status, answer.read(), about)
+                yield answer
+        except (OSError, HTTPException) as error:
+            raise NoHost(f"The host at {self._socket} went away before it had answered.") from error
+
+    def _problem(self, status: int, content: bytes, about: str | None) -> RemoteProblem:
+        try:
+            problem = dict(json.loads(content))
+        except (TypeError, ValueError):
+            problem = {"detail": f"What answers at {self._socket} is no Moorage host ({status})."}
+        return RemoteProblem(problem, self._nearest(about) if status == HTTPStatus.NOT_FOUND and about else "")
 
     def _nearest(self, name: str) -> str:
         known = [installation["id"] for installation in self.get("/installations")["items"]]
@@ -129,15 +134,6 @@ class ApiClient:
         if close:
             return f" Did you mean {close[0]}?"
         return f" There {'are' if known else 'is'}: {', '.join(sorted(known)) or 'no installation at all'}."
-
-    @contextmanager
-    def _reaching_the_host(self) -> Iterator[None]:
-        try:
-            yield
-        except httpx.ConnectError as error:
-            raise self._no_host() from error
-        except httpx.TransportError as error:
-            raise NoHost(f"The host at {self._socket} went away before it had answered.") from error
 
 
 def connect(config: Path | None, socket_path: Path | None) -> ApiClient:
@@ -154,5 +150,6 @@ def installation(name: str, *rest: str) -> str:
     return "/".join(["/installations", quote(name, safe=""), *rest])
 
 
-def _given(query: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in query.items() if value is not None}
+def _with_query(path: str, query: Mapping[str, Any]) -> str:
+    given = {key: value for key, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given, doseq=True)}" if given else path

@@ -23,8 +23,10 @@ Socket = Annotated[
     typer.Option("--socket", help="The host's API socket, instead of the settings' own.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the API's answer as JSON.")]
-Name = Annotated[str, typer.Argument(help="Name of the installation.", show_default=False)]
-OptionalName = Annotated[str | None, typer.Argument(help="Only of this installation.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the installation.", show_default=False)]
+OptionalName = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="Only of this installation.", show_default=False)
+]
 
 
 def load_settings(config: Path | None) -> Settings:

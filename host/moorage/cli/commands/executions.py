@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 from rich.text import Text
@@ -40,7 +41,7 @@ def _read_input(text: str) -> Any:
 @commands.command()
 def run(
     name: Name,
-    task: Annotated[str, typer.Argument(help="Which of its tasks.")] = "execute",
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Which of its tasks.")] = "execute",
     given: Annotated[
         Any,
         typer.Option("--input", "-i", parser=_read_input, metavar="JSON|@FILE|-", help="Input of the task."),
@@ -93,7 +94,7 @@ def show_execution(
 ) -> None:
     """Show one execution with its result or error."""
     with connect(config, socket) as api:
-        answer = api.get(f"/executions/{execution_id}")
+        answer = api.get(f"/executions/{quote(execution_id, safe='')}")
     _tell(answer, as_json, whole=True)
 
 
@@ -101,7 +102,7 @@ def show_execution(
 def cancel(execution_id: Identity, config: Config = None, socket: Socket = None, as_json: AsJson = False) -> None:
     """Cancel an execution."""
     with connect(config, socket) as api:
-        answer = api.post(f"/executions/{execution_id}/cancel")
+        answer = api.post(f"/executions/{quote(execution_id, safe='')}/cancel")
     _tell(answer, as_json)
 
 
@@ -135,10 +136,13 @@ def _tell(answer: Any, as_json: bool, *, whole: bool = False) -> Execution:
 def _tell_outcome(execution: Execution) -> None:
     error = execution.error
     if error is not None:
-        indented(f"{error.type}: {error.message}", "red", by=2)
-        for more, style in ((error.traceback, "dim"), (error.remedy, "")):
-            if more:
-                indented(more, style, by=2)
+        summary = f"{error.type}: {error.message}"
+        # A traceback ends with the summary, after the class's full name.
+        if error.traceback.rstrip().endswith(summary):
+            summary = ""
+        for words, style in ((error.traceback.rstrip(), "dim"), (summary, "red"), (error.remedy, "")):
+            if words:
+                indented(words, style, by=2)
     elif execution.result is not None:
         indented(json.dumps(execution.result, indent=2, ensure_ascii=False), by=2)
 

@@ -18,7 +18,9 @@ commands = typer.Typer()
 
 @commands.command()
 def install(
-    path: Annotated[Path, typer.Argument(help="Folder with the plugin's pyproject.toml.", show_default=False)],
+    path: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Folder with the plugin's pyproject.toml.", show_default=False)
+    ],
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the installation.", show_default="the plugin's")
     ] = None,

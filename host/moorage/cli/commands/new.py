@@ -15,7 +15,9 @@ commands = typer.Typer()
 
 @commands.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the plugin: letters, digits, hyphens.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the plugin: letters, digits, hyphens.", show_default=False)
+    ],
     into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Make the project's folder in here.")] = Path(),
     as_json: Annotated[bool, typer.Option("--json", help="Print name and folder as JSON.")] = False,
 ) -> None:
