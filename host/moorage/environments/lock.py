@@ -90,7 +90,7 @@ def _pinned(line: str) -> Requirement:
     try:
         requirement = Requirement(line[: hashes.start()] if hashes else line)
     except InvalidRequirement as error:
-        raise LockInvalid(f"the lock holds {line:.80!r}, which is not a pinned package") from error
+        raise LockInvalid(f"the lock holds {line!r:.80}, which is not a pinned package") from error
     if hashes is None or requirement.url is not None or not _PIN.fullmatch(str(requirement.specifier)):
         raise LockInvalid(f"the lock holds {requirement.name} without one version and its hashes")
     return requirement

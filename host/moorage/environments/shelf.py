@@ -47,7 +47,7 @@ class Shelf:
         async with self._locked(key):
             if self.find(key) is not None:
                 return final
-            self._remove_leavings(key)
+            self._remove(key)
             temporary = Path(tempfile.mkdtemp(prefix=f"{_BUILD_PREFIX}{key}-", dir=self._root))
             try:
                 facts = await fill(temporary)
@@ -63,23 +63,21 @@ class Shelf:
         """
         if not self._root.is_dir():
             return ()
-        removed = set()
-        for key in sorted(self._keys() - keep):
+        removed = []
+        for key in sorted(self._keys()):
             with _try_lock(self._lock_path(key)) as locked:
-                if locked:
-                    self._remove_leavings(key)
-                    removed.add(key)
-        for key in sorted(keep):
-            with _try_lock(self._lock_path(key)) as locked:
-                if locked and self.find(key) is not None:
+                if locked and key in keep:
                     self._remove_builds(key)
-        return tuple(sorted(removed))
+                elif locked:
+                    self._remove(key)
+                    removed.append(key)
+        return tuple(removed)
 
     def _keys(self) -> set[str]:
         names = {entry.name for entry in self._root.iterdir() if entry.is_dir() and entry.name != _LOCKS}
         return {name.removeprefix(_BUILD_PREFIX).partition("-")[0] for name in names}
 
-    def _remove_leavings(self, key: str) -> None:
+    def _remove(self, key: str) -> None:
         self._remove_builds(key)
         folder = self._root / key
         # The marker first: a removal that is interrupted must not leave half a folder that looks whole.
