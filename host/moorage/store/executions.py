@@ -34,9 +34,7 @@ class Executions:
             attempt=execution.attempt,
             queued_at=execution.queued_at,
             input=execution.input,
-            started_at=execution.started_at,
-            worker=_worker_values(execution.worker),
-            **_end_values(execution),
+            **_changing_values(execution),
         )
         await self._database.write(lambda connection: connection.execute(statement))
 
@@ -57,7 +55,7 @@ class Executions:
         )
 
     async def finished(self, execution: Execution) -> bool:
-        """Writes the outcome, its end, result, error and last progress. False: it has an outcome already, which stays.
+        """Writes the outcome and all else that changes in its life. False: it has an outcome already, which stays.
 
         Raises NotStorable when the result is of a type that has no form in the store.
         """
@@ -66,7 +64,7 @@ class Executions:
         return await self._change_one(
             update(_table)
             .where(_table.c.id == execution.id, _table.c.state.in_(_OPEN))
-            .values(**_end_values(execution))
+            .values(**_changing_values(execution))
         )
 
     async def get(self, execution: str) -> Execution:
@@ -99,10 +97,12 @@ def _worker_values(worker: WorkerFacts | None) -> dict[str, Any] | None:
     return None if worker is None else asdict(worker)
 
 
-def _end_values(execution: Execution) -> dict[str, Any]:
+def _changing_values(execution: Execution) -> dict[str, Any]:
     error = execution.error
     return {
         "state": execution.state,
+        "started_at": execution.started_at,
+        "worker": _worker_values(execution.worker),
         "ended_at": execution.ended_at,
         "result": execution.result,
         "error_type": None if error is None else error.type,

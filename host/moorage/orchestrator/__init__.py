@@ -1,0 +1,1 @@
+"""The orchestrator: the one door to executions, and the one writer of them."""

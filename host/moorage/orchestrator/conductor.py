@@ -1,0 +1,156 @@
+"""One execution from its turn in the queue to its recorded outcome.
+
+The work is done in a task of its own, so that what interrupts it (a person, its timeout, the host's stop) is told to it
+and not to the one who must record how it ended. Whatever raises, wherever it is cancelled: there is one outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from moorage.errors import Invalid
+from moorage.events.bus import EventBus
+from moorage.events.events import ExecutionEnded, ExecutionStarted
+from moorage.models.execution import Execution, TaskOutcome
+from moorage.orchestrator import outcomes, states
+from moorage.orchestrator.clock import Clock, sleep
+from moorage.orchestrator.job import Job
+from moorage.orchestrator.owned import OwnedTasks
+from moorage.orchestrator.session import SessionSource, WorkerSession
+from moorage.store.executions import Executions
+from moorage.telemetry.plain import neutralise
+
+log = logging.getLogger(__name__)
+
+#: How long interrupted work may take to end before its outcome is recorded without it.
+GRACE = timedelta(seconds=15)
+
+#: Waits between attempts to record an outcome, while the store fails.
+RECORD_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (0.05, 0.2, 1, 5, 20))
+
+
+class NotQueued(Exception):
+    """Somebody gave it an outcome before it began; it must not run."""
+
+
+@dataclass(frozen=True)
+class Conductor:
+    executions: Executions
+    sessions: SessionSource
+    events: EventBus
+    clock: Clock
+    #: Who holds the tasks in which the work is done. One that ignores its cancellation may outlive its execution.
+    works: OwnedTasks
+
+    async def conduct(self, job: Job) -> None:
+        """Returns when its outcome is recorded, or cannot be: then ``job.recorded`` holds the store's error."""
+        patience = job.worker_patience
+        job.interrupt_after(self.clock, patience, outcomes.no_worker(job.execution.installation, patience))
+        work = self.works.start(self._work(job), f"work {job.id}")
+        cancelled = False
+        try:
+            await asyncio.wait((work, job.interruption), return_when=asyncio.FIRST_COMPLETED)
+            outcome = await self._conclude(job, work)
+        except asyncio.CancelledError:
+            # Only the end of the event loop does that; the owner of this task uses `interruption`.
+            cancelled = True
+            work.cancel()
+            outcome = outcomes.after_interruption(outcomes.cancelled_by_stop(), _result(work))
+        job.silence()
+        await self.record(job, outcome)
+        if cancelled:
+            raise asyncio.CancelledError
+
+    async def record(self, job: Job, outcome: TaskOutcome) -> None:
+        """Writes the outcome, then announces it. Settles ``job.recorded``."""
+        try:
+            await self._record(job, outcome)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the outcome is told, whatever the store raised
+            log.error("%s: its outcome %s was not recorded: %s", job.id, outcome.state, error)
+            job.recorded.set_exception(error)
+            # Nobody may be waiting.
+            job.recorded.exception()
+        finally:
+            if not job.recorded.done():
+                job.recorded.cancel()
+
+    async def _work(self, job: Job) -> TaskOutcome:
+        outcome: TaskOutcome | None = None
+        try:
+            async with self.sessions.session(job.execution.installation) as session:
+                await self._begin(job, session)
+                outcome = await session.run_task(job.execution, job.timeout)
+        except asyncio.CancelledError:
+            if outcome is None:
+                raise
+        except Exception as error:
+            if outcome is None:
+                log.info("%s: %s", job.id, error)
+                return outcomes.from_error(error, running=job.running)
+            log.exception("%s: its session did not end well", job.id)
+        if outcome is None or not states.may_follow(job.execution.state, outcome.state):
+            return outcomes.impossible(job.execution.state if outcome is None else outcome.state)
+        return outcome
+
+    async def _begin(self, job: Job, session: WorkerSession) -> None:
+        running = states.started(job.execution, at=self.clock.now(), worker=session.facts)
+        assert running.started_at is not None
+        if not await self.executions.started(job.id, at=running.started_at, worker=session.facts):
+            raise NotQueued
+        job.execution = running
+        self.events.announce(ExecutionStarted(running.installation, running))
+        job.interrupt_after(self.clock, job.timeout, outcomes.timed_out(job.timeout))
+
+    async def _conclude(self, job: Job, work: asyncio.Task[TaskOutcome]) -> TaskOutcome:
+        if not work.done():
+            work.cancel()
+            await self._wait_for(work)
+        worked = _result(work)
+        if job.interruption.done():
+            return outcomes.after_interruption(job.interruption.result(), worked)
+        return worked or outcomes.cancelled("")
+
+    async def _wait_for(self, work: asyncio.Task[TaskOutcome]) -> None:
+        grace = asyncio.ensure_future(sleep(self.clock, GRACE))
+        try:
+            await asyncio.wait((work, grace), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            grace.cancel()
+        if not work.done():
+            log.error(
+                "%s: goes on %s after it was cancelled; its outcome is recorded without it", work.get_name(), GRACE
+            )
+
+    async def _record(self, job: Job, outcome: TaskOutcome) -> None:
+        ended = states.ended(job.execution, outcomes.cleaned(outcome, neutralise), at=self.clock.now())
+        delays = iter(RECORD_DELAYS)
+        while True:
+            try:
+                return await self._finish(job, ended)
+            except Invalid as error:
+                if ended.result is None:
+                    raise
+                ended = states.ended(job.execution, outcomes.not_storable(str(error)), at=self.clock.now())
+            except Exception as error:
+                delay = next(delays, None)
+                if delay is None:
+                    raise
+                log.warning("%s: recording its outcome failed, and is tried again: %s", job.id, error)
+                await sleep(self.clock, delay)
+
+    async def _finish(self, job: Job, ended: Execution) -> None:
+        if await self.executions.finished(ended):
+            job.execution = ended
+            self.events.announce(ExecutionEnded(ended.installation, ended))
+        else:
+            # The outcome that was there first stands, whoever recorded it.
+            job.execution = await self.executions.get(job.id)
+        job.recorded.set_result(job.execution)
+
+
+def _result(work: asyncio.Task[TaskOutcome]) -> TaskOutcome | None:
+    """None: it was cancelled, or has not ended."""
+    return work.result() if work.done() and not work.cancelled() else None

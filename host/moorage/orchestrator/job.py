@@ -1,0 +1,50 @@
+"""One open execution in this host."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from moorage.models.execution import Execution, ExecutionState, TaskOutcome
+from moorage.models.manifest import Limits
+from moorage.orchestrator.clock import Alarm, Clock
+
+#: Added to the time in which an installation's worker should start, and an old one drain: this is the last resort
+#: against a start that never ends, the supervisor's own deadlines come before.
+WORKER_MARGIN = timedelta(minutes=5)
+
+
+class Job:
+    """Its execution as it is now, and what interrupts it. Changed by the orchestrator and its conductor alone."""
+
+    def __init__(self, execution: Execution, limits: Limits, timeout: timedelta | None) -> None:
+        self.execution = execution
+        self.timeout = timeout or limits.timeout
+        self.worker_patience = limits.start_timeout + limits.drain_timeout + WORKER_MARGIN
+        #: Done with the outcome that stands unless the work has succeeded by then.
+        self.interruption: asyncio.Future[TaskOutcome] = asyncio.get_running_loop().create_future()
+        #: Done with the execution as it is stored, when it has its outcome.
+        self.recorded: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()
+        self._alarm: Alarm | None = None
+
+    @property
+    def id(self) -> str:
+        return self.execution.id
+
+    @property
+    def running(self) -> bool:
+        return self.execution.state is ExecutionState.RUNNING
+
+    def interrupt(self, outcome: TaskOutcome) -> None:
+        """The first interruption counts."""
+        if not self.interruption.done():
+            self.interruption.set_result(outcome)
+
+    def interrupt_after(self, clock: Clock, delay: timedelta, outcome: TaskOutcome) -> None:
+        """In place of the alarm set before."""
+        self.silence()
+        self._alarm = clock.call_later(delay, lambda: self.interrupt(outcome))
+
+    def silence(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()

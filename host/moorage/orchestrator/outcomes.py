@@ -1,0 +1,105 @@
+"""Outcomes that the orchestrator itself decides, with their sentences. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from moorage.errors import Conflict, MoorageError, NotFound
+from moorage.models.execution import ExecutionError, ExecutionState, TaskOutcome
+from moorage.models.installation import Installation, InstallationId
+
+
+def refusal(installation: Installation) -> TaskOutcome | None:
+    """Why it takes no executions now; None: it takes them."""
+    name, desired = installation.id, installation.desired
+    if desired.quarantined:
+        return _rejected("quarantined", f"{name} is in quarantine: {desired.quarantined}", f"moorage release {name}")
+    if desired.held_reason:
+        by = f" by {desired.held_by}" if desired.held_by else ""
+        return _rejected("held", f"{name} is held{by}: {desired.held_reason}", f"moorage release {name}")
+    if not desired.enabled:
+        return _rejected(
+            "disabled", f"{name} is disabled and takes no executions. Start it first.", f"moorage start {name}"
+        )
+    return None
+
+
+def queue_full(installation: InstallationId, capacity: int) -> TaskOutcome:
+    message = f"The queue of {installation} is full: {capacity} executions wait. Try again when some are done."
+    return _rejected("queue_full", message)
+
+
+def host_stopping() -> TaskOutcome:
+    return _rejected("host_stopping", "The host is stopping and takes no executions. Try again when it is back.")
+
+
+def cancelled(by: str) -> TaskOutcome:
+    return _ended(ExecutionState.CANCELLED, "cancelled", f"It was cancelled by {by}." if by else "It was cancelled.")
+
+
+def cancelled_by_stop() -> TaskOutcome:
+    message = "The host stopped before it was done. Run it again when the host is back."
+    return _ended(ExecutionState.CANCELLED, "host_stopped", message)
+
+
+def timed_out(timeout: timedelta) -> TaskOutcome:
+    seconds = f"{timeout.total_seconds():g}"
+    message = f"It ran longer than its timeout of {seconds} s. Give it more with `timeout` in the manifest's limits."
+    return _ended(ExecutionState.TIMED_OUT, "timed_out", message)
+
+
+def no_worker(installation: InstallationId, patience: timedelta) -> TaskOutcome:
+    message = (
+        f"No worker of {installation} was ready within {patience.total_seconds():g} s. `moorage show {installation}` "
+        "and `moorage logs` tell how its start goes."
+    )
+    return _ended(ExecutionState.FAILED, "no_worker", message)
+
+
+def abandoned() -> TaskOutcome:
+    message = "The host died before it had an outcome. What it had committed by then stays. Run it again if need be."
+    return _ended(ExecutionState.ABANDONED, "host_died", message)
+
+
+def not_storable(problem: str) -> TaskOutcome:
+    return _ended(ExecutionState.FAILED, "result_not_storable", problem)
+
+
+def impossible(state: ExecutionState) -> TaskOutcome:
+    message = f"The worker's session ended with {state}, which is no outcome of a run. This is a bug in the host."
+    return _ended(ExecutionState.FAILED, "internal", message)
+
+
+def from_error(error: BaseException, *, running: bool) -> TaskOutcome:
+    """Of what the supervisor or the store raised, before the task began or while it ran."""
+    if isinstance(error, (Conflict, NotFound)) and not running:
+        return _rejected(error.code, str(error))
+    if isinstance(error, MoorageError):
+        return _ended(ExecutionState.FAILED, error.code, str(error))
+    message = f"The host failed to run it: {type(error).__name__}: {error}. The host's log has the details."
+    return _ended(ExecutionState.FAILED, "internal", message)
+
+
+def after_interruption(interruption: TaskOutcome, worked: TaskOutcome | None) -> TaskOutcome:
+    """What was committed before the interruption reached it has succeeded."""
+    if worked is not None and worked.state is ExecutionState.SUCCEEDED:
+        return worked
+    return interruption
+
+
+def cleaned(outcome: TaskOutcome, clean: Callable[[str], str]) -> TaskOutcome:
+    """With the texts of its error made harmless: a plugin may have written them."""
+    error = outcome.error
+    if error is None:
+        return outcome
+    plain = ExecutionError(clean(error.type), clean(error.message), clean(error.traceback), clean(error.remedy))
+    return TaskOutcome(outcome.state, outcome.result, plain)
+
+
+def _rejected(kind: str, message: str, remedy: str = "") -> TaskOutcome:
+    return _ended(ExecutionState.REJECTED, kind, message, remedy)
+
+
+def _ended(state: ExecutionState, kind: str, message: str, remedy: str = "") -> TaskOutcome:
+    return TaskOutcome(state, error=ExecutionError(kind, message, remedy=remedy))

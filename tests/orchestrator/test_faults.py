@@ -1,0 +1,230 @@
+"""Whatever raises, and wherever it is cancelled: one recorded outcome for each execution."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from moorage.events.bus import EventBus
+from moorage.events.events import ExecutionEnded
+from moorage.models.execution import Execution, ExecutionState, TaskOutcome
+from moorage.orchestrator import conductor
+from moorage.orchestrator.orchestrator import Orchestrator
+from moorage.store.errors import StoreFailed
+from moorage.store.store import Store
+
+from .conftest import SUCCEEDED, FakeClock, Sessions, request
+
+pytestmark = pytest.mark.timeout(20)
+
+
+class Failing:
+    """Wraps a method of the store, which fails so many times before it works."""
+
+    def __init__(self, work: Callable[..., Awaitable[Any]], times: int, *, after: bool = False) -> None:
+        self._work, self._times, self._after = work, times, after
+        self.called = 0
+
+    async def __call__(self, *arguments: Any, **named: Any) -> Any:
+        self.called += 1
+        if self.called > self._times:
+            return await self._work(*arguments, **named)
+        if self._after:
+            await self._work(*arguments, **named)
+        raise StoreFailed("database or disk is full")
+
+
+async def ticking(clock: FakeClock, awaitable: Awaitable[Any]) -> Any:
+    """Lets the clock run while something waits for it."""
+    waiting = asyncio.ensure_future(awaitable)
+    async with asyncio.timeout(10):
+        while not waiting.done():
+            clock.advance(seconds=1)
+            await asyncio.sleep(0.001)
+    return await waiting
+
+
+async def test_a_store_that_fails_to_accept_leaves_nothing(
+    orchestrator: Orchestrator, store: Store, monkeypatch: pytest.MonkeyPatch, sessions: Sessions
+) -> None:
+    monkeypatch.setattr(store.executions, "create", Failing(store.executions.create, 10))
+    for _ in range(10):
+        with pytest.raises(StoreFailed, match="disk is full"):
+            await orchestrator.submit(request())
+    assert sessions.ran == []
+    # None of them keeps a place in the queue.
+    ended = await asyncio.gather(*(orchestrator.run(request()) for _ in range(4)))
+    assert {found.state for found in ended} == {ExecutionState.SUCCEEDED}
+
+
+async def test_work_does_not_begin_when_its_start_cannot_be_recorded(
+    orchestrator: Orchestrator, store: Store, monkeypatch: pytest.MonkeyPatch, sessions: Sessions
+) -> None:
+    monkeypatch.setattr(store.executions, "started", Failing(store.executions.started, 1))
+    execution = await orchestrator.run(request())
+    assert (execution.state, execution.error and execution.error.type) == (ExecutionState.FAILED, "store_failed")
+    assert sessions.ran == []
+    assert await store.executions.get(execution.id) == execution
+
+
+async def test_an_outcome_is_recorded_when_the_store_is_back(
+    orchestrator: Orchestrator, store: Store, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    finished = Failing(store.executions.finished, 3)
+    monkeypatch.setattr(store.executions, "finished", finished)
+    execution = await ticking(clock, orchestrator.run(request(timeout=timedelta(hours=1))))
+    assert execution.state is ExecutionState.SUCCEEDED
+    assert finished.called == 4
+    assert await store.executions.get(execution.id) == execution
+
+
+async def test_an_outcome_that_was_written_although_the_store_said_no_is_not_written_twice(
+    orchestrator: Orchestrator, store: Store, monkeypatch: pytest.MonkeyPatch, clock: FakeClock, events: EventBus
+) -> None:
+    monkeypatch.setattr(store.executions, "finished", Failing(store.executions.finished, 2, after=True))
+    execution = await ticking(clock, orchestrator.run(request(timeout=timedelta(hours=1))))
+    assert execution.state is ExecutionState.SUCCEEDED
+    assert await store.executions.get(execution.id) == execution
+
+
+async def test_a_store_that_stays_away_is_told_and_recovery_gives_the_outcome(
+    orchestrator: Orchestrator, store: Store, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(store.executions, "finished", Failing(store.executions.finished, 1_000))
+        submitted = await orchestrator.submit(request(timeout=timedelta(hours=1)))
+        with pytest.raises(StoreFailed):
+            await ticking(clock, orchestrator.wait(submitted.id))
+    assert orchestrator.open_ones() == ()
+    (recovered,) = await orchestrator.recover()
+    assert (recovered.id, recovered.state) == (submitted.id, ExecutionState.ABANDONED)
+
+
+async def test_a_result_that_cannot_be_stored_is_a_failure(orchestrator: Orchestrator, sessions: Sessions) -> None:
+    async def odd(execution: Execution, timeout: timedelta) -> TaskOutcome:
+        return TaskOutcome(ExecutionState.SUCCEEDED, result=object())
+
+    sessions.run = odd
+    execution = await orchestrator.run(request())
+    assert execution.error is not None
+    assert (execution.state, execution.error.type) == (ExecutionState.FAILED, "result_not_storable")
+
+
+@pytest.mark.parametrize("state", [ExecutionState.QUEUED, ExecutionState.RUNNING])
+async def test_an_open_state_from_a_session_is_a_failure(
+    orchestrator: Orchestrator, sessions: Sessions, state: ExecutionState
+) -> None:
+    async def open_state(execution: Execution, timeout: timedelta) -> TaskOutcome:
+        return TaskOutcome(state)
+
+    sessions.run = open_state
+    execution = await orchestrator.run(request())
+    assert (execution.state, execution.error and execution.error.type) == (ExecutionState.FAILED, "internal")
+
+
+async def test_a_session_that_ends_badly_does_not_change_the_outcome(
+    orchestrator: Orchestrator, sessions: Sessions
+) -> None:
+    async def explodes() -> None:
+        raise RuntimeError("at exit")
+
+    sessions.at_exit = explodes
+    assert (await orchestrator.run(request())).state is ExecutionState.SUCCEEDED
+
+
+async def test_a_session_that_never_ends_does_not_change_the_outcome(
+    orchestrator: Orchestrator, sessions: Sessions, clock: FakeClock
+) -> None:
+    entered = asyncio.Event()
+
+    async def hangs() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    sessions.at_exit = hangs
+    running = asyncio.ensure_future(orchestrator.run(request()))
+    async with asyncio.timeout(5):
+        await entered.wait()
+    clock.advance(seconds=60)
+    assert (await running).state is ExecutionState.SUCCEEDED
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), asyncio.CancelledError(), TimeoutError(), OSError(5, "io")])
+async def test_whatever_the_session_raises_is_an_outcome(
+    orchestrator: Orchestrator, sessions: Sessions, store: Store, error: BaseException
+) -> None:
+    async def raises(execution: Execution, timeout: timedelta) -> TaskOutcome:
+        raise error
+
+    sessions.run = raises
+    execution = await orchestrator.run(request())
+    expected = ExecutionState.CANCELLED if isinstance(error, asyncio.CancelledError) else ExecutionState.FAILED
+    assert execution.state is expected
+    assert await store.executions.get(execution.id) == execution
+
+
+async def test_an_outcome_given_by_another_before_it_began_stands(
+    orchestrator: Orchestrator, sessions: Sessions, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside = store.executions.started
+
+    async def overtaken(execution_id: str, **named: Any) -> bool:
+        execution = await store.executions.get(execution_id)
+        ended = conductor.states.ended(execution, conductor.outcomes.cancelled("eve"), at=execution.queued_at)
+        await store.executions.finished(ended)
+        return await inside(execution_id, **named)
+
+    monkeypatch.setattr(store.executions, "started", overtaken)
+    execution = await orchestrator.run(request())
+    assert (execution.state, execution.error and execution.error.message) == (
+        ExecutionState.CANCELLED,
+        "It was cancelled by eve.",
+    )
+    assert sessions.ran == []
+
+
+@pytest.mark.parametrize("how", ["cancelled by a person", "host's loop ends", "timeout", "host stops"])
+async def test_interrupted_at_every_step_there_is_one_outcome(store: Store, sessions: Sessions, how: str) -> None:
+    """Interrupts after 0, 1, 2... turns of the event loop, until the execution is over before the interruption."""
+    outcomes = set()
+    for steps in range(0, 60, 2):
+        bus, clock = EventBus(), FakeClock()
+        orchestrator = Orchestrator(store, sessions, bus, clock=clock)
+        ended = bus.subscribe(ExecutionEnded)
+        sessions.run = slow
+        submitted = await orchestrator.submit(request())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if how == "cancelled by a person":
+            await orchestrator.cancel(submitted.id)
+        elif how == "timeout":
+            clock.advance(hours=1)
+        elif how == "host stops":
+            stopping = asyncio.ensure_future(orchestrator.stop(timedelta(seconds=1)))
+            await asyncio.sleep(0)
+            clock.advance(seconds=1)
+            await stopping
+        else:
+            for task in tuple(orchestrator._tasks._tasks):
+                task.cancel()
+        await orchestrator._tasks.settled()
+        await orchestrator.recover()
+
+        stored = await store.executions.get(submitted.id)
+        assert stored.state.is_outcome
+        ended.close()
+        announced = [event.execution async for event in ended]
+        # A host whose loop ends may have no time left to announce what it has written.
+        assert announced == [stored] or (how == "host's loop ends" and not announced)
+        outcomes.add(stored.state)
+    assert len(outcomes) > 1
+
+
+async def slow(execution: Execution, timeout: timedelta) -> TaskOutcome:
+    for _ in range(10):
+        await asyncio.sleep(0)
+    return SUCCEEDED
