@@ -80,8 +80,8 @@ async def test_step_4_a_missing_capability_is_named_with_the_command_that_grants
         assert error.capability == "config.read:greeting"
         assert error.remedy == "moorage grant churn 'config.read:greeting'"
         assert error.message == (
-            "churn lacks the capability config.read:greeting. "
-            "An operator grants it with: moorage grant churn 'config.read:greeting'"
+            "churn lacks the capability config.read:greeting. Its manifest has to request it; "
+            "an operator then grants it with: moorage grant churn 'config.read:greeting'"
         )
         assert probe.seen == []
         (entry,) = audit.refused

@@ -54,7 +54,10 @@ def capability_missing(installation: InstallationId, decision: Decision) -> Call
         )
         command = ""
     elif command:
-        message = f"{installation} lacks the capability {name}. An operator grants it with: {command}"
+        message = (
+            f"{installation} lacks the capability {name}. Its manifest has to request it; an operator then grants it "
+            f"with: {command}"
+        )
     else:
         message = (
             f"{installation} lacks the capability {name}. No grant can name exactly this resource, because of the "
