@@ -197,9 +197,9 @@ class Host:
         self,
         installation: str,
         task: str = "execute",
-        input: Any = None,
+        input: Any = None,  # noqa: A002 - the task's own word for it
         *,
-        timeout: timedelta | None = None,  # noqa: A002 - the task's word
+        timeout: timedelta | None = None,
     ) -> Any:
         """For applications: the task's result. Raises ExecutionFailed with the execution."""
         request = ExecutionRequest(installation, task, input, trigger="application", timeout=timeout)
@@ -269,8 +269,8 @@ class Host:
             incarnations=incarnations,
             tasks=current.tasks if current is not None else (),
             loaded_at=incarnations[0].ready_at if incarnations else None,
-            calls=current.session.calls if current is not None else 0,
-            denied=current.session.denied if current is not None else 0,
+            calls=current.calls if current is not None else 0,
+            denied=current.denied if current is not None else 0,
         )
 
     async def _grants(self, installation: Installation) -> tuple[GrantView, ...]:

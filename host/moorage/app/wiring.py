@@ -16,6 +16,7 @@ from moorage.broker.services.execution import ExecutionService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
 from moorage.broker.services.sql import SqlService
+from moorage.broker.shard import LocalShard
 from moorage.config.settings import Settings
 from moorage.environments.builder import EnvironmentBuilder
 from moorage.events.bus import EventBus
@@ -62,14 +63,13 @@ class Wiring:
         self.supervisor = Supervisor(
             Parts(
                 store=self.store,
-                broker=self.broker,
+                shard=LocalShard(self.broker, lambda: self.sql.backends),
                 launcher=self.launcher,
                 environments=self.environments,
                 logs=self.logs,
                 audit=self.audit,
                 sockets=settings.sockets,
                 data=settings.state_dir / "data",
-                sql_backends=self.sql.backends,
                 announce=self._announce,
             )
         )

@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, TypeVar
 
-from moorage.broker.broker import Broker, Identity
-from moorage.broker.listener import Listener
-from moorage.broker.scope import ScopeKind
+from moorage.models.attachment import Attachment, Health
 from moorage.models.execution import Execution, TaskOutcome, WorkerFacts
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation
@@ -24,21 +22,15 @@ from moorage.supervisor.errors import StartFailed
 from moorage.supervisor.launcher import Launcher, Worker, WorkerOrder
 from moorage.supervisor.lifecycle import Event
 from moorage.supervisor.runs import Runs
+from moorage.supervisor.shard import AttachedWorker, Shard
 from moorage.telemetry.capture import OutputCapture
-from moorage.telemetry.trace import new_traceparent
-from moorage_proto import PROTOCOL_VERSIONS, link_pb2, plugin_pb2, start_pb2, values
+from moorage_proto import start_pb2
 from moorage_proto.capability import Grants
 from moorage_proto.errors import CallError, Reason
-from moorage_proto.link import Link, LinkLimits
-from moorage_proto.methods import service_methods
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
-
-_PLUGIN = service_methods(plugin_pb2, "PluginService")
-
-_PLUGIN = service_methods(plugin_pb2, "PluginService")
 
 #: File name of the socket in the worker's own folder, and the folder's place in the sandbox.
 SOCKET_NAME = "h"
@@ -62,8 +54,6 @@ class Launch:
     #: Complete but for what the incarnation makes itself: start record and output pipes.
     order: WorkerOrder
     grants: Grants
-    sql_backends: tuple[link_pb2.SqlBackend, ...]
-    log_level: str
     python: str
 
 
@@ -74,7 +64,7 @@ class Incarnation:
         self,
         launch: Launch,
         *,
-        broker: Broker,
+        shard: Shard,
         launcher: Launcher,
         capture: OutputCapture,
         on_refused: Callable[[CallError], None],
@@ -88,21 +78,11 @@ class Incarnation:
         self._launcher = launcher
         self._capture = capture
         self._on_change = on_change
+        self._shard = shard
+        self._on_refused = on_refused
         self._token = secrets.token_bytes(32)
-        self.session = broker.connect(
-            Identity(launch.installation.id, self.id, launch.number), launch.grants, self._limits
-        )
-        self.session.open_scope(ScopeKind.INCARNATION, self.id)
-        self._listener = Listener(
-            order.socket_dir / SOCKET_NAME,
-            self._token,
-            self._welcome,
-            self.session.dispatch,
-            on_refused,
-            socket_uid=order.uid,
-        )
+        self._attached: AttachedWorker | None = None
         self._worker: Worker | None = None
-        self._link: Link | None = None
         self._runs: Runs | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._ended: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
@@ -141,23 +121,29 @@ class Incarnation:
             raise
 
     async def _bring_up(self) -> None:
-        await self._listener.start()
+        attached = self._attached = await self._shard.attach(self._attachment(), self._on_refused)
         worker = self._worker = await self._launch_worker()
         self.status = replace(self.status, pid=worker.pid, sandbox_level=worker.sandbox_level)
         self._watchers.append(asyncio.create_task(self._watch_worker(worker), name=f"worker {self.id}"))
-        link = self._link = await self._unless_gone(
-            self._listener.connected(self._limits.start_timeout.total_seconds())
-        )
-        self._watchers.append(asyncio.create_task(self._watch_link(link), name=f"link {self.id}"))
-        self._runs = Runs(link, self.session, lambda: self._ended)
-        hello = self._listener.hello
-        self.status = replace(self.status, protobuf=hello.protobuf_version, grpcio=hello.grpcio_version)
-        request = plugin_pb2.LoadRequest(config=values.record_to_wire(self._launch.installation.config))
-        reply = await self._unless_gone(
-            link.call(_PLUGIN["load"], request, scope=self.id, traceparent=new_traceparent())
-        )
-        self.tasks = tuple(_task_view(task) for task in reply.tasks)
+        peer = await self._unless_gone(attached.connected(self._limits.start_timeout))
+        self.status = replace(self.status, protobuf=peer.protobuf, grpcio=peer.grpcio)
+        self._watchers.append(asyncio.create_task(self._watch_link(attached), name=f"link {self.id}"))
+        self.tasks = await self._unless_gone(attached.load(self._launch.installation.config))
+        self._runs = Runs(attached, self._ended)
         await self._apply(Event.LOADED, ready_at=datetime.now(UTC))
+
+    def _attachment(self) -> Attachment:
+        launch = self._launch
+        return Attachment(
+            installation=launch.installation.id,
+            incarnation=self.id,
+            number=launch.number,
+            socket_path=launch.order.socket_dir / SOCKET_NAME,
+            socket_uid=launch.order.uid,
+            token=self._token,
+            grants=launch.grants,
+            limits=self._limits,
+        )
 
     async def _launch_worker(self) -> Worker:
         stdout, stderr = await self._capture.open()
@@ -182,24 +168,6 @@ class Incarnation:
             raise StartFailed(self._launch.installation.id, await asyncio.shield(self._ended))
         finally:
             waiting.cancel()
-
-    def _welcome(self, hello: link_pb2.Hello) -> link_pb2.Welcome:
-        limits = LinkLimits()
-        return link_pb2.Welcome(
-            protocol_version=max(set(PROTOCOL_VERSIONS) & set(hello.protocol_versions)),
-            limits=link_pb2.Limits(
-                max_frame_bytes=limits.max_frame_bytes,
-                max_message_bytes=limits.max_message_bytes,
-                initial_credit_bytes=limits.initial_credit_bytes,
-                max_lanes=limits.max_lanes,
-            ),
-            installation=self._launch.installation.id,
-            incarnation_number=self._launch.number,
-            incarnation_scope=self.id,
-            log_level=self._launch.log_level,
-            capabilities=[str(right) for right in self._launch.grants.allow],
-            sql_backends=self._launch.sql_backends,
-        )
 
     async def _fail(self, verdict: Verdict) -> NoReturn:
         await self._end(verdict)
@@ -233,12 +201,22 @@ class Incarnation:
         assert self._runs is not None, "sessions are handed out of ready incarnations only"
         return await self._runs.run(execution, timeout)
 
-    async def health(self) -> plugin_pb2.HealthReply:
+    async def health(self) -> Health:
         """The plugin's own opinion of its state. Raises CallError."""
-        assert self._link is not None, "asked of ready incarnations only"
-        return await self._link.call(
-            _PLUGIN["health"], plugin_pb2.HealthRequest(), scope=self.id, timeout=HEALTH_TIMEOUT.total_seconds()
-        )
+        assert self._attached is not None, "asked of ready incarnations only"
+        return await self._attached.health(HEALTH_TIMEOUT)
+
+    @property
+    def calls(self) -> int:
+        return self._attached.calls if self._attached is not None else 0
+
+    @property
+    def denied(self) -> int:
+        return self._attached.denied if self._attached is not None else 0
+
+    def set_grants(self, grants: Grants) -> None:
+        if self._attached is not None:
+            self._attached.set_grants(grants)
 
     # -- end -----------------------------------------------------------------------------------------------------
 
@@ -247,9 +225,9 @@ class Incarnation:
 
         Returns the ids of executions that had to be cancelled.
         """
-        self._blame = self._blame or Verdict(VerdictKind.PLANNED_STOP, f"Stopped: {reason}.")
+        blame = self._blame = self._blame or Verdict(VerdictKind.PLANNED_STOP, f"Stopped: {reason}.")
         await self._apply(Event.STOP_REQUESTED)
-        cancelled = await self._runs.drain(self._limits.drain_timeout) if self._runs is not None else ()
+        cancelled = await self._runs.drain(self._limits.drain_timeout, blame) if self._runs is not None else ()
         await self._unload(reason)
         worker = self._worker
         if worker is not None and not await self._left():
@@ -273,15 +251,12 @@ class Incarnation:
         return await asyncio.shield(self._ended)
 
     async def _unload(self, reason: str) -> None:
-        link = self._link
-        if link is None or self._ended.done():
+        if self._attached is None or self._ended.done():
             return
-        request = plugin_pb2.UnloadRequest(reason=reason)
         try:
-            await link.call(_PLUGIN["unload"], request, scope=self.id, timeout=UNLOAD_TIMEOUT.total_seconds())
+            await self._attached.unload(reason, UNLOAD_TIMEOUT)
         except CallError as error:
             log.warning("%s: on_unload: %s", self._launch.installation.id, error)
-        await link.close(reason)
 
     async def _left(self) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -298,9 +273,9 @@ class Incarnation:
         """Whatever the reason for its end, it is the kernel's word that makes it so."""
         await self._end(await worker.wait())
 
-    async def _watch_link(self, link: Link) -> None:
+    async def _watch_link(self, attached: AttachedWorker) -> None:
         """A lost link ends the incarnation: there is no reconnect."""
-        error = await asyncio.shield(link.closed)
+        error = await attached.lost()
         if error.reason == Reason.PROTOCOL_VIOLATION:
             self._blame = self._blame or Verdict(VerdictKind.PROTOCOL_VIOLATION, error.message)
         if not await self._left() and self._worker is not None:
@@ -319,9 +294,9 @@ class Incarnation:
         if self._worker is not None:
             self._worker.kill()
             await self._worker.wait()
-        for part in (self._capture.close, self.session.end, self._listener.close):
+        for release in (self._capture.close, self._detach):
             try:
-                await part()
+                await release()
             except Exception:
                 log.exception("%s: clean-up after the end of %s failed", self._launch.installation.id, self.id)
         shutil.rmtree(self._launch.order.socket_dir, ignore_errors=True)
@@ -331,6 +306,10 @@ class Incarnation:
             await self._on_change(self.status)
         finally:
             self._ended.set_result(verdict)
+
+    async def _detach(self) -> None:
+        if self._attached is not None:
+            await self._attached.end()
 
     def _with_last_lines(self, verdict: Verdict) -> Verdict:
         if verdict.traceback:
@@ -347,12 +326,3 @@ class Incarnation:
 def _lost(waiting: asyncio.Future[Any]) -> bool:
     error = waiting.exception()
     return isinstance(error, CallError) and error.reason == Reason.LINK_CLOSED
-
-
-def _task_view(task: plugin_pb2.Task) -> TaskView:
-    return TaskView(
-        task.name,
-        task.summary,
-        values.record_from_wire(task.input_schema),
-        values.record_from_wire(task.result_schema),
-    )

@@ -15,20 +15,19 @@ from typing import Protocol
 
 import psutil
 
-from moorage.broker.broker import Broker
 from moorage.environments.builder import Environment
 from moorage.environments.runtime import Runtime
 from moorage.models.audit import AuditEntry, AuditKind
-from moorage.models.incarnation import IncarnationState, IncarnationStatus
+from moorage.models.incarnation import IncarnationStatus
 from moorage.models.installation import Installation, InstallationId
 from moorage.store.store import Store
 from moorage.supervisor.errors import NotRunnable
 from moorage.supervisor.incarnation import Incarnation, Launch
 from moorage.supervisor.launcher import Launcher, WorkerOrder
+from moorage.supervisor.shard import Shard
 from moorage.telemetry.audit import Audit
 from moorage.telemetry.capture import OutputCapture
 from moorage.telemetry.logs import Logs
-from moorage_proto import link_pb2
 from moorage_proto.capability import Capability, Grants
 from moorage_proto.errors import CallError
 
@@ -46,7 +45,7 @@ class Parts:
     """What the supervisor works with; the composition root brings it together."""
 
     store: Store
-    broker: Broker
+    shard: Shard
     launcher: Launcher
     environments: Environments
     logs: Logs
@@ -55,7 +54,6 @@ class Parts:
     sockets: Path
     #: Folder with a data folder for each installation.
     data: Path
-    sql_backends: tuple[link_pb2.SqlBackend, ...]
     #: Announces a change of an incarnation, after it was stored.
     announce: Callable[[IncarnationStatus], Awaitable[None]]
 
@@ -135,7 +133,7 @@ class Supervisor:
         """A running worker's calls are decided by the new grants from now on."""
         incarnation = self.current(installation)
         if incarnation is not None:
-            incarnation.session.set_grants(grants)
+            incarnation.set_grants(grants)
 
     async def _end(
         self, installation: InstallationId, end: Callable[[Incarnation], Awaitable[tuple[str, ...]]]
@@ -177,13 +175,11 @@ class Supervisor:
             number=number,
             order=self._order(installation, environment, runtime, identity),
             grants=grants,
-            sql_backends=parts.sql_backends,
-            log_level="INFO",
             python=environment.python,
         )
         return Incarnation(
             launch,
-            broker=parts.broker,
+            shard=parts.shard,
             launcher=parts.launcher,
             capture=OutputCapture(name, identity, parts.logs),
             on_refused=lambda error: self._refused(name, identity, error),

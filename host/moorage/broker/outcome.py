@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from moorage.models.execution import ExecutionError, ExecutionState, TaskOutcome
-from moorage.models.incarnation import Verdict
 from moorage_proto import error_pb2
 from moorage_proto.errors import CallError, Reason
 
@@ -29,12 +28,4 @@ def from_error(error: CallError) -> TaskOutcome:
             traceback=task.traceback if task is not None else "",
             remedy=error.remedy,
         ),
-    )
-
-
-def from_verdict(verdict: Verdict) -> TaskOutcome:
-    """The outcome of a run whose worker ended under it."""
-    state = ExecutionState.CANCELLED if verdict.planned else ExecutionState.CRASHED
-    return TaskOutcome(
-        state, error=ExecutionError(type=verdict.kind.value, message=verdict.sentence, traceback=verdict.traceback)
     )

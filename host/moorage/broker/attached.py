@@ -1,0 +1,159 @@
+"""One worker's link, as the supervisor sees it: messages in, messages out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from moorage.broker import outcome
+from moorage.broker.broker import Broker
+from moorage.broker.link_state import Identity
+from moorage.broker.listener import Listener
+from moorage.broker.scope import ScopeKind
+from moorage.models.attachment import Attachment, Health, Peer
+from moorage.models.execution import Execution, ExecutionState, TaskOutcome
+from moorage.models.views import TaskView
+from moorage.telemetry.trace import new_traceparent
+from moorage_proto import link_pb2, plugin_pb2, values
+from moorage_proto.capability import Grants
+from moorage_proto.errors import CallError, Reason, Status
+from moorage_proto.link import Link
+from moorage_proto.methods import service_methods
+
+_PLUGIN = service_methods(plugin_pb2, "PluginService")
+
+
+class AttachedLink:
+    """Made by the shard (``shard.py``). Its scopes, its link and its socket end with ``end``."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        attachment: Attachment,
+        welcome: link_pb2.Welcome,
+        on_refused: Callable[[CallError], None],
+    ) -> None:
+        self._scope = attachment.incarnation
+        identity = Identity(attachment.installation, attachment.incarnation, attachment.number)
+        self._session = broker.connect(identity, attachment.grants, attachment.limits)
+        self._session.open_scope(ScopeKind.INCARNATION, self._scope)
+        self._listener = Listener(
+            attachment.socket_path,
+            attachment.token,
+            lambda _hello: welcome,
+            self._session.dispatch,
+            on_refused,
+            socket_uid=attachment.socket_uid,
+            name=attachment.incarnation,
+        )
+        self._linked: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+
+    @property
+    def calls(self) -> int:
+        return self._session.calls
+
+    @property
+    def denied(self) -> int:
+        return self._session.denied
+
+    async def listen(self) -> None:
+        await self._listener.start()
+
+    async def connected(self, timeout: timedelta) -> Peer:
+        link = await self._listener.connected(timeout.total_seconds())
+        self._linked.set_result(link)
+        hello = self._listener.hello
+        return Peer(hello.protobuf_version, hello.grpcio_version)
+
+    async def load(self, config: Mapping[str, Any]) -> tuple[TaskView, ...]:
+        link = await self._link()
+        request = plugin_pb2.LoadRequest(config=values.record_to_wire(config))
+        reply = await link.call(_PLUGIN["load"], request, scope=self._scope, traceparent=new_traceparent())
+        return tuple(_task_view(task) for task in reply.tasks)
+
+    async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
+        """The task returns, the host commits, and only then it has succeeded."""
+        self._session.open_scope(ScopeKind.EXECUTION, execution.id, execution=execution.id)
+        result = TaskOutcome(ExecutionState.CANCELLED)
+        try:
+            result = await self._run(execution, timeout)
+        finally:
+            result = await self._close_scope(execution.id, result)
+        return result
+
+    async def health(self, timeout: timedelta) -> Health:
+        link = await self._link()
+        request = plugin_pb2.HealthRequest()
+        reply = await link.call(_PLUGIN["health"], request, scope=self._scope, timeout=timeout.total_seconds())
+        return Health(reply.healthy, reply.message)
+
+    async def unload(self, reason: str, timeout: timedelta) -> None:
+        if not self._linked.done():
+            return
+        link = self._linked.result()
+        request = plugin_pb2.UnloadRequest(reason=reason)
+        try:
+            await link.call(_PLUGIN["unload"], request, scope=self._scope, timeout=timeout.total_seconds())
+        finally:
+            await link.close(reason)
+
+    def set_grants(self, grants: Grants) -> asyncio.Task[None]:
+        return self._session.set_grants(grants)
+
+    async def lost(self) -> CallError:
+        link = await self._link()
+        return await asyncio.shield(link.closed)
+
+    async def end(self) -> None:
+        self._linked.cancel()
+        try:
+            await self._session.end()
+        finally:
+            await self._listener.close()
+
+    async def _link(self) -> Link:
+        return await asyncio.shield(self._linked)
+
+    async def _run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
+        link = await self._link()
+        try:
+            request = plugin_pb2.RunRequest(
+                task=execution.task,
+                execution=execution.id,
+                attempt=execution.attempt,
+                trigger=execution.trigger,
+                input=values.to_wire(execution.input),
+            )
+            reply = await link.call(
+                _PLUGIN["run"],
+                request,
+                scope=execution.id,
+                timeout=timeout.total_seconds(),
+                traceparent=new_traceparent(),
+            )
+            return TaskOutcome(ExecutionState.SUCCEEDED, result=values.from_wire(reply.result))
+        except CallError as error:
+            return outcome.from_error(error)
+        except values.ValueInvalid as error:
+            sentence = f"A value cannot cross between host and task: {error}."
+            return outcome.from_error(CallError(Status.INVALID_ARGUMENT, Reason.TASK_FAILED, sentence))
+
+    async def _close_scope(self, scope: str, result: TaskOutcome) -> TaskOutcome:
+        success = result.state is ExecutionState.SUCCEEDED
+        try:
+            await self._session.close_scope(scope, success=success)
+        except CallError as error:
+            return replace(outcome.from_error(error), state=ExecutionState.FAILED)
+        return result
+
+
+def _task_view(task: plugin_pb2.Task) -> TaskView:
+    return TaskView(
+        task.name,
+        task.summary,
+        values.record_from_wire(task.input_schema),
+        values.record_from_wire(task.result_schema),
+    )

@@ -1,0 +1,43 @@
+"""The broker shard in the host's own process: attaches workers to the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from moorage.broker.attached import AttachedLink
+from moorage.broker.broker import Broker
+from moorage.models.attachment import Attachment
+from moorage_proto import link_pb2
+from moorage_proto.errors import CallError
+
+#: Records below it are not sent by workers.
+LOG_LEVEL = "INFO"
+
+
+class LocalShard:
+    """``sql_backends`` tells workers of the databases they may name."""
+
+    def __init__(self, broker: Broker, sql_backends: Callable[[], tuple[link_pb2.SqlBackend, ...]]) -> None:
+        self._broker = broker
+        self._sql_backends = sql_backends
+
+    async def attach(self, attachment: Attachment, on_refused: Callable[[CallError], None]) -> AttachedLink:
+        """Listens for one worker."""
+        attached = AttachedLink(self._broker, attachment, self._welcome(attachment), on_refused)
+        try:
+            await attached.listen()
+        except BaseException:
+            await attached.end()
+            raise
+        return attached
+
+    def _welcome(self, attachment: Attachment) -> link_pb2.Welcome:
+        """What a worker is told in the handshake; version, limits and ticket are the listener's to fill in."""
+        return link_pb2.Welcome(
+            installation=attachment.installation,
+            incarnation_number=attachment.number,
+            incarnation_scope=attachment.incarnation,
+            log_level=LOG_LEVEL,
+            capabilities=[str(right) for right in attachment.grants.allow],
+            sql_backends=self._sql_backends(),
+        )

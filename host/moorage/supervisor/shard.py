@@ -1,0 +1,57 @@
+"""What the supervisor needs of a broker shard. It is told in messages alone: no link crosses this line.
+
+By default the shard lives in the host's process; where it lives is the composition root's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+
+from moorage.models.attachment import Attachment, Health, Peer
+from moorage.models.execution import Execution, TaskOutcome
+from moorage.models.views import TaskView
+from moorage_proto.capability import Grants
+from moorage_proto.errors import CallError
+
+
+class AttachedWorker(Protocol):
+    """One worker's link, seen from outside the shard. Methods raise CallError."""
+
+    @property
+    def calls(self) -> int:
+        """Calls of the worker that came to the gate."""
+
+    @property
+    def denied(self) -> int: ...
+
+    async def connected(self, timeout: timedelta) -> Peer:
+        """Until the handshake is done."""
+
+    async def load(self, config: Mapping[str, Any]) -> tuple[TaskView, ...]: ...
+
+    async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
+        """Runs one execution in a scope of its own, and ends the scope: commit first, then the outcome.
+
+        ``crashed`` when the link is lost meanwhile. Cancelled, it cancels the plugin's task and rolls back.
+        """
+
+    async def health(self, timeout: timedelta) -> Health: ...
+
+    async def unload(self, reason: str, timeout: timedelta) -> None:
+        """Runs ``on_unload``, then tells the worker to leave."""
+
+    def set_grants(self, grants: Grants) -> Awaitable[None]:
+        """From now on calls are decided by these; the result is done when what no longer fits is released."""
+
+    async def lost(self) -> CallError:
+        """Until the link has ended, and why. Waits for ever if there never was one."""
+
+    async def end(self) -> None:
+        """Releases everything that is held for the worker: scopes, socket, token. May be called twice."""
+
+
+class Shard(Protocol):
+    async def attach(self, attachment: Attachment, on_refused: Callable[[CallError], None]) -> AttachedWorker:
+        """Listens for the worker. ``on_refused`` is told of each stream that was not let in."""
