@@ -1,0 +1,120 @@
+"""A project as an author has it: its own folder, pyproject.toml and tests, run by a pytest of its own."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from moorage_sdk.testing import ManifestMissing, find_manifest
+
+PYPROJECT = """
+    [project]
+    name = "churn"
+    version = "1.0"
+
+    [tool.moorage]
+    plugin = "churn:plugin"
+    required = [{ allow = "kafka.produce:plugin-topic", because = "publishes" }]
+    optional = [{ allow = "config.read:**", because = "greets" }]
+
+    [tool.moorage.config.properties.greeting]
+    type = "string"
+    default = "Hello"
+
+    [tool.moorage.config.properties.mail]
+    type = "object"
+    properties.from = { type = "string", default = "a@b" }
+"""
+
+PLUGIN = """
+    from moorage_sdk import Plugin
+    from moorage_sdk.config import Config
+    from moorage_sdk.kafka import Producer
+
+    plugin = Plugin()
+
+
+    @plugin.task
+    def execute(kafka: Producer, config: Config) -> str:
+        kafka.send("plugin-topic", config["greeting"])
+        return config["mail.from"]
+
+
+    @plugin.task
+    def elsewhere(kafka: Producer) -> None:
+        kafka.send("elsewhere", "x").result(timeout=5)
+"""
+
+TESTS = """
+    import pytest
+    from churn import elsewhere, execute
+    from moorage_sdk import CapabilityMissing
+
+
+    def test_greets(moorage):
+        assert moorage.run(execute).result == "a@b"
+        assert moorage.kafka.values("plugin-topic") == [b"Hello"]
+
+
+    def test_by_name_and_with_settings(moorage):
+        moorage.config["greeting"] = "Moin"
+        assert moorage.run("execute", config={"mail.from": "c@d"}).result == "c@d"
+        assert moorage.kafka.values("plugin-topic") == [b"Moin"]
+
+
+    def test_the_gate_is_real(moorage):
+        with pytest.raises(CapabilityMissing, match="lacks the capability kafka.produce:elsewhere; request it under"):
+            moorage.run(elsewhere).result
+        moorage.grant("kafka.produce:elsewhere")
+        moorage.run(elsewhere).result
+
+
+    def test_unknown_names(moorage):
+        with pytest.raises(AttributeError, match="no fake named 'redos'; there are: config"):
+            moorage.redos
+        with pytest.raises(TypeError, match="is no task"):
+            moorage.run(len)
+        assert "there is no task 'dance'" in str(moorage.run("dance").error)
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "pyproject.toml").write_text(textwrap.dedent(PYPROJECT))
+    (tmp_path / "churn.py").write_text(textwrap.dedent(PLUGIN))
+    (tmp_path / "tests" / "test_churn.py").write_text(textwrap.dedent(TESTS))
+    return tmp_path
+
+
+@pytest.mark.system
+def test_an_authors_tests_run(project):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=project,
+        env={**os.environ, "PYTHONPATH": str(project)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_manifest_is_found_upwards(project):
+    manifest = find_manifest(project / "tests")
+    assert manifest.name == "churn"
+    assert [str(right) for right in manifest.capabilities] == ["kafka.produce:plugin-topic", "config.read:**"]
+    assert manifest.config == {"greeting": "Hello", "mail": {"from": "a@b"}}
+
+
+def test_without_a_manifest_the_sentence_says_where_it_looked(tmp_path):
+    with pytest.raises(ManifestMissing, match=r"has a pyproject\.toml with a \[tool\.moorage\] table"):
+        find_manifest(tmp_path)
+
+
+async def test_inside_a_loop_the_async_way_is_named(kit):
+    with pytest.raises(RuntimeError, match=r"write: await moorage\.run_async"):
+        kit.run("execute")
