@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import pkgutil
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -113,6 +115,21 @@ async def test_with_the_grants_it_passes(stubs: Broker, path: str) -> None:
     async with connected(stubs, grants(*(f"{verb}:thing" for verb in verbs))) as link:
         handle = link.session._link.scopes[SCOPE].hold(HeldThing())
         await _make(link, method, handle)
+
+
+async def test_whatever_bytes_come_as_a_request_the_link_lives_and_the_host_has_no_fault(stubs: Broker) -> None:
+    chance = random.Random(2026)
+    async with connected(stubs, grants("config.read:**", "kafka.produce:**", "sql.read:**")) as link:
+        for path in sorted(METHODS) * 20:
+            answered: asyncio.Future[CallError | None] = asyncio.get_running_loop().create_future()
+            request = chance.randbytes(chance.randrange(40))
+            link.worker.start(path, request, lambda _, error, done=answered: done.set_result(error), scope=SCOPE)
+            if METHODS[path].client_streaming:
+                # It waits for items; the end of the link answers it.
+                continue
+            error = await answered
+            assert error is None or error.reason != Reason.INTERNAL
+        assert not link.worker.closed.done()
 
 
 def test_no_service_of_the_contract_is_left_out() -> None:

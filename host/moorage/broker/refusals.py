@@ -158,6 +158,8 @@ def grant_command(installation: InstallationId, need: Capability) -> str:
 
 def shown(name: str) -> str:
     """A worker's text, fit for a sentence."""
+    if name.isprintable() and len(name) <= MAX_NAME_CHARACTERS:
+        return name
     clean = "".join(character if character.isprintable() else "?" for character in name[:MAX_NAME_CHARACTERS])
     return clean if len(name) <= MAX_NAME_CHARACTERS else f"{clean}..."
 

@@ -61,8 +61,9 @@ class LibrdkafkaCluster:
             self._address = await self._server.start()
         try:
             client().Producer(self._config("check"))
-        except (client().KafkaException, ValueError, TypeError) as error:
-            raise KafkaSettingsInvalid(self._name, str(error)) from error
+        except client().KafkaException as error:
+            await self.close()
+            raise KafkaSettingsInvalid(self._name, error.args[0].str()) from error
         self._open = True
 
     async def produce(self, installation: InstallationId, message: OutgoingMessage, deadline: float | None) -> Delivery:

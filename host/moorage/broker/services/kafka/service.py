@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from typing import Self
 
+from moorage.broker import refusals
 from moorage.broker.services.base import Caller
 from moorage.broker.services.kafka.base import Cluster, OutgoingMessage
 from moorage.broker.services.kafka.library import KafkaClientMissing
@@ -65,6 +66,7 @@ class KafkaService:
         name = request.backend or MAIN_BACKEND
         cluster = self._clusters.get(name)
         if cluster is None:
+            name = refusals.shown(name)
             sentence = f"This host has no Kafka cluster named {name!r}. Its operator adds it under [kafka.{name}]."
             raise CallError(Status.NOT_FOUND, Reason.BACKEND_UNKNOWN, sentence)
         message = outgoing(request)
