@@ -114,7 +114,7 @@ class Installer:
         """As root every installation has a uid of its own; as an ordinary user all share the host's."""
         if os.geteuid() != 0:
             return None
-        return await self._store.uids.allocate(name, first=self._settings.sandbox.first_uid)
+        return await self._store.uids.allocate(name, first=self._settings.first_uid)
 
     def _granted(
         self, name: str, manifest: Manifest, order: InstallOrder, options: InstallationSettings | None

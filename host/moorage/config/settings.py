@@ -38,7 +38,11 @@ Folder = Annotated[Path, BeforeValidator(_expanded)]
 
 class SandboxSettings(_Table):
     require: Level = Field(default="full", description="Lowest level at which a plugin may start.")
-    first_uid: int = Field(default=61_001, ge=1000, description="As root: first uid given to installations.")
+    first_uid: int | None = Field(
+        default=None,
+        ge=1000,
+        description="As root: first user id given to installations. Default: worked out from the state folder.",
+    )
 
 
 class PluginSettings(_Table):
@@ -150,6 +154,16 @@ class Settings(_Table):
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
         digest = hashlib.sha256(str(self.state_dir.absolute()).encode()).hexdigest()[:8]
         return base / f"moorage-{os.getuid()}-{digest}"
+
+    @property
+    def first_uid(self) -> int:
+        """Another range for each state folder: hosts on one machine must not share user ids. Above what accounts,
+        subordinate ids and containers use (systemd's documentation on UIDs and GIDs).
+        """
+        if self.sandbox.first_uid is not None:
+            return self.sandbox.first_uid
+        digest = hashlib.sha256(str(self.state_dir.absolute()).encode()).digest()
+        return 1_900_000_000 + int.from_bytes(digest[:4], "big") % 200_000 * 1_000
 
     @property
     def api_socket(self) -> Path:
