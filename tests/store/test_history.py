@@ -2,10 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta, timezone
-from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
@@ -75,19 +73,14 @@ async def test_audit_entries_come_back(store: Store) -> None:
         "DELETE FROM audit WHERE id = 2",
     ],
 )
-async def test_tampering_with_the_audit_is_evident(tmp_path: Path, tampering: str) -> None:
-    async with Store(tmp_path / "moorage.db") as store:
-        for number in range(3):
-            await store.audit.append([replace(ENTRY, message=f"{number}.{part}") for part in range(2)])
-        whole = await store.audit.verify()
-    engine = create_engine(f"sqlite:///{tmp_path / 'moorage.db'}")
-    with engine.begin() as connection:
-        connection.execute(text(tampering))
-    engine.dispose()
+async def test_tampering_with_the_audit_is_evident(store: Store, tampering: str) -> None:
+    for number in range(3):
+        await store.audit.append([replace(ENTRY, message=f"{number}.{part}") for part in range(2)])
+    whole = await store.audit.verify()
 
-    async with Store(tmp_path / "moorage.db") as store:
-        broken = await store.audit.verify()
+    await store._database.write(lambda connection: connection.exec_driver_sql(tampering))
 
+    broken = await store.audit.verify()
     assert (whole.entries, whole.broken_at) == (6, None)
     assert broken.broken_at == 3
 
