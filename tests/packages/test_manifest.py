@@ -170,6 +170,13 @@ BAD = {
     "author": (_with("authors = [{}]"), 4, "project.authors[0]", "a name, an email or both"),
     "author text": (_with('authors = ["Ada"]'), 4, "project.authors[0]", "has to be a table"),
     "url": (_with('urls = { Home = "javascript:x" }'), 4, "project.urls.Home", "begins with http://"),
+    "url label": (
+        _with('urls = { "a\\nRequires-Dist: evil" = "https://x" }'),
+        4,
+        'project.urls."a\\nRequires-Dist: evil"',
+        "visible characters",
+    ),
+    "key for terminals": (_with(moorage='"\\u001b[2J" = 1'), 7, 'tool.moorage."\\u001b[2J"', "unknown key"),
     "requires-python": (_with('requires-python = "3.9+"'), 4, "project.requires-python", "not a version specifier"),
     "prefer_python": (_with(moorage='prefer_python = ["3"]'), 7, "tool.moorage.prefer_python[0]", "such as '3.12'"),
     "dependency": (_with('dependencies = ["a b"]'), 4, "project.dependencies[0]", "is not a dependency"),
@@ -297,7 +304,7 @@ BAD = {
     "config reference": (
         _with(moorage="config = { type = 'object', '$ref' = 'https://x' }"),
         7,
-        "tool.moorage.config.$ref",
+        'tool.moorage.config."$ref"',
         "unknown keyword",
     ),
     "config pattern": (
@@ -309,7 +316,7 @@ BAD = {
     "config property": (
         _with(moorage="config = { type = 'object', properties = { 'a b' = {} } }"),
         7,
-        "tool.moorage.config.properties.a b",
+        'tool.moorage.config.properties."a b"',
         "is not the name of a setting",
     ),
     "config property text": (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,18 @@ def test_a_link_inside_a_plugin_to_its_parent_ends(make_project, tmp_path: Path)
     make_project(PLUGIN.format("other"), "plugins/other")
     (project / "up").symlink_to(tmp_path)
     assert _names(scan([tmp_path])) == ["churn", "other"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("mode", [0o000, 0o400, 0o100])
+def test_a_folder_that_may_not_be_read_never_stops_the_others(make_project, tmp_path: Path, mode: int) -> None:
+    closed = make_project(PLUGIN.format("closed"), "a")
+    make_project(PLUGIN.format("good"), "b")
+    closed.chmod(mode)
+    try:
+        assert "good" in _names(scan([tmp_path]))
+    finally:
+        closed.chmod(0o700)
 
 
 def test_a_folder_that_is_not_there_is_a_warning(tmp_path: Path) -> None:

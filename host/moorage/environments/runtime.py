@@ -62,14 +62,6 @@ class Runtimes:
             packages=runtime_packages(interpreter),
         )
 
-    def collect(self, used: set[Path]) -> tuple[str, ...]:
-        """Removes the folders that no living worker has, and that the next one would not get; says which.
-
-        ``used``: the ``sdk_path`` and ``runtime_path`` of runtimes in use.
-        """
-        keep = {path.parent.name for path in used}
-        return self._runtimes.collect(keep) + self._sdks.collect(keep)
-
     async def _runtime(self, interpreter: Interpreter, progress: Progress) -> Path:
         key = _key("runtime", interpreter, _lock())
 

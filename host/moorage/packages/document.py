@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -19,6 +20,7 @@ FILE_NAME = "pyproject.toml"
 #: No project description is longer; a longer file is a mistake or a trap.
 MAX_FILE_BYTES = 1024 * 1024
 
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _POSITION = re.compile(r" \(at line (?P<line>\d+), column \d+\)$")
 
 
@@ -87,7 +89,9 @@ def dotted(path: KeyPath) -> str:
         if isinstance(part, int):
             parts.append(f"[{part}]")
         else:
-            parts.append(f".{part}" if parts else part)
+            # What is no bare key is quoted, with escapes: it comes from a plugin and goes to terminals.
+            key = part if _BARE_KEY.fullmatch(part) else json.dumps(part)
+            parts.append(f".{key}" if parts else key)
     return "".join(parts)
 
 

@@ -196,12 +196,18 @@ def _read_license(project: Table) -> str:
     table.close()
     # A whole licence text is no label for people; its first line is.
     text = table.value("text", str) or table.value("file", str) or ""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")[:200]
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line[:200] if line.isprintable() else ""
 
 
 def _read_urls(table: Table) -> dict[str, str]:
     parse_url = one_of(_URL, "an address begins with http:// or https:// and holds no space")
-    return {label: table.parsed(label, parse_url, "") for label in table}
+    urls = {}
+    for label in table:
+        if not label.isprintable() or len(label) > 32:  # PyPI's bound
+            table.problem("a label is at most 32 visible characters long.", label)
+        urls[label] = table.parsed(label, parse_url, "")
+    return urls
 
 
 def _read_tags(tool: Table) -> frozenset[str]:

@@ -72,7 +72,10 @@ class _Scan:
                 self.warnings.append(f"More than {MAX_FOLDERS} folders were found; those after {folder} were skipped.")
             self.full = True
             return False
-        status = folder.stat()
+        try:
+            status = folder.stat()
+        except OSError:  # gone since it was listed
+            return False
         place = (status.st_dev, status.st_ino)
         if place in self.seen:
             return False
@@ -147,9 +150,10 @@ def scan(folders: Iterable[Path]) -> ScanResult:
 
 
 def _may_hold_plugins(entry: Path) -> bool:
-    if entry.name.startswith(".") or entry.name in LEFT_OUT or not entry.is_dir():
+    if entry.name.startswith(".") or entry.name in LEFT_OUT:
         return False
-    return not (entry / "pyvenv.cfg").exists()
+    # These two answer False, and raise nothing, where something may not be read.
+    return os.path.isdir(entry) and not os.path.lexists(entry / "pyvenv.cfg")  # noqa: PTH112 - Path.is_dir raises
 
 
 def _nested_plugin(folder: Path) -> Path | None:
