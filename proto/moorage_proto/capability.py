@@ -51,8 +51,11 @@ class Capability:
 
     def __str__(self) -> str:
         resource = self.resource
-        if self.service in BACKEND_SERVICES and resource.startswith(MAIN_BACKEND + "/"):
-            resource = resource[len(MAIN_BACKEND) + 1 :]
+        if self.service in BACKEND_SERVICES:
+            backend, _, name = resource.partition("/")
+            # A name with a slash of its own would be read as another backend's.
+            if backend == MAIN_BACKEND and "/" not in name:
+                resource = name
         columns = f"({','.join(self.columns)})" if self.columns and self.columns != ROWS_ALONE else ""
         return f"{self.verb}:{resource}{columns}"
 
