@@ -90,6 +90,8 @@ class Uv:
         except TimeoutError as error:
             seconds = self._timeout.total_seconds()
             raise InstallerFailed(what, f"it took longer than environments.timeout, {seconds:g} s.") from error
+        except OSError as error:
+            raise InstallerFailed(what, "uv cannot be started; install it in the Python of the host.") from error
         if finished.code != 0:
             raise UvRefused(finished)
 
