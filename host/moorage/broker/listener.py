@@ -39,6 +39,9 @@ REFUSAL_TIMEOUT_SECONDS = 1.0
 STOP_TIMEOUT_SECONDS = 0.5
 
 _LOST = "the worker's connection is lost"
+_INTERNAL = CallError(
+    Status.INTERNAL, Reason.INTERNAL, "the host could not answer Hello, by a bug of its own; see its log"
+)
 
 
 class Listener:
@@ -134,6 +137,9 @@ class Listener:
             await self._refuse(stream, error)
         except ConnectionError:
             log.debug("%s: a stream ended in its handshake", self._name)
+        except Exception:
+            log.exception("%s: a handshake failed", self._name)
+            await self._refuse(stream, _INTERNAL)
         else:
             await stream.finished.wait()
 
@@ -167,8 +173,9 @@ class Listener:
         if self._closed or self._hello is not None:
             raise handshake.token_invalid("the token was used before")
         version = handshake.common_version(hello.protocol_versions)
+        welcome = self._welcome(hello, version)
         self._hello = hello
-        await stream.write(handshake.welcome(self._welcome(hello, version)))
+        await stream.write(handshake.welcome(welcome))
         link = Link(stream, Side.HOST, self._dispatcher, limits=self._limits, name=self._name)
         link.closed.add_done_callback(self._audit_end)
         self._link = link

@@ -97,6 +97,9 @@ class Outbox:
                 if not self._fits(exclusive):
                     break
                 size += self._take_from(exclusive, parts)
+                if not exclusive.ready:
+                    exclusive.exclusive = False
+                    self._exclusive = None
             elif self._small:
                 size += self._take_entry(self._small, parts)
             else:
