@@ -31,11 +31,11 @@ async def loaded(open_host, folder: Path):
 
 
 MANIFESTS = {
-    "malformed": ("[project\nname = 'x'", ["pyproject.toml", "line 1"]),
+    "malformed": ("[project\nname = 'x'", ["pyproject.toml:1:"]),
     "keyless": ("[project]\nname = 'keyless'\nversion = '1'\n[tool.moorage]\ntags = []\n", ["plugin"]),
     "unknown": (
         "[project]\nname = 'unknown'\nversion = '1'\n[tool.moorage]\nplugin = 'a:b'\ntgas = []\n",
-        ["tgas", "tags", "line 6"],
+        ["tgas", "tags", "pyproject.toml:6:"],
     ),
     "unresolvable": (
         "[project]\nname = 'unresolvable'\nversion = '1'\ndependencies = ['moorage-no-such-package-1729']\n"
@@ -51,6 +51,7 @@ async def test_broken_plugins_are_reported_and_the_others_load(open_host, tmp_pa
     for name, (manifest, _) in MANIFESTS.items():
         (folder / name).mkdir()
         (folder / name / "pyproject.toml").write_text(manifest)
+        (folder / name / "a.py").write_text("b = None\n")
 
     broken, execution = await loaded(open_host, folder)
 

@@ -13,6 +13,7 @@ from plugin_projects import write_plugin
 
 from moorage.app import Host
 from moorage.config.settings import Settings
+from moorage.events.events import ExecutionProgressed
 from moorage.models.execution import ExecutionRequest, ExecutionState
 from moorage.models.incarnation import VerdictKind
 
@@ -44,12 +45,15 @@ def names(database: Path) -> list[str]:
         connection.close()
 
 
-async def in_progress(host: Host, execution_id: str) -> None:
-    """Until the plugin has said that it is half way."""
-    async with asyncio.timeout(TIMEOUT_SECONDS):
-        async for execution in host.follow_execution(execution_id):
-            if execution.progress is not None:
-                return
+async def half_way(host: Host, request: ExecutionRequest) -> str:
+    """Submits, and returns the execution's id when the plugin has said that it is half way."""
+    async with asyncio.timeout(TIMEOUT_SECONDS), host.events.subscribe(ExecutionProgressed) as progressed:
+        execution = await host.submit(request)
+        async for event in progressed:
+            assert isinstance(event, ExecutionProgressed)
+            if event.execution.id == execution.id:
+                return execution.id
+    raise AssertionError("the host has stopped")
 
 
 async def test_a_killed_worker_is_rolled_back_and_recorded(host: Host, tmp_path: Path, database: Path) -> None:
@@ -57,13 +61,12 @@ async def test_a_killed_worker_is_rolled_back_and_recorded(host: Host, tmp_path:
     await host.install(write_plugin(tmp_path, WRITER, name="bystander", required=RIGHTS), grant_required=True)
     assert await host.call("bystander", input="first") == "first"
     bystander = (await host.installation("bystander")).incarnations[0].pid
-    execution = await host.submit(ExecutionRequest("victim", input="doomed"))
-    await in_progress(host, execution.id)
+    execution_id = await half_way(host, ExecutionRequest("victim", input="doomed"))
 
     os.kill((await host.installation("victim")).incarnations[0].pid, signal.SIGKILL)
 
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        ended = await host.wait(execution.id)
+        ended = await host.wait(execution_id)
     assert ended.state is ExecutionState.CRASHED
     assert "SIGKILL" in ended.error.message
     assert names(database) == ["Ada", "Grace", "first"]

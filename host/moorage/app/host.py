@@ -18,6 +18,7 @@ from moorage.app.wiring import Wiring
 from moorage.broker.services.base import Service
 from moorage.config.settings import Settings
 from moorage.errors import MoorageError
+from moorage.events.bus import EventBus
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
 from moorage.models.incarnation import IncarnationStatus
@@ -192,6 +193,15 @@ class Host:
 
     async def run(self, request: ExecutionRequest) -> Execution:
         return await self._parts.orchestrator.run(request)
+
+    async def wait(self, execution_id: str) -> Execution:
+        """Returns when it has its outcome."""
+        return await self._parts.orchestrator.wait(execution_id)
+
+    @property
+    def events(self) -> EventBus:
+        """What happens to installations and executions, announced after it was stored."""
+        return self._parts.events
 
     async def call(
         self,
