@@ -25,6 +25,7 @@ class Sink:
 
     def __init__(self) -> None:
         self.stored: list[Any] = []
+        self.trimmed: list[tuple[str, int]] = []
         self.failure: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -36,6 +37,10 @@ class Sink:
         numbered = [replace(item, id=len(self.stored) + index) for index, item in enumerate(items, 1)]
         self.stored += numbered
         return numbered
+
+    async def trim(self, installation: str, *, keep: int) -> int:
+        self.trimmed.append((installation, keep))
+        return 0
 
 
 @pytest.fixture

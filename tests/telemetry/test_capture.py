@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.telemetry.capture import OutputCapture
-from moorage.telemetry.lines import CUT_MARK, LINE_BYTES, LineSplitter
+from moorage.telemetry.lines import CUT_MARK, LINE_BYTES, LineSplitter, text
 from moorage.telemetry.logs import Logs
 
 from .conftest import Clock, Sink
@@ -121,6 +121,6 @@ def test_lines_do_not_depend_on_how_the_bytes_arrive(parts: list[bytes]) -> None
 def test_long_lines_are_cut_wherever_the_bytes_are(lengths: list[int], step: int) -> None:
     data = b"\n".join(b"x" * length for length in lengths) + b"\n"
     splitter = LineSplitter()
-    lines = [line for start in range(0, len(data), step) for line in splitter.feed(data[start : start + step])]
+    lines = [text(line) for start in range(0, len(data), step) for line in splitter.feed(data[start : start + step])]
     assert len(splitter.partial) <= LINE_BYTES
     assert lines == ["x" * min(n, LINE_BYTES) + (CUT_MARK if n > LINE_BYTES else "") for n in lengths or [0]]

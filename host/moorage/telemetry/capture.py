@@ -17,17 +17,17 @@ from datetime import UTC, datetime, timedelta
 
 from moorage.models.installation import InstallationId
 from moorage.models.log import LogLine
-from moorage.telemetry.lines import LineSplitter
+from moorage.telemetry.lines import LineSplitter, text
 from moorage.telemetry.logs import Logs
 
 #: Lines kept for the verdict of a worker that dies.
 TAIL_LINES = 200
 
-#: Read at one time, and how much of that in one window: 2.5 MB/s and 10,000 lines/s for each worker.
+#: Read at one time, and how much of that in one window: 2.5 MB/s and 4,000 lines/s for each worker.
 CHUNK_BYTES = 32_768
 WINDOW = timedelta(milliseconds=50)
 WINDOW_CHUNKS = 4
-WINDOW_LINES = 500
+WINDOW_LINES = 200
 
 #: Read at most after the worker's end; a full pipe holds less.
 REST_BYTES = 1_048_576
@@ -48,7 +48,7 @@ class OutputCapture:
         self._incarnation = incarnation
         self._logs = logs
         self._now = now
-        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
         self._pipes: tuple[_Pipe, ...] = ()
         self._writers: tuple[int, ...] = ()
 
@@ -84,14 +84,14 @@ class OutputCapture:
         """The last lines of both, oldest first; unfinished ones too, and those that the log had no room for."""
         unfinished = [pipe.partial for pipe in self._pipes if pipe.partial]
         newest = [*self._tail, *unfinished][-count:] if count > 0 else []
-        return tuple(self._logs.plain(self._installation, line) for line in newest)
+        return tuple(self._logs.plain(self._installation, text(line)) for line in newest)
 
-    def _take(self, logger: str, level: int, lines: list[str]) -> None:
-        self._tail.extend(lines)
+    def _take(self, logger: str, level: int, lines: list[bytes]) -> None:
+        self._tail.extend(lines[-TAIL_LINES:])
         kept = lines[:WINDOW_LINES]
         now = self._now()
         for line in kept:
-            self._logs.write(LogLine(self._installation, self._incarnation, now, level, logger, line))
+            self._logs.write(LogLine(self._installation, self._incarnation, now, level, logger, text(line)))
         if len(lines) > len(kept):
             self._logs.drop(self._installation, self._incarnation, len(lines) - len(kept))
 
@@ -99,7 +99,7 @@ class OutputCapture:
 class _Pipe:
     """The host's end of one pipe."""
 
-    def __init__(self, descriptor: int, take: Callable[[list[str]], None]) -> None:
+    def __init__(self, descriptor: int, take: Callable[[list[bytes]], None]) -> None:
         self._descriptor = descriptor
         self._take = take
         self._splitter = LineSplitter()
@@ -112,7 +112,7 @@ class _Pipe:
         self._loop.add_reader(descriptor, self._readable)
 
     @property
-    def partial(self) -> str:
+    def partial(self) -> bytes:
         return self._splitter.partial
 
     def close(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -18,15 +19,23 @@ from moorage.telemetry.flusher import Flusher
 from moorage.telemetry.masking import Masker
 from moorage.telemetry.plain import cut, neutralise
 
-#: Of one installation, waiting for the store; more are dropped, and counted.
-WAITING_LINES = 1_000
-WAITING_CHARACTERS = 1_000_000
+#: Of one installation, waiting for the store; more are dropped, and counted. A burst finds room.
+WAITING_LINES = 2_000
+WAITING_CHARACTERS = 2_000_000
+
+#: Lines of one installation written at one time. With the interval it is the pace that a flood can reach, 2,500 lines a
+#: second: the store's thread and the event loop share one interpreter lock.
+BATCH = 500
 
 #: Characters kept of a message or an exception.
 TEXT_LIMIT = 16_384
 
 #: Of all the fields of one line together, as they would be printed.
 FIELDS_LIMIT = 16_384
+
+#: Stored lines of one installation: when so many new ones were written, the oldest beyond the others are deleted.
+LINES_KEPT = 200_000
+TRIM_EVERY = 10_000
 
 #: Lines that wait for one slow follower.
 FOLLOWER_LINES = 1_000
@@ -40,6 +49,9 @@ HOST_LOGGER = "moorage"
 class LogSink(Protocol):
     async def append(self, lines: Sequence[LogLine]) -> Sequence[LogLine]:
         """All or none; returns them with their running numbers, in the same order."""
+
+    async def trim(self, installation: InstallationId, *, keep: int) -> int:
+        """Deletes all but the installation's newest lines; returns how many went."""
 
 
 @dataclass
@@ -71,6 +83,7 @@ class Logs:
         self._now = now
         self._flusher = Flusher("logs", self._write, interval)
         self._queues: dict[InstallationId, _Queue] = {}
+        self._written: Counter[InstallationId] = Counter()
         self._levels: dict[InstallationId, int] = {}
         self._maskers: dict[InstallationId, Masker] = {}
         self._followers: Subscriptions[LogLine] = Subscriptions(self._missed)
@@ -132,13 +145,14 @@ class Logs:
         self._levels.pop(installation, None)
         self._maskers.pop(installation, None)
 
-    async def _write(self, _everything: bool) -> None:
-        for installation in list(self._queues):
-            await self._write_one(installation, self._queues[installation])
+    async def _write(self, everything: bool) -> None:
+        """One batch of each installation in turn: none waits for the flood of another."""
+        for _ in range(WAITING_LINES // BATCH if everything else 1):
+            for installation in list(self._queues):
+                await self._write_batch(installation, self._queues[installation])
 
-    async def _write_one(self, installation: InstallationId, queue: _Queue) -> None:
-        """All that waits of it: the bounds of the queue and the interval are what a flood can make the store do."""
-        batch = [line for line, _ in queue.lines]
+    async def _write_batch(self, installation: InstallationId, queue: _Queue) -> None:
+        batch = [line for line, _ in itertools.islice(queue.lines, BATCH)]
         dropped = queue.dropped
         told = [self._told(installation, queue.incarnation, dropped)] if dropped else []
         stored = await self._sink.append([*batch, *told])
@@ -150,6 +164,14 @@ class Logs:
             self._followers.offer(line)
         if not queue.lines and not queue.dropped:
             del self._queues[installation]
+        await self._trim(installation, len(stored))
+
+    async def _trim(self, installation: InstallationId, written: int) -> None:
+        """A plugin that floods its log cannot fill the disk."""
+        self._written[installation] += written
+        if self._written[installation] >= TRIM_EVERY:
+            await self._sink.trim(installation, keep=LINES_KEPT)
+            del self._written[installation]
 
     def _told(self, installation: InstallationId, incarnation: str, count: int) -> LogLine:
         lines = "1 line" if count == 1 else f"{count} lines"
