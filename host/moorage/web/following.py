@@ -41,12 +41,20 @@ async def follow(
     finally:
         upcoming.cancel()
         await asyncio.gather(upcoming, return_exceptions=True)
+        await _close(live)
 
 
 async def _next(lines: AsyncIterator[LogLine]) -> LogLine | None:
     async for line in lines:
         return line
     return None
+
+
+async def _close(lines: AsyncIterator[LogLine]) -> None:
+    """Generators and subscriptions can be closed; an iterator need not be closable."""
+    aclose = getattr(lines, "aclose", None)
+    if aclose is not None:
+        await aclose()
 
 
 async def _stored(
