@@ -14,9 +14,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 
 from moorage.models.installation import Installation
 from moorage.store import migrate, schema
+from moorage.store.columns import Instant
 from moorage.store.errors import NotAStore, SchemaNewer, StoreClosed, StoreFailed
 from moorage.store.store import Store
 
@@ -37,6 +40,13 @@ async def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
 def test_the_newest_migration_is_the_one_the_schema_names() -> None:
     folder = Path(migrate.__file__).parent / "migrations"
     assert ScriptDirectory(str(folder)).get_heads() == [schema.REVISION]
+
+
+def test_postgresql_understands_the_tables() -> None:
+    for table in schema.metadata.sorted_tables:
+        statement = str(CreateTable(table).compile(dialect=postgresql.dialect()))
+        assert "AUTOINCREMENT" not in statement
+        assert ("TIMESTAMP WITH TIME ZONE" in statement) == any(isinstance(c.type, Instant) for c in table.c)
 
 
 async def test_it_is_there_after_opening_again(tmp_path: Path, installation: Installation) -> None:
