@@ -12,9 +12,12 @@ from hypothesis import strategies as st
 from moorage.web.values import to_json
 from moorage_proto import values as contract
 
+#: The contract carries durations as 64 bits of microseconds.
+CENTURY = timedelta(days=36_525)
+
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.decimals(), st.dates(), st.times(),
-    st.datetimes(), st.timedeltas(), st.uuids(),
+    st.datetimes(), st.timedeltas(-CENTURY, CENTURY), st.uuids(),
 )  # fmt: skip
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=20
