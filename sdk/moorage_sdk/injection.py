@@ -228,5 +228,9 @@ def _hashable(annotation: Any) -> bool:
 
 
 def _public_name(provided: str) -> str:
-    """As plugin code imports it."""
-    return provided.replace(":", ".").replace("moorage_sdk.services.", "moorage_sdk.")
+    """As plugin code imports it: moorage_sdk.services.sql.connection:Connection is moorage_sdk.sql.Connection."""
+    module, _, name = provided.partition(":")
+    parts = module.split(".")
+    if parts[:2] == ["moorage_sdk", "services"]:
+        module = f"moorage_sdk.{parts[2]}"
+    return f"{module}.{name}"

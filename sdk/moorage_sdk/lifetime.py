@@ -23,6 +23,15 @@ log = logging.getLogger(__name__)
 _NOTHING: Any = object()
 
 
+class Exited(Exception):
+    """The plugin's code raised what would end more than itself: the interpreter, or the task that answers the host."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(
+            f"{type(error).__name__}({error}) would end more than this; return, or raise another exception"
+        )
+
+
 class Lifetime:
     """Used from the plugin's event loop, by one task at a time.
 
@@ -54,7 +63,20 @@ class Lifetime:
         self._values: Dict[Tuple[Any, ...], Any] = {}
 
     async def call(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
-        """A coroutine function here, on the loop; any other in the scope's thread."""
+        """A coroutine function here, on the loop; any other in the scope's thread. Raises Exceptions only."""
+        try:
+            return await self.call_cancellable(function, *arguments, **keywords)
+        except asyncio.CancelledError as error:
+            raise Exited(error) from error
+
+    async def call_cancellable(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
+        """As ``call``, in an asyncio task of its own that may be cancelled."""
+        try:
+            return await self._call(function, *arguments, **keywords)
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise Exited(error) from error
+
+    async def _call(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         if inspect.iscoroutinefunction(function):
             return await function(*arguments, **keywords)
         if self._thread is None:
@@ -90,9 +112,7 @@ class Lifetime:
                 continue
             try:
                 await self.call(provided.finish, self.error is None)
-            except asyncio.CancelledError:
-                raise
-            except BaseException as raised:  # noqa: BLE001 - the others must be finished all the same
+            except Exception as raised:  # noqa: BLE001 - the others must be finished all the same
                 self.error = self.error or raised
         return self.error
 
@@ -116,7 +136,7 @@ class Lifetime:
             return Provided(await self.call(provider.function, **arguments))
         generator = provider.function(**arguments)
         if provider.is_async:
-            value = await _first_async(generator)
+            value = await self.call(_first_async, generator)
             finish: Callable[[bool], Any] = self._resume_async(provider, generator)
         else:
             value = await self.call(next, generator, _NOTHING)

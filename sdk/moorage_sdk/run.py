@@ -80,31 +80,19 @@ class Run:
         try:
             arguments.update(await self._task.plan.arguments(lifetime))
             self._context.raise_if_cancelled()
-            self._running = asyncio.ensure_future(self._guarded(lifetime, arguments))
+            self._running = asyncio.ensure_future(lifetime.call_cancellable(self._task.function, **arguments))
             await asyncio.wait((self._running,))
             if self._running.cancelled():
                 return None, cancelled(self._task.name)
-            value, error = self._running.result()
-            return (None, error) if error is not None else (self._result_to_wire(value), None)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as raised:  # noqa: BLE001 - plugin code may raise anything; it fails this execution only
+            return self._result_to_wire(self._running.result()), None
+        except Exception as raised:  # noqa: BLE001 - plugin code may raise anything; it fails this execution only
             return None, raised
 
     def _result_to_wire(self, value: Any) -> value_pb2.Value:
         return values.to_wire(self._task.result.write(value, "the result"))
 
-    async def _guarded(self, lifetime: Lifetime, arguments: Dict[str, Any]) -> Tuple[Any, Optional[BaseException]]:
-        """SystemExit and KeyboardInterrupt that leave a task would stop the event loop."""
-        try:
-            return await lifetime.call(self._task.function, **arguments), None
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # noqa: BLE001 - see above
-            return None, error
-
     def _was_cancelled(self, error: BaseException) -> bool:
-        return self._context.cancelled and isinstance(error, (Cancelled, asyncio.CancelledError))
+        return self._context.cancelled and isinstance(error, Cancelled)
 
     def _explained(self, error: BaseException) -> CallError:
         if self._was_cancelled(error):

@@ -272,3 +272,20 @@ def test_async_code_runs_on_the_loop_in_one_context(kit):
 
     assert kit.run(execute).result == "ada"
     assert threads == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("way", ["made", "closed"])
+def test_a_provider_that_is_cancelled_fails_the_task(kit, way):
+    plugin = Plugin()
+
+    @plugin.provide
+    async def unit() -> AsyncIterator[Unit]:
+        if way == "made":
+            raise asyncio.CancelledError
+        yield Unit(None)
+        raise asyncio.CancelledError
+
+    @plugin.task
+    async def execute(unit: Unit) -> None: ...
+
+    assert "CancelledError() would end more than this" in str(kit.run(execute).error)

@@ -132,9 +132,7 @@ class Runtime:
             await loaded.load()
         except PluginInvalid:
             raise
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        except Exception as error:
             raise _load_failed(error) from error
         finally:
             await self._flush()
