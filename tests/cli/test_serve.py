@@ -9,9 +9,11 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from moorage.errors import ExitCode
@@ -131,3 +133,28 @@ def test_an_unknown_log_level_is_refused(folder):
     refused = moorage(folder, "serve", "--log-level", "loud")
     assert refused.returncode == ExitCode.USAGE
     assert "loud is not one of" in refused.stderr
+
+
+def test_ctrl_c_ends_following_without_a_word(folder, host):
+    following = subprocess.Popen(
+        [sys.executable, "-m", "moorage", "logs", "-f", "--json"],
+        cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert _connected(following.pid)
+        following.send_signal(signal.SIGINT)
+        said = following.communicate(timeout=15)
+    finally:
+        if following.poll() is None:
+            following.kill()
+    assert (following.returncode, said) == (130, ("", ""))
+
+
+def _connected(pid: int, seconds: float = 15) -> bool:
+    """Whether the process opens a connection to anything in time: then it has begun to follow."""
+    process, until = psutil.Process(pid), time.monotonic() + seconds
+    while time.monotonic() < until:
+        if process.net_connections("unix"):
+            return True
+        time.sleep(0.05)
+    return False
