@@ -113,7 +113,10 @@ def _fill_other(wire: value_pb2.Value, value: Any) -> None:
     elif isinstance(value, time):
         wire.time = value.isoformat()
     elif isinstance(value, timedelta):
-        wire.duration = value // _MICROSECOND
+        microseconds = value // _MICROSECOND
+        if microseconds not in _INTEGER_64:
+            raise ValueInvalid("a duration is longer than 64 bits of microseconds can say")
+        wire.duration = microseconds
     elif isinstance(value, UUID):
         wire.uuid = value.bytes
     else:

@@ -13,7 +13,7 @@ import pytest
 from moorage.app import Host
 from moorage.config.settings import Settings
 
-SHARED = ("venvs", "runtimes")
+SHARED = ("runtimes", "sdk")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from plugin_projects import write_plugin
@@ -107,7 +108,7 @@ async def test_no_worker_outlives_a_killed_host(settings: Settings, tmp_path: Pa
         sys.executable, "-c", HOST, settings.model_dump_json(), *map(str, projects), stdout=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(60):
-        lines = [(await host.stdout.readline()).decode().strip() for _ in range(4)]
+        lines = [line async for line in first_lines(host.stdout, 4)]
     assert lines[-1] == "ready"
     workers = [os.pidfd_open(int(pid)) for pid in lines[:3]]
 
@@ -120,6 +121,13 @@ async def test_no_worker_outlives_a_killed_host(settings: Settings, tmp_path: Pa
         for worker in workers:
             os.close(worker)
         await host.wait()
+
+
+async def first_lines(output: asyncio.StreamReader, count: int) -> AsyncIterator[str]:
+    for _ in range(count):
+        line = await output.readline()
+        assert line, "the host ended early; its standard error says why"
+        yield line.decode().strip()
 
 
 async def gone(pidfd: int) -> None:
@@ -139,8 +147,7 @@ async def test_what_a_killed_host_was_running_is_abandoned(settings: Settings, t
         sys.executable, "-c", code, settings.model_dump_json(), str(project), stdout=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(60):
-        while (await process.stdout.readline()).strip() != b"ready":
-            pass
+        assert [line async for line in first_lines(process.stdout, 2)][-1] == "ready"
         await written(settings)
     process.kill()
     await process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -11,13 +12,14 @@ from typing import Any
 
 from moorage.config.settings import InstallationSettings, Settings
 from moorage.environments.builder import EnvironmentBuilder
+from moorage.environments.errors import EnvironmentMissing
 from moorage.errors import Conflict, Invalid, NotFound
 from moorage.models.installation import Installation
 from moorage.models.manifest import Manifest
 from moorage.packages.config_schema import effective_config
 from moorage.packages.manifest import read_manifest
 from moorage.packages.names import normalised
-from moorage.packages.source import copy_source
+from moorage.packages.source import PluginSource, copy_source
 from moorage.store.store import Store
 from moorage_proto.capability import CapabilityInvalid, parse
 
@@ -75,9 +77,8 @@ class Installer:
         options = self._settings.installations.get(name, InstallationSettings())
         config = effective_config(name, manifest, order.config if order.config is not None else options.config)
         granted = self._granted(name, manifest, order, options if present is None else None)
-        progress(f"{name} {manifest.version}: building its environment")
-        environment = await self._environments.build(manifest, progress=progress)
-        source = copy_source(path, self._settings.state_dir / "code", manifest)
+        source = await asyncio.to_thread(copy_source, path, self._settings.state_dir / "code", manifest)
+        venv_key = await self._venv_key(present, source, manifest, progress)
         installation = Installation(
             id=name,
             manifest=manifest,
@@ -85,7 +86,7 @@ class Installer:
             code_path=source.code_path,
             code_hash=source.code_hash,
             code_roots=source.code_roots,
-            venv_key=environment.key,
+            venv_key=venv_key,
             config=config,
             start=options.start,
             installed_at=datetime.now(UTC),
@@ -109,6 +110,18 @@ class Installer:
         if present.source_path != path:
             raise NameTaken(name, present.source_path, path)
         return present
+
+    async def _venv_key(
+        self, present: Installation | None, source: PluginSource, manifest: Manifest, progress: Progress
+    ) -> str:
+        """Of the same code the environment stays: resolving anew might bring other versions."""
+        if present is not None and present.code_hash == source.code_hash:
+            try:
+                return (await self._environments.get(present.venv_key)).key
+            except EnvironmentMissing as missing:
+                progress(f"{manifest.name}: {missing}")
+        progress(f"{manifest.name} {manifest.version}: building its environment")
+        return (await self._environments.build(manifest, progress=progress)).key
 
     async def _uid(self, name: str) -> int | None:
         """As root every installation has a uid of its own; as an ordinary user all share the host's."""

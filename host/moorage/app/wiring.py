@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from moorage.events.events import Crashed, Loaded, Unloaded
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation, InstallationId
 from moorage.orchestrator.orchestrator import Orchestrator
+from moorage.packages.source import collect_sources
 from moorage.store.store import Store
 from moorage.supervisor.probe import probe_sandbox
 from moorage.supervisor.supervisor import Parts, Supervisor
@@ -86,9 +88,11 @@ class Wiring:
             stack.push_async_callback(self.launcher.close)
             stack.push_async_callback(self.supervisor.stop_all, "the host stops")
             stack.push_async_callback(self.orchestrator.stop)
-            for installation in await self.store.installations.list():
+            installations = await self.store.installations.list()
+            for installation in installations:
                 self.remember(installation)
             await self._bury()
+            await asyncio.to_thread(self._collect, installations)
             self._stack = stack.pop_all()
         return self
 
@@ -116,6 +120,11 @@ class Wiring:
 
     def _progressed(self, execution: str, fraction: float, message: str) -> None:
         self.orchestrator.progressed(execution, fraction, message)
+
+    def _collect(self, installations: Sequence[Installation]) -> None:
+        """Removes environments and copies of code that nothing uses. No worker runs yet, and the state lock is held."""
+        self.environments.collect({installation.venv_key for installation in installations})
+        collect_sources(self._settings.state_dir / "code", {each.code_path.name for each in installations})
 
     async def _bury(self) -> None:
         """Workers that the last host left without a verdict are gone: they end with their host."""

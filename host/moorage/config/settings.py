@@ -30,7 +30,7 @@ class _Table(BaseModel):
 
 
 def _expanded(value: Any) -> Any:
-    return Path(os.path.expandvars(value)).expanduser() if isinstance(value, str) else value
+    return str(Path(os.path.expandvars(value)).expanduser()) if isinstance(value, str) else value
 
 
 Folder = Annotated[Path, BeforeValidator(_expanded)]

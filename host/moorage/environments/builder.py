@@ -62,6 +62,8 @@ class EnvironmentBuilder:
         self._uv = Uv(settings, state_dir)
         self._shelf = Shelf(state_dir / "environments")
         self._runtimes = Runtimes(self._uv, state_dir)
+        #: Found since the host started; complete environments never change.
+        self._found: dict[str, Environment] = {}
 
     async def build(self, manifest: Manifest, *, progress: Progress) -> Environment:
         """The environment of a plugin's dependencies as the index has them now, and the runtime beside it.
@@ -85,6 +87,11 @@ class EnvironmentBuilder:
 
     async def get(self, key: str) -> Environment:
         """An environment that was built before. Raises EnvironmentMissing."""
+        if key not in self._found:
+            self._found[key] = await self._find(key)
+        return self._found[key]
+
+    async def _find(self, key: str) -> Environment:
         folder = self._shelf.find(key)
         if folder is None:
             raise EnvironmentMissing(key, "it is not there, or not whole")
@@ -103,6 +110,7 @@ class EnvironmentBuilder:
 
     def collect(self, keep: set[str]) -> tuple[str, ...]:
         """Removes the environments whose keys are not kept; says which."""
+        self._found = {key: environment for key, environment in self._found.items() if key in keep}
         return self._shelf.collect(keep)
 
     async def _fill(self, folder: Path, plugin: str, interpreter: Interpreter, lock: str, progress: Progress) -> Facts:

@@ -52,15 +52,20 @@ class Runtimes:
         self._uv = uv
         self._runtimes = Shelf(state_dir / "runtimes")
         self._sdks = Shelf(state_dir / "sdk")
+        #: Made or found since the host started, by the interpreter's path: workers of one host have one SDK.
+        self._ready: dict[Path, Runtime] = {}
 
     async def get(self, interpreter: Interpreter, *, progress: Progress) -> Runtime:
         """Raises InstallerFailed or SdkMissing."""
-        return Runtime(
-            interpreter,
-            sdk_path=await self._sdk(interpreter),
-            runtime_path=await self._runtime(interpreter, progress),
-            packages=runtime_packages(interpreter),
-        )
+        ready = self._ready.get(interpreter.path)
+        if ready is None:
+            ready = self._ready[interpreter.path] = Runtime(
+                interpreter,
+                sdk_path=await self._sdk(interpreter),
+                runtime_path=await self._runtime(interpreter, progress),
+                packages=runtime_packages(interpreter),
+            )
+        return ready
 
     async def _runtime(self, interpreter: Interpreter, progress: Progress) -> Path:
         key = _key("runtime", interpreter, _lock())
