@@ -150,10 +150,15 @@ def names_in(actions: Iterable[Action]) -> Tuple[str, ...]:
 
 
 def first_missing(needs: Iterable[AccessNeed], backend: str, guard: Decider) -> Optional[Capability]:
-    """Decides every need; returns the first right that is missing, worded as an operator would grant it."""
+    """Decides what is covered; returns the first right that is not, worded as an operator would grant it.
+
+    The missing one is not recorded yet: whether it is really needed may depend on a schema that has changed.
+    """
     for need in needs:
         rights, missing = _weigh(need, backend, guard)
-        for right in rights if missing is None else (missing,):
+        if missing is not None:
+            return missing
+        for right in rights:
             if not guard.decide(right).allowed:
                 return right
     return None
@@ -171,7 +176,7 @@ def visible(found: SchemaObject, backend: str, guard: Decider) -> bool:
 
 def pragma_forbidden(action: Action) -> str:
     """The sentence for a pragma that must not even be compiled, as many take effect then; empty: it may be."""
-    if action.first in _TABLE_PRAGMAS | _INDEX_PRAGMAS and action.second:
+    if bool(action.second) == (action.first in _TABLE_PRAGMAS | _INDEX_PRAGMAS) and action.first in _PRAGMAS:
         return ""
     return (
         f"PRAGMA {action.first} is not available to plugins; of the pragmas, "
@@ -230,14 +235,20 @@ def _data_need(action: Action, context: _Context) -> Optional[AccessNeed]:
     found = context.find(name)
     if found is None and folded in _TABLE_FUNCTIONS:
         return None
-    if action.database not in (None, "main") or _is_eponymous(folded, found, context):
+    if fold(action.database or "main") != "main" or _is_eponymous(action, found, context):
         raise Forbidden(f"{name} is none of the database's tables, and is not available to plugins.")
+    # Where no column is read SQLite tells the name as the statement writes it.
+    table = name if found is None else found.name
     if action.code == Code.READ:
-        # Reading a view: its own columns need nothing, those of the tables below it are actions of their own.
-        if found is not None and found.type == "view":
-            return None
-        return AccessNeed((READ,), name, (action.second or "",))
-    return AccessNeed((WRITE,), name, (action.second,) if action.code == Code.UPDATE and action.second else ())
+        return None if _needs_nothing(action, found, context) else AccessNeed((READ,), table, (action.second or "",))
+    return AccessNeed((WRITE,), table, (action.second,) if action.code == Code.UPDATE and action.second else ())
+
+
+def _needs_nothing(action: Action, found: Optional[SchemaObject], context: _Context) -> bool:
+    """Whether a read is of a view, or of a common table expression: what is below them is told by itself."""
+    if found is not None:
+        return found.type == "view"
+    return not action.second and context.objects is not None
 
 
 def _check_internal(action: Action, name: str, context: _Context) -> None:
@@ -256,9 +267,12 @@ def _check_internal(action: Action, name: str, context: _Context) -> None:
     raise Forbidden(f"{name} is SQLite's own and is not available to plugins.")
 
 
-def _is_eponymous(folded: str, found: Optional[SchemaObject], context: _Context) -> bool:
+def _is_eponymous(action: Action, found: Optional[SchemaObject], context: _Context) -> bool:
     """Whether the name is one of a module that answers without having been created, such as dbstat."""
-    return folded in _MODULES or folded.startswith("pragma_") if context.objects is None else found is None
+    folded = fold(action.first or "")
+    if found is None and (folded in _MODULES or folded.startswith("pragma_")):
+        return True
+    return found is None and context.objects is not None and (action.code != Code.READ or bool(action.second))
 
 
 def _check_function(name: str, context: _Context) -> None:
@@ -274,8 +288,11 @@ def _check_function(name: str, context: _Context) -> None:
     raise Forbidden(f"The function {name}() is not available to plugins.")
 
 
-def _define_need(action: Action) -> AccessNeed:
+def _define_need(action: Action) -> Optional[AccessNeed]:
     table = _defined_table(action) or ""
+    if fold(table).startswith("sqlite_"):
+        # SQLite makes its own tables when they are first needed, and nobody else can (sqlite_sequence).
+        return None
     # Of ALTER TABLE the first argument is the database, and the third the column that is dropped.
     if (action.first if action.code == Code.ALTER_TABLE else action.database) not in (None, "main"):
         raise Forbidden(_TEMPORARY)
@@ -293,7 +310,9 @@ def _defined_table(action: Action) -> Optional[str]:
     return action.first
 
 
-def _pragma_need(action: Action, context: _Context) -> AccessNeed:
+def _pragma_need(action: Action, context: _Context) -> Optional[AccessNeed]:
+    if action.first in _FREE_PRAGMAS:
+        return None
     sentence = pragma_forbidden(action)
     if sentence:
         raise Forbidden(sentence)
@@ -367,6 +386,9 @@ _BUILD_INDEX: FrozenSet[int] = frozenset({Code.CREATE_INDEX, Code.CREATE_TABLE, 
 _SCHEMA_TABLES = frozenset({"sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema"})
 _TABLE_PRAGMAS = frozenset({"table_info", "table_xinfo", "index_list", "foreign_key_list"})
 _INDEX_PRAGMAS = frozenset({"index_info", "index_xinfo"})
+#: A counter, which full-text search asks for.
+_FREE_PRAGMAS = frozenset({"data_version"})
+_PRAGMAS = _TABLE_PRAGMAS | _INDEX_PRAGMAS | _FREE_PRAGMAS
 #: Table-valued functions; they read their arguments alone.
 _TABLE_FUNCTIONS = frozenset({"json_each", "json_tree"})
 _MODULES = frozenset({"dbstat", "bytecode", "tables_used", "completion", "fsdir", "zipfile", "csv"})

@@ -85,8 +85,13 @@ class Authorizer:
         return plan
 
     def forget(self) -> None:
-        """The schema has changed."""
+        """The schema was changed on this connection."""
         self._plans.clear()
+
+    def reload(self) -> None:
+        """The schema was changed on another: SQLite notices when it runs a statement, but not when it compiles one."""
+        self._plans.clear()
+        self._raw.execute("SELECT 1 FROM main.sqlite_master LIMIT 1").fetchall()
 
     @contextlib.contextmanager
     def enforcing(self, plan: Plan, judge: Judge) -> Iterator[None]:

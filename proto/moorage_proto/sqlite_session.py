@@ -104,7 +104,6 @@ class SqliteSession:
         self._raw = raw
         self._backend = backend
         self._authorizer = Authorizer(raw)
-        self._schema_version = self._read_schema_version()
         self._schema_listing = "[]"
         self._cursors: List[OpenCursor] = []
         #: Of the present transaction, by the guard that allowed them last.
@@ -118,6 +117,7 @@ class SqliteSession:
         self.lost: Optional[CallError] = None
         raw.create_function(SCHEMA_FUNCTION, 0, lambda: self._schema_listing)
         raw.set_progress_handler(self._is_overdue, PROGRESS_INSTRUCTIONS)
+        self._schema_version = self._read_schema_version()
 
     def run(
         self, guard: Guard, statement: str, parameters: Sequence[Any], *, may_write: bool, first_rows: int = 0
@@ -155,8 +155,8 @@ class SqliteSession:
         if cursor not in self._cursors:
             raise cursor_closed()
         with self._attempt(), self._authorizer.enforcing(cursor.plan, self._judge(cursor.guard)):
-            found, complete = _batch(cursor.raw, rows)
-        if complete:
+            found, _ = _batch(cursor.raw, rows)
+        if not found:
             self.close_cursor(cursor)
         return found
 
@@ -218,23 +218,29 @@ class SqliteSession:
             raise self.lost
         while True:
             plan = self._authorizer.plan(statement, parameters)
-            self._decide(guard, plan)
+            if not self._is_allowed(guard, plan):
+                self._authorizer.reload()
+                continue
             if plan.writes and not may_write:
                 return None
             if self._begin(plan):
                 return plan
-            self._authorizer.forget()
+            self._authorizer.reload()
 
-    def _decide(self, guard: Guard, plan: Plan) -> None:
+    def _is_allowed(self, guard: Guard, plan: Plan) -> bool:
+        """False: not by a plan for a schema that is no more. Raises the refusal."""
         missing = first_missing(plan.needs, self._backend, guard)
         if missing is not None:
-            raise guard.refusal(missing)
+            if self._is_outdated():
+                return False
+            raise _refusal(guard, missing)
         if plan.needs:
             self._used[plan.needs] = guard
         else:
             guard.require_any(self._backend)
         if plan.lists_schema:
             self._schema_listing = self._authorizer.schema_json(lambda found: visible(found, self._backend, guard))
+        return True
 
     def _judge(self, guard: Guard) -> Judge:
         def allows(action: Action) -> bool:
@@ -244,7 +250,7 @@ class SqliteSession:
                 self._refusal = translate(forbidden)
                 return False
             if missing is not None:
-                self._refusal = guard.refusal(missing)
+                self._refusal = _refusal(guard, missing)
             return missing is None
 
         return allows
@@ -266,6 +272,13 @@ class SqliteSession:
             self.transaction = Transaction.READING
         known, self._schema_version = self._schema_version, version
         return version == known
+
+    def _is_outdated(self) -> bool:
+        """Whether plans were made for another schema than the next transaction will see."""
+        if self.transaction is not Transaction.NONE:
+            return False
+        known, self._schema_version = self._schema_version, self._read_schema_version()
+        return self._schema_version != known
 
     def _execute(self, plan: Plan, run: Callable[[sqlite3.Cursor], Any]) -> sqlite3.Cursor:
         cursor = self._raw.cursor()
@@ -361,6 +374,11 @@ class SqliteSession:
 
     def _is_overdue(self) -> bool:
         return time.monotonic() >= self._stop_at
+
+
+def _refusal(guard: Guard, missing: Capability) -> Exception:
+    guard.decide(missing)
+    return guard.refusal(missing)
 
 
 def _batch(raw: sqlite3.Cursor, rows: int) -> Tuple[List[Tuple[Any, ...]], bool]:

@@ -8,9 +8,11 @@ from moorage_sdk.services.base import Face
 from moorage_sdk.services.config import ConfigFace
 from moorage_sdk.services.kafka import KafkaFace
 from moorage_sdk.services.log import LogFace
+from moorage_sdk.services.sql.face import SqlFace
 
 FACES: Tuple[Face, ...] = (
     ConfigFace(),
     KafkaFace(),
     LogFace(),
+    SqlFace(),
 )

@@ -9,10 +9,12 @@ from moorage_sdk.testing.config import FakeConfig
 from moorage_sdk.testing.execution import FakeExecution
 from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog
+from moorage_sdk.testing.sql import FakeSql
 
 FAKES: Tuple[Callable[[], Fake], ...] = (
     FakeConfig,
     FakeExecution,
     FakeKafka,
     FakeLog,
+    FakeSql,
 )
