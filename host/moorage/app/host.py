@@ -284,18 +284,21 @@ class Host:
         )
 
     async def _grants(self, installation: Installation) -> tuple[GrantView, ...]:
+        missing = set(await self._parts.store.grants.missing(installation.id))
+        allowed = set((await self._parts.store.grants.effective(installation.id)).allow)
         rows = {row.capability: row for row in await self._parts.store.grants.list(installation.id)}
         views = []
         for request in installation.manifest.capabilities:
             row = rows.get(str(request.capability))
+            granted = request.capability not in missing if request.required else request.capability in allowed
             views.append(
                 GrantView(
                     capability=str(request.capability),
                     because=request.because,
                     required=request.required,
-                    granted=row is not None,
-                    granted_by=row.granted_by if row is not None else "",
-                    granted_at=row.granted_at if row is not None else None,
+                    granted=granted,
+                    granted_by=row.granted_by if granted and row is not None else "",
+                    granted_at=row.granted_at if granted and row is not None else None,
                 )
             )
         return tuple(views)

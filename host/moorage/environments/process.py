@@ -28,7 +28,8 @@ async def run(
     """
     process = await asyncio.create_subprocess_exec(
         *arguments,
-        stdin=asyncio.subprocess.PIPE,
+        # No pipe where nothing is written: uvloop fails on closing one whose reader has exited already.
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=dict(environment),
@@ -37,7 +38,7 @@ async def run(
     )
     try:
         async with asyncio.timeout(timeout.total_seconds()):
-            stdout, stderr = await process.communicate(stdin.encode())
+            stdout, stderr = await process.communicate(stdin.encode() if stdin else None)
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):

@@ -21,7 +21,7 @@ def test_greets_as_configured(moorage):
 
     run = moorage.run(execute)
 
-    assert "Moin! There are 0 users." in run.logs
+    assert "Moin! There are 0 users." in [line.message for line in run.logs]
 
 
 def test_counts_plays_only_where_that_is_granted(moorage):
