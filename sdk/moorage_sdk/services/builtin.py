@@ -9,10 +9,13 @@ from moorage_sdk.services.config import ConfigFace
 from moorage_sdk.services.kafka import KafkaFace
 from moorage_sdk.services.log import LogFace
 from moorage_sdk.services.sql.face import SqlFace
+from moorage_sdk.services.sqlalchemy.face import ScopedSessionFace, SessionFactoryFace
 
 FACES: Tuple[Face, ...] = (
     ConfigFace(),
     KafkaFace(),
     LogFace(),
     SqlFace(),
+    ScopedSessionFace(),
+    SessionFactoryFace(),
 )

@@ -50,6 +50,14 @@ class AsyncConnection:
     def in_transaction(self) -> bool:
         return self._state.began
 
+    @property
+    def is_scoped(self) -> bool:
+        return self._state.scoped
+
+    @property
+    def is_sealed(self) -> bool:
+        return self._state.sealed
+
     def cursor(self) -> AsyncCursor:
         self._state.check_open()
         return AsyncCursor(self)

@@ -1,0 +1,138 @@
+"""The dialect for SQLite behind the broker: SQLAlchemy's own, but for where that would read the schema table.
+
+``sqlite+moorage:///main`` names a backend of the host.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List, Optional, Tuple
+
+from sqlalchemy import exc, pool, text
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect as Base
+
+from moorage_proto.errors import Reason
+from moorage_sdk.errors import HostUnavailable, MoorageError, ScopeClosed
+from moorage_sdk.services.sqlalchemy import errors
+from moorage_sdk.services.sqlalchemy.driver import Driver
+
+#: What the host shows of the schema: tables, views and indexes to which the installation has some right.
+_LISTING = "FROM json_each(moorage_schema()) WHERE json_extract(value, '$.type')"
+
+_PARTIAL = re.compile(r"\)\s+where\s+(.+)", re.IGNORECASE | re.DOTALL)
+
+
+class SQLiteDialect(Base):
+    """For ``create_engine`` and for injection."""
+
+    driver = "moorage"
+    default_paramstyle = "qmark"
+    supports_statement_cache = True
+    returns_native_bytes = True
+    #: Of SQLAlchemy 1.4.
+    description_encoding = None
+
+    @classmethod
+    def import_dbapi(cls) -> Any:
+        return Driver()
+
+    @classmethod
+    def dbapi(cls) -> Any:  # type: ignore[override]  # SQLAlchemy 1.4's name of import_dbapi
+        return Driver()
+
+    @classmethod
+    def get_pool_class(cls, url: Any) -> Any:  # noqa: ARG003 - the same for every backend
+        """A connection belongs to the scope in which it was made; none may wait for another scope."""
+        return pool.NullPool
+
+    @classmethod
+    def engine_created(cls, engine: Any) -> None:
+        errors.watch(engine)
+
+    def create_connect_args(self, url: Any) -> Any:
+        return [url.database or "main"], {}
+
+    def _get_server_version_info(self, connection: Any) -> Tuple[int, ...]:  # noqa: ARG002 - the host has said it
+        version: Tuple[int, ...] = self.dbapi.sqlite_version_info  # type: ignore[attr-defined]
+        return version
+
+    def get_isolation_level(self, dbapi_connection: Any) -> Any:  # noqa: ARG002 - it is the only one
+        return "SERIALIZABLE"
+
+    def get_isolation_level_values(self, dbapi_connection: Any) -> Any:  # noqa: ARG002 - it is the only one
+        return ["SERIALIZABLE"]
+
+    def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:  # noqa: ARG002 - there is nothing to set
+        if level != "SERIALIZABLE":
+            raise exc.ArgumentError(f"the isolation level {level!r} is not available; transactions are SERIALIZABLE")
+
+    def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:  # noqa: ARG002 - the error says it all
+        if isinstance(e, (HostUnavailable, ScopeClosed)):
+            return True
+        return isinstance(e, MoorageError) and e.reason == Reason.GRANT_REVOKED
+
+    # Reflection, without the schema table. The arguments that are not named are the schema, of which there is one, and
+    # SQLAlchemy's cache.
+
+    def get_schema_names(self, *_: Any, **__: Any) -> List[str]:
+        return ["main"]
+
+    def get_table_names(self, connection: Any, *_: Any, **__: Any) -> List[str]:
+        return _names(connection, "table")
+
+    def get_view_names(self, connection: Any, *_: Any, **__: Any) -> List[str]:
+        return _names(connection, "view")
+
+    def get_temp_table_names(self, *_: Any, **__: Any) -> List[str]:
+        return []
+
+    def get_temp_view_names(self, *_: Any, **__: Any) -> List[str]:
+        return []
+
+    def get_view_definition(self, connection: Any, view_name: str, *_: Any, **__: Any) -> str:
+        return _definition(connection, view_name, ("view",))
+
+    def get_indexes(self, connection: Any, table_name: str, *schema: Any, **kw: Any) -> Any:
+        found: List[Dict[str, Any]] = super().get_indexes(connection, table_name, *schema, **kw)  # type: ignore[no-untyped-call]
+        for index in found:
+            definition = _sql(connection, str(index["name"]), ("index",))
+            predicate = _PARTIAL.search(definition or "")
+            if predicate is not None:
+                index.setdefault("dialect_options", {})["sqlite_where"] = text(predicate.group(1))
+        return found
+
+    def _get_table_sql(self, connection: Any, table_name: str, *_: Any, **__: Any) -> str:
+        return _definition(connection, table_name, ("table", "view"))
+
+    def _get_table_pragma(self, connection: Any, pragma: str, table_name: str, *_: Any, **__: Any) -> Any:
+        quoted = self.identifier_preparer.quote_identifier(table_name)
+        rows = connection.exec_driver_sql(f"PRAGMA main.{pragma}({quoted})").fetchall()
+        # The fifth column says that an index is partial; SQLAlchemy would then look into the schema table.
+        return [tuple(row)[:4] for row in rows] if pragma == "index_list" else rows
+
+
+def _names(connection: Any, kind: str) -> List[str]:
+    statement = f"SELECT json_extract(value, '$.name') {_LISTING} = ? ORDER BY 1"
+    return [row[0] for row in connection.exec_driver_sql(statement, (kind,))]
+
+
+def _definition(connection: Any, name: str, kinds: Tuple[str, ...]) -> str:
+    found = _sql(connection, name, kinds)
+    if found is None:
+        raise exc.NoSuchTableError(name)
+    return found
+
+
+def _sql(connection: Any, name: str, kinds: Tuple[str, ...]) -> Optional[str]:
+    marks = ", ".join("?" * len(kinds))
+    statement = (
+        f"SELECT json_extract(value, '$.sql') {_LISTING} IN ({marks}) "
+        "AND json_extract(value, '$.name') = ? COLLATE NOCASE"
+    )
+    found: Optional[str] = connection.exec_driver_sql(statement, (*kinds, name)).scalar()
+    return found
+
+
+# A worker has no metadata of the SDK in which SQLAlchemy could find the entry points.
+registry.register("sqlite.moorage", "moorage_sdk.services.sqlalchemy.sqlite", "SQLiteDialect")
