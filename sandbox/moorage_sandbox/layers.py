@@ -44,7 +44,7 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "files": Layer(
         "No worker can start.",
-        "Look whether the interpreter, its runtime folder and the plugin's folders exist, and whether all may read them.",
+        "Look whether interpreter, runtime folder and the plugin's folders exist, and whether all may read them.",
     ),
     "setup": Layer("No worker can start.", _DEFECT),
 }

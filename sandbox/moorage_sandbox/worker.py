@@ -55,7 +55,8 @@ def _place_descriptors(fds: Sequence[int]) -> None:
 def failures_reported() -> Iterator[None]:
     """A failed step is told to the host, and is the end: nothing runs half confined."""
     try:
-        yield
+        with step("setup"):
+            yield
     except SetupFailed as error:
         os.write(wire.STATUS_FD, error.failure.as_json())
         os._exit(wire.SETUP_EXIT)

@@ -146,9 +146,9 @@ async def test_terminate_reaches_a_handler(here, launcher, output) -> None:
 
 
 async def test_one_zygote_serves_many_workers(here, launcher, output) -> None:
-    orders = [order(here, output, WAIT_FOR_EVER) for _ in range(12)]
+    orders = [order(here, output, WAIT_FOR_EVER) for _ in range(40)]
     workers = await asyncio.gather(*(launcher.start(entry, timeout=TIMEOUT) for entry in orders))
-    assert len({worker.pid for worker in workers}) == 12
+    assert len({worker.pid for worker in workers}) == 40
     assert len({psutil.Process(worker.pid).ppid() for worker in workers}) == 1
     workers[0].kill()
     await workers[0].wait()

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.system
 def test_a_layer_that_fails_is_named(stage, lacking, layer) -> None:
     (result,) = stage.run(stage.job("value = 1"), refuse=lacking)
     assert result["layer"] in layer, result
-    assert f"The layer '{result['layer']}'".lower() in result["failed"].lower()
+    assert f"layer '{result['layer']}'" in result["failed"]
     assert errno.errorcode[next(iter(lacking.values()))] in result["failed"]
     assert result["output"] == ""
     (report,) = stage.run(probe=True, refuse=lacking)

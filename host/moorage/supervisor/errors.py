@@ -36,8 +36,11 @@ class SandboxFailed(MoorageError):
     http_status = 503
 
     def __init__(self, missing: MissingLayer, required: str) -> None:
+        lower = (
+            f" Level {required!r} would do, but workers are only made at level 'full'." if required != "full" else ""
+        )
         super().__init__(
-            f"No sandbox of level {required!r}: the layer {missing.layer!r} is missing. {missing.reason}"
-            f" Without it: {missing.consequence} {missing.remedy}"
+            f"No worker was started: the sandbox's layer {missing.layer!r} is missing. {missing.reason}"
+            f" {missing.consequence} {missing.remedy}{lower}"
         )
         self.missing = missing

@@ -19,7 +19,7 @@ from moorage.supervisor.sandboxed import SandboxedWorker
 from moorage_sandbox import boot, evidence, image, plan, wire
 from moorage_sandbox.layers import layer_of, missing_layer
 from moorage_sandbox.plan import WorkerPlan, ZygotePlan
-from moorage_sandbox.report import at_least
+from moorage_sandbox.report import SandboxReport, at_least
 from moorage_sandbox.setup import Failure
 
 #: struct ucred: pid, uid, gid.
@@ -37,6 +37,8 @@ class ZygoteProcess:
         self._require = require
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
+        #: The zygote answers requests one by one; more would only fill the socket.
+        self._turn = asyncio.Lock()
         self._answers: dict[int, asyncio.Future[None]] = {}
         self._ends: dict[int, asyncio.Future[int | None]] = {}
         self._ready: asyncio.Future[None] = self._loop.create_future()
@@ -59,14 +61,15 @@ class ZygoteProcess:
         if self.closed:
             raise self._failed("setup", "The zygote has ended.")
         number = next(self._ids)
-        end = self._ends[number] = self._loop.create_future()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        end = self._ends[number] = self._loop.create_future()
         with ours:
             ours.setblocking(False)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             try:
                 with theirs, _memory(plan.as_json(worker)) as plan_fd, _memory(record) as record_fd:
-                    await self._request(number, [plan_fd, record_fd, stdout, stderr, theirs.fileno()])
+                    async with self._turn:
+                        await self._request(number, [plan_fd, record_fd, stdout, stderr, theirs.fileno()])
                 return await self._admit(ours, end)
             except BaseException:
                 self._send({"kill": number})
@@ -88,23 +91,33 @@ class ZygoteProcess:
         message = wire.decode(data)
         if "failed" in message:
             raise SandboxFailed(layer_of(Failure(**message["failed"])), self._require)
-        pidfd = os.pidfd_open(pid)
-        report = evidence.judge(
-            evidence.read_evidence(pid), evidence.read_evidence(os.getpid()), message["sealed"]["landlock"]
-        )
-        if not at_least(report.level, self._require):
-            os.close(pidfd)
-            raise SandboxFailed(report.missing[0], self._require)
+        pidfd, report = self._look_at(pid, message["sealed"]["landlock"])
         worker = SandboxedWorker(pid, pidfd, report)
         end.add_done_callback(lambda told: _announce(worker, told))
         # It was alive to be let go after the pidfd was made: so the pidfd is its, and no later process's.
         status.send(wire.GO)
         return worker
 
+    def _look_at(self, pid: int, landlock_abi: int) -> tuple[int, SandboxReport]:
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            raise self._failed("setup", "The worker ended before the host could look at it.") from None
+        try:
+            seen = evidence.read_evidence(pid)
+            report = evidence.judge(seen, evidence.read_evidence(os.getpid()), landlock_abi)
+            if not at_least(report.level, self._require):
+                raise SandboxFailed(report.missing[0], self._require)
+        except BaseException:
+            os.close(pidfd)
+            raise
+        return pidfd, report
+
     def _send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
         if self.closed:
             return
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        # A kill that finds the socket full is no loss: who is not let go ends by itself.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
             socket.send_fds(self._control, [json.dumps(message).encode()], fds or [])
 
     # -- what it tells -------------------------------------------------------------------------------------------
@@ -157,6 +170,8 @@ class ZygoteProcess:
         failed = self._failed("setup", "The zygote ended.")
         if not self._ready.done():
             self._ready.set_exception(failed)
+            # Nobody may be waiting for it any more.
+            self._ready.exception()
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(failed)
@@ -212,6 +227,8 @@ async def boot_zygote(interpreter: str, sdk: Path, zygote: ZygotePlan, require: 
             raise _with_output(error, stderr, require) from None
         except BaseException:
             await result.close()
+            if process.returncode is None:
+                process.kill()
             raise
     return result
 
