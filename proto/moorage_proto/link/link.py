@@ -71,15 +71,12 @@ class Link:
             if not answered.done():
                 answered.set_result((reply, error))
 
-        call = self.start(
-            method.path,
-            request.SerializeToString(),
-            done,
-            bulk=method.bulk,
-            scope=scope,
-            timeout=timeout,
-            traceparent=traceparent,
+        data = request.SerializeToString()
+        lane = self._lane_for(len(data), bulk=method.bulk)
+        call = ClientCall(
+            self._table, lane, method.path, data, done, scope=scope, timeout=timeout, traceparent=traceparent
         )
+        call.start()
         try:
             reply, error = await answered
         except asyncio.CancelledError:
@@ -100,11 +97,13 @@ class Link:
     ) -> OutgoingCall[Request, Reply]:
         """A call that streams, or one whose end on the called side matters. ``request`` unless requests stream."""
         opened: OutgoingCall[Request, Reply] = OutgoingCall(method, self._loop)
-        call = self._client_call(
+        data = b"" if request is None else request.SerializeToString()
+        call = ClientCall(
+            self._table,
+            self._lane_for(len(data), bulk=method.bulk),
             method.path,
-            b"" if request is None else request.SerializeToString(),
+            data,
             opened.receive_done,
-            bulk=method.bulk,
             scope=scope,
             timeout=timeout,
             traceparent=traceparent,
@@ -117,7 +116,9 @@ class Link:
 
     def start(self, method: str, request: bytes, done: Done, *, bulk: bool = False, **options: Any) -> ClientCall:
         """The same in bytes and callbacks, for channels; options as ClientCall takes them."""
-        call = self._client_call(method, request, done, bulk=bulk, **options)
+        ordered = options.get("ordered", False)
+        lane = self._lanes[0] if ordered else self._lane_for(len(request), bulk=bulk)
+        call = ClientCall(self._table, lane, method, request, done, **options)
         call.start()
         return call
 
@@ -216,14 +217,12 @@ class Link:
         if answered is not None:
             _settle(answered)
 
-    def _client_call(self, method: str, request: bytes, done: Done, *, bulk: bool, **options: Any) -> ClientCall:
+    def _lane_for(self, request_bytes: int, *, bulk: bool) -> Lane:
         lanes = self._lanes
-        lane = lanes[0]
-        large = len(request) > self.limits.max_frame_bytes and not options.get("ordered")
-        if len(lanes) > 1 and (bulk or large):
+        if len(lanes) > 1 and (bulk or request_bytes > self.limits.max_frame_bytes):
             further = len(lanes) - 1
-            lane = list(lanes.values())[1 + next(self._bulk_turn) % further]
-        return ClientCall(self._table, lane, method, request, done, **options)
+            return list(lanes.values())[1 + next(self._bulk_turn) % further]
+        return lanes[0]
 
     def _raise_ended(self) -> None:
         if self._table.ended is not None:
