@@ -33,32 +33,25 @@ def scoped_session(ask: Ask) -> Provided:
 
 
 def scoped_async_session(ask: Ask) -> Provided:
-    """As ``scoped_session``, for coroutines."""
+    """As ``scoped_session``, for coroutines. It connects when it is first used: that takes a greenlet."""
     from sqlalchemy.ext.asyncio import (  # noqa: PLC0415 - needs greenlet, which a sync plugin may not have
-        AsyncConnection,
         AsyncEngine,
         AsyncSession,
     )
 
-    engine = async_engine_for(ask.host, ask.backend)
-    with entered(ask.scope):
-        # No greenlet is needed: the driver's connection opens with its first statement.
-        inner = engine.connect()
-    connection = AsyncConnection(AsyncEngine(engine), inner)
-    session = AsyncSession(bind=connection)
+    session = AsyncSession(bind=AsyncEngine(async_engine_for(ask.host, ask.backend)))
 
     async def finish(success: bool) -> None:
         if success:
-            if not session.is_active:
-                await session.connection()
-            await session.flush()
-        inner.connection.driver_connection.seal()
+            with entered(ask.scope):
+                await session.flush()
+        if session.in_transaction():
+            # For a session whose failed flush was never rolled back this raises what a commit would raise.
+            connection = await session.connection()
+            raw = await connection.get_raw_connection()
+            raw.driver_connection.seal()
 
-    async def close() -> None:
-        await session.close()
-        await connection.close()
-
-    return Provided(session, finish=finish, close=close)
+    return Provided(session, finish=finish, close=session.close)
 
 
 def session_factory(ask: Ask) -> Provided:

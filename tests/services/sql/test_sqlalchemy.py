@@ -1,0 +1,91 @@
+"""SQLAlchemy's ORM, unchanged, over the host and over the fake; other versions of it in virtualenvs of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import orm_scenarios
+import pytest
+from orm_scenarios import SCENARIOS, Author, Stage
+from sql_worlds import World
+from sqlalchemy import select
+from sqlalchemy.exc import ResourceClosedError
+
+from moorage.environments.interpreters import Interpreters
+from moorage_sdk.errors import PluginInvalid
+from moorage_sdk.host import HostFacts, SqlBackend
+from moorage_sdk.services.sqlalchemy.engine import engine_for
+
+REPOSITORY = Path(__file__).parents[3]
+
+#: (Python, what is installed)
+VERSIONS = [
+    ("3.9", ["sqlalchemy==1.4.*", "protobuf==3.20.*"]),
+    ("3.9", ["sqlalchemy==2.0.0", "protobuf==4.25.*"]),
+    ("3.13", ["sqlalchemy>=2", "protobuf>=6"]),
+]
+
+
+@pytest.fixture
+def stage(world: World) -> Stage:
+    """With an empty database."""
+    for kind, name in world.rows("SELECT type, name FROM sqlite_master WHERE type IN ('view', 'table')"):
+        if not name.startswith("sqlite_"):
+            world.rows(f"DROP {kind} {name}")
+    return Stage(world.worker, world.rows)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_orm(stage: Stage, scenario):
+    if scenario is orm_scenarios.async_sessions and importlib.util.find_spec("greenlet") is None:
+        pytest.skip("async sessions take greenlet")
+
+    scenario(stage)
+
+
+def test_a_session_after_its_scope(stage: Stage):
+    stage.create()
+    with stage.session() as db:
+        kept = db
+        kept.add(Author(name="Ada"))
+
+    with pytest.raises(ResourceClosedError), stage.session():
+        kept.execute(select(Author))
+    assert stage.rows("SELECT name FROM authors") == [("Ada",)]
+
+
+def test_a_database_that_the_sdk_does_not_speak():
+    facts = HostFacts("churn", sql_backends={"main": SqlBackend("main", "oracle", "named")})
+
+    with pytest.raises(PluginInvalid, match="oracle"):
+        engine_for(facts, "main", scoped=True)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("python", "requirements"), VERSIONS, ids=str)
+async def test_other_versions(tmp_path: Path, python: str, requirements: list[str]):
+    found = {interpreter.minor: interpreter.path for interpreter in await Interpreters().found()}
+    if python not in found:
+        pytest.skip(f"missing on this machine: Python {python}")
+    uv, venv = [sys.executable, "-m", "uv"], tmp_path / "venv"
+    subprocess.run([*uv, "venv", "-q", "--python", found[python], venv], check=True, timeout=60)
+    install = [*uv, "pip", "install", "-q", "--python", venv, *requirements, "greenlet", "tomli"]
+    subprocess.run(install, check=True, timeout=240)
+
+    done = subprocess.run(
+        [venv / "bin" / "python", REPOSITORY / "tests" / "support" / "orm_scenarios.py"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(REPOSITORY / "proto"), str(REPOSITORY / "sdk")))},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["scenarios"]) == len(SCENARIOS)
