@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from link_ends import PRODUCE, WAIT_SECONDS, Calls, soon
 
-from moorage.broker.listener import Listener
+from moorage.broker.listener import RECEIVED_BATCHES, Listener
 from moorage_proto import kafka_pb2, link_pb2
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.link import LinkLimits, frames, handshake
@@ -247,8 +247,10 @@ async def test_a_stream_that_begins_otherwise_is_refused(host, first, sentence):
 
 async def test_an_oversized_batch_ends_its_stream_only(host):
     connection = await soon(connect(str(host.path), TOKEN, host.calls))
+    assert "the bound is 262,144" in (await refused(host, bytes(LIMITS.max_batch_bytes + 1))).message
     async with dialled(host) as stream:
-        await stream.write(bytes(LIMITS.max_batch_bytes + 1))
+        # gRPC itself takes no more than that, and says nothing.
+        await stream.write(bytes(RECEIVED_BATCHES * LIMITS.max_batch_bytes + 1))
         assert await soon(stream.read()) is None
     await soon(connection.link.ping(WAIT_SECONDS))
     await soon(connection.link.close("done"))

@@ -38,6 +38,9 @@ REFUSAL_TIMEOUT_SECONDS = 1.0
 #: Streams have ended by then; a grace makes gRPC say good-bye without an error.
 STOP_TIMEOUT_SECONDS = 0.5
 
+#: gRPC cuts off what is longer than so many of the longest batches, without a word; up to there the engine says why.
+RECEIVED_BATCHES = 2
+
 _LOST = "the worker's connection is lost"
 _INTERNAL = CallError(
     Status.INTERNAL, Reason.INTERNAL, "the host could not answer Hello, by a bug of its own; see its log"
@@ -61,7 +64,8 @@ class Listener:
     ) -> None:
         """``make_welcome`` may raise CallError to refuse; version, limits and lane ticket are filled in here.
 
-        ``on_refused`` is told of every refused stream. ``socket_uid`` owns the socket; None: the host's own user.
+        ``on_refused`` is told of every refused stream, and of a link that ended because the worker broke a rule.
+        ``socket_uid`` owns the socket; None: the host's own user.
         """
         self._path = socket_path
         self._token = token
@@ -199,9 +203,9 @@ class Listener:
         link.add_lane(attach.lane, stream)
 
     def _audit_end(self, closed: asyncio.Future[CallError]) -> None:
-        """A second Hello inside the link is a refused token as well."""
+        """A worker that breaks the protocol once it is let in is refused as well; so is a second Hello."""
         error = closed.result()
-        if error.reason == Reason.TOKEN_INVALID:
+        if error.reason in (Reason.PROTOCOL_VIOLATION, Reason.TOKEN_INVALID):
             self._on_refused(error)
 
     async def _refuse(self, stream: ServerStream, error: CallError) -> None:
@@ -243,7 +247,7 @@ class ServerStream:
 def server_options(limits: LinkLimits) -> list[tuple[str, int]]:
     """Of one worker's gRPC server. Life on a Unix socket is end-of-file and pidfd, so keepalive stays off."""
     return [
-        ("grpc.max_receive_message_length", limits.max_batch_bytes),
+        ("grpc.max_receive_message_length", RECEIVED_BATCHES * limits.max_batch_bytes),
         ("grpc.max_send_message_length", limits.max_batch_bytes),
         ("grpc.max_concurrent_streams", limits.max_lanes + SPARE_STREAMS),
         ("grpc.max_metadata_size", 4096),

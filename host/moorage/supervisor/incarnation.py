@@ -276,7 +276,7 @@ class Incarnation:
     async def _watch_link(self, attached: AttachedWorker) -> None:
         """A lost link ends the incarnation: there is no reconnect."""
         error = await attached.lost()
-        if error.reason == Reason.PROTOCOL_VIOLATION:
+        if error.reason in (Reason.PROTOCOL_VIOLATION, Reason.TOKEN_INVALID):
             self._blame = self._blame or Verdict(VerdictKind.PROTOCOL_VIOLATION, error.message)
         if not await self._left() and self._worker is not None:
             self._blame = self._blame or Verdict(
