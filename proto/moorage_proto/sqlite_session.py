@@ -196,7 +196,8 @@ class SqliteSession:
         self.lost = why
 
     def close(self) -> None:
-        self._close_cursors()
+        # By itself closing does not roll back while any statement is alive, and a traceback can keep one alive.
+        self.rollback()
         self._raw.close()
 
     def bound(self, stop_at: float) -> None:
