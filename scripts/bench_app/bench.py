@@ -35,10 +35,11 @@ class Scale:
     calls: int
     throughput_calls: int
     starts: int
+    workers: int
 
 
-QUICK = Scale(rounds=5, calls=1500, throughput_calls=20_000, starts=10)
-FULL = Scale(rounds=15, calls=5000, throughput_calls=100_000, starts=40)
+QUICK = Scale(rounds=5, calls=1500, throughput_calls=20_000, starts=10, workers=20)
+FULL = Scale(rounds=15, calls=5000, throughput_calls=100_000, starts=40, workers=100)
 
 #: What is aimed at here; lower is better but for calls a second.
 AIMS = {
@@ -139,11 +140,10 @@ async def measure_calls(host: Host, bare: Baseline, scale: Scale) -> dict[str, f
 
 
 async def host_to_plugin(host: Host, calls: int) -> float:
-    incarnation = await host.incarnation(PROBE)
     samples = []
     for _ in range(calls):
         began = time.perf_counter()
-        await incarnation.health()
+        await host.health(PROBE)
         samples.append(time.perf_counter() - began)
     return statistics.median(samples)
 
@@ -161,12 +161,20 @@ async def measure_starts(host: Host, name: str, python: str, starts: int) -> flo
     return statistics.median(ready) / statistics.median(bare)
 
 
-async def idle_memory(host: Host) -> float:
-    """MiB of proportional memory after the first call; of what is shared, the worker's part."""
+async def idle_memory(host: Host, workers: int) -> float:
+    """MiB of proportional memory of one of many workers after its first call, its part of the zygote included."""
+    names = [f"{PROBE}-{number}" for number in range(workers)]
+    for name in names:
+        await host.install(HERE / "plugin", name=name, grant_required=True)
+        await host.start(name)
+        await host.call(name, "lone_sync", {"calls": 1})
+    pids = [(await host.installation(name)).incarnations[0].pid for name in names]
+    family = {*pids, *(psutil.Process(pid).ppid() for pid in pids)}
     await host.stop(PROBE)
-    await host.start(PROBE)
-    await host.call(PROBE, "lone_sync", {"calls": 1})
-    return proportional_bytes((await host.incarnation(PROBE)).status.pid) / 2**20
+    total = sum(proportional_bytes(pid) for pid in family)
+    for name in names:
+        await host.stop(name)
+    return total / workers / 2**20
 
 
 def proportional_bytes(pid: int) -> int:
@@ -211,7 +219,7 @@ async def bench(scale: Scale, folder: Path) -> dict[str, float]:
         print("bench: starts", file=sys.stderr)
         figures["start to ready, zygote"] = await measure_starts(host, PROBE, sys.executable, scale.starts)
         figures["start to ready, fresh"] = await measure_starts(host, f"{PROBE}-fresh", sys.executable, scale.starts)
-        figures["memory of an idle worker, MiB"] = await idle_memory(host)
+        figures["memory of an idle worker, MiB"] = await idle_memory(host, scale.workers)
     return figures
 
 

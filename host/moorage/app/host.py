@@ -19,6 +19,7 @@ from moorage.broker.services.base import Service
 from moorage.config.settings import Settings
 from moorage.errors import MoorageError
 from moorage.events.bus import EventBus
+from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
 from moorage.models.incarnation import IncarnationStatus
@@ -132,6 +133,13 @@ class Host:
         await self._parts.supervisor.start(name)
         await self._act("start", name, by)
         return await self.installation(name)
+
+    async def health(self, name: str) -> Health:
+        """What the plugin says of itself, through its ``health`` hook; one without is well when it answers.
+
+        Raises WorkerMissing, or the CallError of a plugin that does not answer.
+        """
+        return await self._parts.supervisor.health(name)
 
     async def stop(self, name: str, *, by: str = "", hold: str = "") -> StopReport:
         installation = await self._parts.store.installations.get(name)

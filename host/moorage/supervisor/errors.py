@@ -19,6 +19,13 @@ class StartFailed(MoorageError):
         self.verdict = verdict
 
 
+class WorkerMissing(Conflict):
+    code = "worker_missing"
+
+    def __init__(self, installation: str) -> None:
+        super().__init__(f"{installation} has no ready worker. Start it: moorage start {installation}")
+
+
 class NotRunnable(Conflict):
     """The installation's desired state, or its grants, do not let it start."""
 

@@ -17,11 +17,12 @@ import psutil
 
 from moorage.environments.builder import Environment
 from moorage.environments.runtime import Runtime
+from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.incarnation import IncarnationStatus
 from moorage.models.installation import Installation, InstallationId
 from moorage.store.store import Store
-from moorage.supervisor.errors import NotRunnable
+from moorage.supervisor.errors import NotRunnable, WorkerMissing
 from moorage.supervisor.incarnation import Incarnation, Launch
 from moorage.supervisor.launcher import Launcher, WorkerOrder
 from moorage.supervisor.shard import Shard
@@ -112,6 +113,13 @@ class Supervisor:
             if starting.cancelled():
                 raise NotRunnable(installation, "it was stopped while it started") from None
             raise
+
+    async def health(self, installation: InstallationId) -> Health:
+        """The plugin's own opinion of its state. Raises WorkerMissing, CallError."""
+        incarnation = self.current(installation)
+        if incarnation is None or not incarnation.ready:
+            raise WorkerMissing(installation)
+        return await incarnation.health()
 
     async def stop(self, installation: InstallationId, reason: str) -> Ended:
         """Returns when nothing of it is left."""

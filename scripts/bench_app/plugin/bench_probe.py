@@ -84,7 +84,7 @@ async def beside_bulk(db: Connection, count: Count) -> Dict[str, float]:
     loop = asyncio.get_running_loop()
     streaming = loop.run_in_executor(None, stream)
     began = time.perf_counter()
-    median = await lone_async.function(count)
+    median = await lone_async(count)
     rate = moved[0] / (time.perf_counter() - began)
     stop.set()
     await streaming
