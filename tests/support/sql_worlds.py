@@ -71,6 +71,9 @@ class World(Protocol):
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """As the application's owner."""
 
+    def contents(self) -> list[str]:
+        """Everything there is, schema and rows, as SQL."""
+
 
 def scoped(worker: Worker, scope: str = "e-1", backend: str = "main") -> Connection:
     return Connection(worker.channel, backend, scoped=True, scope=Scope(scope))
@@ -128,6 +131,10 @@ class HostWorld:
     def rows(self, statement: str, backend: str = "main") -> list[tuple[Any, ...]]:
         with contextlib.closing(sqlite3.connect(self.paths[backend], isolation_level=None)) as raw:
             return raw.execute(statement).fetchall()
+
+    def contents(self) -> list[str]:
+        with contextlib.closing(sqlite3.connect(self.paths["main"])) as raw:
+            return list(raw.iterdump())
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT_SECONDS)
@@ -211,8 +218,7 @@ class FakeWorld:
     def __init__(self) -> None:
         self.sql = FakeSql()
         for backend in ("main", "other"):
-            with contextlib.closing(self.sql.database(backend).connect()) as raw:
-                raw.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+            self.sql.database(backend)._path.write_bytes(_image())
 
     def worker(self, *capabilities: str, deny: tuple[str, ...] = (), installation: str = "churn") -> FakeWorker:
         gate = Gate(installation, (self.sql,))
@@ -221,6 +227,10 @@ class FakeWorld:
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         return self.sql.rows(statement)
+
+    def contents(self) -> list[str]:
+        with contextlib.closing(self.sql.database().connect()) as raw:
+            return list(raw.iterdump())
 
     def close(self) -> None:
         self.sql.close()

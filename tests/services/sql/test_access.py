@@ -222,20 +222,13 @@ ALWAYS = [
 ]
 
 
-def contents(world: World) -> list[object]:
-    """Everything there is: the schema and the rows of all tables."""
-    schema = world.rows("SELECT type, name, sql FROM sqlite_master ORDER BY name")
-    tables = [name for kind, name, _ in schema if kind == "table" and not name.startswith("sqlite_")]
-    return [schema, *(world.rows(f'SELECT * FROM "{table}" ORDER BY rowid') for table in sorted(tables))]
-
-
 def refused(world: World, statement: str, *capabilities: str) -> CapabilityMissing:
-    before = contents(world)
+    before = world.contents()
     worker = world.worker(*capabilities)
     with pytest.raises(CapabilityMissing) as raised:
         scoped(worker).execute(statement)
     worker.end(success=True)
-    assert contents(world) == before
+    assert world.contents() == before
     return raised.value
 
 
@@ -257,23 +250,23 @@ def test_writing(world: World, statement, needed, named):
     assert refusal.capability == named
     assert named in refusal.remedy
     worker = world.worker(*needed)
-    before = contents(world)
+    before = world.contents()
     scoped(worker).execute(statement)
     worker.end(success=True)
     if "IF NOT EXISTS" not in statement:
-        assert contents(world) != before
+        assert world.contents() != before
 
 
 @pytest.mark.parametrize("statement", NEVER)
 def test_never(world: World, statement):
-    before = contents(world)
+    before = world.contents()
     worker = world.worker("sql.read:**", "sql.write:**", "sql.define:**")
 
     with pytest.raises(sql.DatabaseError):
         scoped(worker).execute(statement, ("/tmp/x",) if "?" in statement else ())
 
     worker.end(success=True)
-    assert contents(world) == before
+    assert world.contents() == before
 
 
 @pytest.mark.parametrize("statement", ALWAYS)

@@ -226,10 +226,14 @@ def test_an_execution_whose_transaction_idled_out_is_not_committed(host: HostWor
 
 
 def test_what_opens_no_transaction_does_not_idle(host: HostWorld):
-    connection = scoped(host.worker(*ALL))
+    worker = host.worker(*ALL)
+    connection = scoped(worker)
     connection.execute("SELECT 1")
-    threading.Event().wait(0.3)
-    assert connection.execute("SELECT 2").fetchone() == (2,)
+    (held,) = worker.session._link.scopes["e-1"].held.values()
+    assert held.connection._idle_timer is None
+
+    connection.execute("SELECT * FROM tags")
+    assert held.connection._idle_timer is not None
 
 
 def test_a_busy_transaction_does_not_idle_out(host: HostWorld):
@@ -291,7 +295,7 @@ def test_a_statement_that_cannot_be_stopped_does_not_hold_the_lock(patient_host:
     connection.execute(INSERT, ("one",))
     monkeypatch.setattr("moorage_proto.sqlite_session.SqliteSession.bound", lambda self, at: None)
     session = owner(patient_host)._session
-    session._stop_at = time.monotonic() + 1
+    session._stop_at = time.monotonic() + 0.3
     with pytest.raises(DeadlineExceeded):
         execute(connection, ENDLESS, 0.05)
 
@@ -409,7 +413,7 @@ def test_one_connection_has_so_many_cursors(patient_host: HostWorld):
 
 def test_slow_statements_of_one_installation_leave_others_alone(patient_host: HostWorld, pool):
     slow = patient_host.worker(*ALL, installation="slow")
-    running = [pool.submit(lambda: execute(unscoped(slow), ENDLESS, 0.5)) for _ in range(6)]
+    running = [pool.submit(lambda: execute(unscoped(slow), ENDLESS, 0.3)) for _ in range(6)]
     share = patient_host.databases["main"]._threads.share("slow")
     until(share._turns.locked)
 

@@ -48,7 +48,7 @@ def scoped_async_session(ask: Ask) -> Provided:
         if session.in_transaction():
             # For a session whose failed flush was never rolled back this raises what a commit would raise.
             connection = await session.connection()
-            raw = await connection.get_raw_connection()
+            raw: Any = await connection.get_raw_connection()
             raw.driver_connection.seal()
 
     return Provided(session, finish=finish, close=session.close)
