@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from link_ends import PRODUCE, WAIT_SECONDS, Calls, soon
 
-from moorage.broker.listener import RECEIVED_BATCHES, Listener
+from moorage.broker.listener import Listener
 from moorage_proto import kafka_pb2, link_pb2
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.link import LinkLimits, frames, handshake
@@ -247,14 +247,26 @@ async def test_a_stream_that_begins_otherwise_is_refused(host, first, sentence):
 
 async def test_an_oversized_batch_ends_its_stream_only(host):
     connection = await soon(connect(str(host.path), TOKEN, host.calls))
-    assert "the bound is 262,144" in (await refused(host, bytes(LIMITS.max_batch_bytes + 1))).message
+    error = await refused(host, bytes(LIMITS.max_batch_bytes + 1))
+    assert "a batch of 262,145 bytes arrived, and the bound is 262,144" in error.message
     async with dialled(host) as stream:
-        # gRPC itself takes no more than that, and says nothing.
-        await stream.write(bytes(RECEIVED_BATCHES * LIMITS.max_batch_bytes + 1))
+        # gRPC itself refuses what is over its own bound.
+        await stream.write(bytes(2 * LIMITS.max_batch_bytes + 1))
         assert await soon(stream.read()) is None
     await soon(connection.link.ping(WAIT_SECONDS))
     await soon(connection.link.close("done"))
     await soon(connection.closed())
+
+
+async def test_an_oversized_frame_inside_the_link_ends_it_with_a_sentence(host):
+    async with dialled(host) as stream:
+        await stream.write(hello())
+        await answer(stream)
+        link = await host.listener.connected(WAIT_SECONDS)
+        await stream.write(frames.single(link_pb2.Frame(call_id=1, call=link_pb2.Call(request=bytes(65_536)))))
+        assert "and the bound is 65,536" in (await answer(stream)).error.message
+        assert (await soon(asyncio.shield(link.closed))).reason == Reason.PROTOCOL_VIOLATION
+        await soon(link.wait_finished())
 
 
 async def test_a_stream_that_says_nothing_is_ended(host, monkeypatch):

@@ -38,9 +38,6 @@ REFUSAL_TIMEOUT_SECONDS = 1.0
 #: Streams have ended by then; a grace makes gRPC say good-bye without an error.
 STOP_TIMEOUT_SECONDS = 0.5
 
-#: gRPC cuts off what is longer than so many of the longest batches, without a word; up to there the engine says why.
-RECEIVED_BATCHES = 2
-
 _LOST = "the worker's connection is lost"
 _INTERNAL = CallError(
     Status.INTERNAL, Reason.INTERNAL, "the host could not answer Hello, by a bug of its own; see its log"
@@ -245,14 +242,12 @@ class ServerStream:
 
 
 def server_options(limits: LinkLimits) -> list[tuple[str, int]]:
-    """Of one worker's gRPC server. Life on a Unix socket is end-of-file and pidfd, so keepalive stays off."""
+    """Of one worker's gRPC server."""
     return [
-        ("grpc.max_receive_message_length", RECEIVED_BATCHES * limits.max_batch_bytes),
-        ("grpc.max_send_message_length", limits.max_batch_bytes),
+        *handshake.carrier_options(limits),
         ("grpc.max_concurrent_streams", limits.max_lanes + SPARE_STREAMS),
         ("grpc.max_metadata_size", 4096),
         ("grpc.server_handshake_timeout_ms", int(handshake.TIMEOUT_SECONDS * 1000)),
         ("grpc.max_connection_idle_ms", 60_000),  # a connection without a stream is no use to an honest worker
         ("grpc.so_reuseport", 0),
-        *handshake.WINDOW_OPTIONS,
     ]

@@ -21,9 +21,17 @@ RPC = "Link"
 #: Longest that either end waits for the other's first frame.
 TIMEOUT_SECONDS = 10.0
 
-#: gRPC's channel arguments for both ends of a Unix socket: a window that fits bulk from the start, instead of probing
-#: for one with pings that delay what is small.
-WINDOW_OPTIONS = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1 << 20))
+
+def carrier_options(limits: LinkLimits) -> Tuple[Tuple[str, int], ...]:
+    """gRPC's channel arguments that both ends use on a Unix socket. Life is end of file there: no keepalive."""
+    return (
+        # Beyond the protocol's own bound, so that the engine can say in a sentence what was wrong.
+        ("grpc.max_receive_message_length", 2 * limits.max_batch_bytes),
+        ("grpc.max_send_message_length", limits.max_batch_bytes),
+        # A window that fits bulk from the start, instead of probing for one with pings that delay what is small.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", 1 << 20),
+    )
 
 
 def first_frame(data: bytes, limits: LinkLimits) -> link_pb2.Frame:

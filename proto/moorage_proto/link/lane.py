@@ -193,7 +193,7 @@ class Lane:
                     received(self, data)
         except Exception:
             log.exception("reading on lane %d failed", self.number)
-        self._owner.lost(self, "the peer ended the stream or its process has ended")
+        self._owner.lost(self, "the peer or gRPC ended the stream, or its process has ended")
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -202,13 +202,11 @@ class ClientStream:
 def channel_options(limits: LinkLimits) -> List[Tuple[str, int]]:
     """Of one lane's gRPC channel: a connection of its own, nothing that dials elsewhere, no retries."""
     return [
-        ("grpc.max_receive_message_length", limits.max_batch_bytes),
-        ("grpc.max_send_message_length", limits.max_batch_bytes),
+        *handshake.carrier_options(limits),
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),
         ("grpc.enable_retries", 0),
         ("grpc.service_config_disable_resolution", 1),
-        *handshake.WINDOW_OPTIONS,
     ]
 
 
