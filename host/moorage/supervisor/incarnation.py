@@ -85,6 +85,7 @@ class Incarnation:
         self._worker: Worker | None = None
         self._runs: Runs | None = None
         self._watchers: list[asyncio.Task[None]] = []
+        self._ending: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         #: Set by whoever ends it on purpose, or knows better than the exit status why it ends.
         self._blame: Verdict | None = None
@@ -116,8 +117,12 @@ class Incarnation:
         except CallError as error:
             traceback = error.task.traceback if error.task is not None else ""
             await self._fail(Verdict(VerdictKind.LOAD_FAILED, error.message, traceback=traceback))
-        except BaseException as error:
-            await self._end(Verdict(VerdictKind.SANDBOX_FAILED, str(error) or "The start was given up."))
+        except asyncio.CancelledError:
+            self._blame = self._blame or Verdict(VerdictKind.PLANNED_STOP, "Stopped before it was ready.")
+            await self._end(self._blame)
+            raise
+        except Exception as error:
+            await self._end(Verdict(VerdictKind.SANDBOX_FAILED, str(error)))
             raise
 
     async def _bring_up(self) -> None:
@@ -225,6 +230,9 @@ class Incarnation:
 
         Returns the ids of executions that had to be cancelled.
         """
+        if self._ending is not None:
+            await self.wait()
+            return ()
         blame = self._blame = self._blame or Verdict(VerdictKind.PLANNED_STOP, f"Stopped: {reason}.")
         await self._apply(Event.STOP_REQUESTED)
         cancelled = await self._runs.drain(self._limits.drain_timeout, blame) if self._runs is not None else ()
@@ -239,7 +247,8 @@ class Incarnation:
 
     async def kill(self, reason: str) -> tuple[str, ...]:
         """SIGKILL of the whole tree, now. Returns the ids of the executions it cost."""
-        self._blame = self._blame or Verdict(VerdictKind.KILLED_BY_OPERATOR, f"Killed: {reason}.")
+        if self._ending is None and (self._blame is None or self._blame.kind is VerdictKind.PLANNED_STOP):
+            self._blame = Verdict(VerdictKind.KILLED_BY_OPERATOR, f"Killed: {reason}.")
         executions = self._runs.executions if self._runs is not None else ()
         if self._worker is not None:
             self._worker.kill()
@@ -285,12 +294,16 @@ class Incarnation:
             self._worker.kill()
 
     async def _end(self, verdict: Verdict) -> None:
-        """Releases all there is. Idempotent; each part goes on when another failed."""
-        if self.status.state is IncarnationState.STOPPED:
-            return
-        self.status = replace(
-            self.status, state=lifecycle.after(self.status.state, Event.ENDED), stopped_at=datetime.now(UTC)
-        )
+        """Returns when everything is released. Idempotent; goes on when its caller is cancelled."""
+        if self._ending is None:
+            self.status = replace(
+                self.status, state=lifecycle.after(self.status.state, Event.ENDED), stopped_at=datetime.now(UTC)
+            )
+            self._ending = asyncio.create_task(self._release(verdict), name=f"end {self.id}")
+        await asyncio.shield(self._ending)
+
+    async def _release(self, verdict: Verdict) -> None:
+        """All there is; each part goes on when another failed."""
         if self._worker is not None:
             self._worker.kill()
             await self._worker.wait()

@@ -123,10 +123,14 @@ class Supervisor:
 
     async def stop(self, installation: InstallationId, reason: str) -> Ended:
         """Returns when nothing of it is left."""
-        return await self._end(installation, lambda incarnation: incarnation.stop(reason))
+        slot = await self._without_start(installation)
+        async with slot.stopping:
+            return await _end(slot, lambda incarnation: incarnation.stop(reason))
 
     async def kill(self, installation: InstallationId, reason: str) -> Ended:
-        return await self._end(installation, lambda incarnation: incarnation.kill(reason))
+        """At once, also where a stop waits for the plugin."""
+        slot = await self._without_start(installation)
+        return await _end(slot, lambda incarnation: incarnation.kill(reason))
 
     async def stop_all(self, reason: str) -> dict[InstallationId, Ended]:
         """Stops every installation at the same time."""
@@ -143,22 +147,14 @@ class Supervisor:
         if incarnation is not None:
             incarnation.set_grants(grants)
 
-    async def _end(
-        self, installation: InstallationId, end: Callable[[Incarnation], Awaitable[tuple[str, ...]]]
-    ) -> Ended:
-        slot = self._slots.get(installation)
-        if slot is None:
-            return Ended()
+    async def _without_start(self, installation: InstallationId) -> Slot:
+        """Its slot, after a start under way was given up."""
+        slot = self._slots.setdefault(installation, Slot())
         starting = slot.starting
         if starting is not None:
             starting.cancel()
             await asyncio.wait((starting,))
-        async with slot.stopping:
-            incarnation = slot.current
-            if incarnation is None or incarnation.ended:
-                return Ended()
-            processes = _processes(incarnation.status.pid)
-            return Ended(await end(incarnation), processes)
+        return slot
 
     async def _start(self, installation: InstallationId, slot: Slot) -> Incarnation:
         try:
@@ -252,6 +248,14 @@ class Supervisor:
         """Written first, announced second."""
         await self._parts.store.incarnations.record(status)
         await self._parts.announce(status)
+
+
+async def _end(slot: Slot, end: Callable[[Incarnation], Awaitable[tuple[str, ...]]]) -> Ended:
+    incarnation = slot.current
+    if incarnation is None or incarnation.ended:
+        return Ended()
+    processes = _processes(incarnation.status.pid)
+    return Ended(await end(incarnation), processes)
 
 
 def _processes(pid: int) -> int:
