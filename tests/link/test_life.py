@@ -67,8 +67,9 @@ async def test_a_call_that_crosses_a_go_away_is_refused(make_peer):
     assert (answer.call_id, answer.error.reason, answer.error.retryable) == (1, Reason.LINK_CLOSED, True)
 
 
-async def test_close_tells_the_peer_why(make_pair):
-    pair = make_pair()
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_close_tells_the_peer_why(make_pair, lanes):
+    pair = make_pair(lanes=lanes)
     await soon(pair.host.close("the plugin is unloaded"))
     assert (await soon(pair.host.closed)).message == "the plugin is unloaded"
     told = await soon(pair.worker.closed)
@@ -126,7 +127,7 @@ async def test_the_loss_of_a_bulk_lane_ends_the_link(make_pair):
     pair = make_pair(lanes=2)
     await pair.transports[1][1].finish()
     assert "lane 1 is lost" in (await soon(pair.host.closed)).message
-    assert "lane 1 is lost" in (await soon(pair.worker.closed)).message
+    assert "the other end ended the link: lane 1 is lost" in (await soon(pair.worker.closed)).message
 
 
 async def test_a_transport_that_raises_ends_the_link(caplog):

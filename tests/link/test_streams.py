@@ -9,7 +9,7 @@ from link_ends import EXECUTE_MANY, FETCH, Pair, refusal, soon
 
 from moorage_proto import sql_pb2
 from moorage_proto.errors import CallError, Reason
-from moorage_proto.link import LinkLimits
+from moorage_proto.link import LinkLimits, frames
 
 LIMITS = LinkLimits(max_frame_bytes=1024, max_message_bytes=20_000, initial_credit_bytes=2048, small_message_bytes=200)
 
@@ -48,6 +48,7 @@ def test_items_arrive_whole_and_in_order(sizes, lanes):
         await soon(producing)
         assert got == sizes
         assert pair.host.open_calls == pair.worker.open_calls == 0
+        assert pair.worker._table.buffered_bytes == 0
         await pair.close()
 
     asyncio.run(run())
@@ -188,3 +189,15 @@ async def test_an_item_over_the_bound_is_refused_at_its_sender(make_pair):
     assert caught.value.reason == Reason.MESSAGE_TOO_LARGE
     await soon(call.send_item(rows(10_000).SerializeToString()))
     call.finish()
+
+
+async def test_items_that_come_after_a_cancellation_count_for_nothing(make_peer):
+    peer = make_peer()
+    await peer.send_bytes(frames.call(1, EXECUTE_MANY.path, b"", "", 0, "") + frames.item(1, b"a"))
+    call = await peer.calls.next()
+    await peer.alive()
+    assert peer.link._table.buffered_bytes == 33
+    await peer.send_bytes(frames.cancel(1) + frames.item(1, b"b"))
+    await peer.alive()
+    call.fail(call.cancelled)
+    assert peer.link._table.buffered_bytes == 0

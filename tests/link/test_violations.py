@@ -204,6 +204,7 @@ def fuzz(batches: list[bytes]) -> None:
                 await soon(ending)
         await peer.close()
         assert peer.link.open_calls == 0
+        assert peer.link._table.buffered_bytes == 0
         assert problems == []
 
     asyncio.run(run())

@@ -144,10 +144,9 @@ class IncomingCall:
         self._receive_credit().check()
 
     def receive_item(self, data: bytes) -> None:
-        spent = self._receive_credit().receive(len(data))
         if self.done or self.cancelled is not None:
             return
-        self._table.buffered_bytes += spent
+        self._table.buffered_bytes += self._receive_credit().receive(len(data))
         if self._table.buffers_full:
             self._overflow()
             return

@@ -172,8 +172,10 @@ class Link:
         if table.ended is not None:
             return
         table.ended = error
+        # On every lane: the end of any one of them may reach the peer first, and would look like a loss.
+        last = frames.error(0, error) if tell_peer else None
         for lane in self._lanes.values():
-            lane.stop(frames.error(0, error) if tell_peer and lane.number == 0 else None)
+            lane.stop(last)
         lost = failures.call_lost(error)
         for call in [*table.outgoing.values(), *table.incoming.values()]:
             call.lost(lost)
@@ -204,7 +206,7 @@ class Link:
             )
 
     def lost(self, lane: Lane, sentence: str) -> None:
-        self.end(failures.link_closed(f"lane {lane.number} is lost: {sentence}"), tell_peer=lane.number != 0)
+        self.end(failures.link_closed(f"lane {lane.number} is lost: {sentence}"))
 
     def overflowed(self, lane: Lane) -> None:
         self.end(failures.does_not_read(lane.queued_bytes, self.limits.max_queued_bytes))

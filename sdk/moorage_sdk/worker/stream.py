@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from typing import Any, AsyncIterator, Callable, Deque, Generic, Iterator, List, Optional, TypeVar
@@ -96,6 +97,12 @@ class Exchange:
 
     def cancel(self) -> None:
         self.post(self._cancel)
+
+    def abandon(self) -> None:
+        """Cancels soon, for a finaliser: it may run anywhere, in the middle of the link's own work too."""
+        if not self.over:
+            with contextlib.suppress(RuntimeError):  # the link's loop has ended, and the call with it
+                self._thread.loop.call_soon_threadsafe(self._cancel)
 
     def take(self) -> Optional[bytes]:
         """The next item that is here, whose credit it gives back; None when there is none."""
@@ -192,7 +199,7 @@ class LinkStream(Generic[Reply]):
             self._exchange.cancel()
 
     def __del__(self) -> None:
-        self.close()
+        self._exchange.abandon()
 
 
 def parse_typed(method: Method[Any, Reply], data: bytes) -> Reply:
