@@ -10,11 +10,11 @@ reached, is left unread on purpose: a common table expression can give itself an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Protocol, Set, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Protocol, Set, Tuple
 
 from moorage_proto import capability
 from moorage_proto.capability import ROWS_ALONE, Capability, Decision
+from moorage_proto.sqlite_codes import Action, Code
 from moorage_proto.sqlite_functions import FUNCTIONS
 
 READ = "sql.read"
@@ -26,53 +26,6 @@ SCHEMA_FUNCTION = "moorage_schema"
 
 #: Tables whose names begin so are the host's.
 RESERVED_PREFIX = "moorage_"
-
-
-class Code(IntEnum):
-    """SQLite's action codes: https://www.sqlite.org/c3ref/c_alter_table.html"""
-
-    CREATE_INDEX = 1
-    CREATE_TABLE = 2
-    CREATE_TEMP_INDEX = 3
-    CREATE_TEMP_TABLE = 4
-    CREATE_TEMP_TRIGGER = 5
-    CREATE_TEMP_VIEW = 6
-    CREATE_TRIGGER = 7
-    CREATE_VIEW = 8
-    DELETE = 9
-    DROP_INDEX = 10
-    DROP_TABLE = 11
-    DROP_TEMP_INDEX = 12
-    DROP_TEMP_TABLE = 13
-    DROP_TEMP_TRIGGER = 14
-    DROP_TEMP_VIEW = 15
-    DROP_TRIGGER = 16
-    DROP_VIEW = 17
-    INSERT = 18
-    PRAGMA = 19
-    READ = 20
-    SELECT = 21
-    TRANSACTION = 22
-    UPDATE = 23
-    ATTACH = 24
-    DETACH = 25
-    ALTER_TABLE = 26
-    REINDEX = 27
-    ANALYZE = 28
-    CREATE_VTABLE = 29
-    DROP_VTABLE = 30
-    FUNCTION = 31
-    SAVEPOINT = 32
-    RECURSIVE = 33
-
-
-class Action(NamedTuple):
-    """One call of the authorizer, without its fifth argument."""
-
-    code: int
-    first: Optional[str]
-    second: Optional[str]
-    database: Optional[str]
 
 
 @dataclass(frozen=True)
@@ -147,6 +100,17 @@ def names_in(actions: Iterable[Action]) -> Tuple[str, ...]:
         elif action.code in _DATA and action.first and not fold(action.first).startswith("sqlite_"):
             wanted.add(action.first)
     return tuple(sorted(wanted))
+
+
+def tables_made(actions: Iterable[Action]) -> Tuple[str, ...]:
+    """Tables that a statement creates or alters, and to which it may add foreign keys."""
+    made = (_defined_table(action) or "" for action in actions if action.code in _MAKE_TABLES)
+    return tuple(sorted({table for table in made if not fold(table).startswith("sqlite_")}))
+
+
+def reference_need(parent: str) -> AccessNeed:
+    """For a foreign key: it can keep rows of its parent from being deleted, which no action tells of."""
+    return AccessNeed((WRITE, DEFINE), parent)
 
 
 def first_missing(needs: Iterable[AccessNeed], backend: str, guard: Decider) -> Optional[Capability]:
@@ -378,6 +342,7 @@ _DEFINES: FrozenSet[int] = frozenset(
         Code.ALTER_TABLE,
     }
 )
+_MAKE_TABLES: FrozenSet[int] = frozenset({Code.CREATE_TABLE, Code.ALTER_TABLE})
 _SEARCH_SCHEMA: FrozenSet[int] = frozenset(
     {Code.DROP_TABLE, Code.DROP_VIEW, Code.DROP_INDEX, Code.ALTER_TABLE, Code.CREATE_INDEX}
 )

@@ -23,15 +23,15 @@ from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Opti
 from moorage_proto.sqlite_access import (
     SCHEMA_FUNCTION,
     AccessNeed,
-    Action,
-    Code,
     Forbidden,
     SchemaObject,
     fold,
     names_in,
     needs_of,
     pragma_forbidden,
+    tables_made,
 )
+from moorage_proto.sqlite_codes import Action, Code
 
 #: Of one connection.
 MAX_PLANS = 256
@@ -52,6 +52,8 @@ class Plan:
     inserts: bool
     #: SAVEPOINT, RELEASE or ROLLBACK TO, which need a transaction around them.
     marks: bool
+    #: Tables that may have other foreign keys after it.
+    tables_made: Tuple[str, ...]
     #: Whether plans made before it are worthless after it.
     changes_schema: bool
     #: Whether it calls the host's function that lists the schema.
@@ -116,6 +118,16 @@ class Authorizer:
                 found[fold(name)] = SchemaObject(*row)
         return found
 
+    def parents(self, tables: Tuple[str, ...]) -> FrozenSet[str]:
+        """What foreign keys of these tables refer to, other than themselves."""
+        found = set()
+        for table in tables:
+            quoted = table.replace('"', '""')
+            rows = self._raw.execute(f'PRAGMA main.foreign_key_list("{quoted}")').fetchall()
+            found |= {row[2] for row in rows if fold(row[2]) != fold(table)}
+        declared = self.objects(tuple(found))
+        return frozenset(declared[fold(name)].name if fold(name) in declared else name for name in found)
+
     def schema_json(self, visible: Callable[[SchemaObject], bool]) -> str:
         """What the schema function answers: the visible tables, views and indexes with their SQL."""
         rows = self._raw.execute("SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE type != 'trigger'")
@@ -164,6 +176,7 @@ class Authorizer:
             writes=any(instruction[3] for instruction in transactions),
             inserts=Code.INSERT in codes,
             marks=Code.SAVEPOINT in codes,
+            tables_made=tables_made(actions),
             changes_schema=bool(codes & _CHANGE_SCHEMA) or any(map(_rolls_back, actions)),
             lists_schema=any(fold(action.second or "") == SCHEMA_FUNCTION for action in _functions(actions)),
         )

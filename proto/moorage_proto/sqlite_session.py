@@ -11,23 +11,23 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from moorage_proto.capability import Capability, Decision
+from moorage_proto.capability import Capability
 from moorage_proto.errors import CallError
 from moorage_proto.sqlite_access import (
     SCHEMA_FUNCTION,
     AccessNeed,
-    Action,
     Forbidden,
     first_missing,
     is_covered,
     needs_of,
+    reference_need,
     visible,
 )
 from moorage_proto.sqlite_authorizer import Authorizer, Judge, Plan
+from moorage_proto.sqlite_codes import Action
 from moorage_proto.sqlite_errors import (
     ERRORS,
     cursor_closed,
@@ -38,12 +38,7 @@ from moorage_proto.sqlite_errors import (
     serialization_failure,
     translate,
 )
-
-DEFAULT_ROWS = 256
-MAX_ROWS = 10_000
-
-#: Of the rows of one message, roughly; a single row may be larger.
-BATCH_BYTES = 64 * 1024
+from moorage_proto.sqlite_result import Guard, OpenCursor, Result, batch
 
 #: Virtual machine instructions between two looks at the clock, a millisecond or so: each look waits for the GIL.
 PROGRESS_INSTRUCTIONS = 100_000
@@ -54,18 +49,6 @@ BUSY_SECONDS = 5.0
 NEVER = float("inf")
 
 
-class Guard(Protocol):
-    """Decides for the caller of one call."""
-
-    def decide(self, need: Capability) -> Decision: ...
-
-    def covers(self, need: Capability) -> bool: ...
-
-    def require_any(self, backend: str) -> None: ...
-
-    def refusal(self, need: Capability) -> Exception: ...
-
-
 class Transaction(Enum):
     NONE = "none"
     #: Begun, but nothing was read yet: the next statement sees the newest state.
@@ -73,27 +56,6 @@ class Transaction(Enum):
     READING = "reading"
     #: It holds SQLite's write lock.
     WRITING = "writing"
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one statement came to."""
-
-    columns: Tuple[str, ...]
-    rows: List[Tuple[Any, ...]]
-    #: Holds the remaining rows.
-    cursor: Optional[OpenCursor]
-    row_count: int
-    last_row_id: Optional[int]
-
-
-@dataclass(frozen=True, eq=False)
-class OpenCursor:
-    """A statement that has more rows to give."""
-
-    raw: sqlite3.Cursor
-    plan: Plan
-    guard: Guard
 
 
 class SqliteSession:
@@ -130,7 +92,7 @@ class SqliteSession:
             plan = self._ready(guard, statement, parameters, may_write)
             if plan is None:
                 return None
-            with self._authorizer.enforcing(plan, self._judge(guard)):
+            with self._checking_references(plan, guard), self._authorizer.enforcing(plan, self._judge(guard)):
                 raw = self._execute(plan, lambda cursor: cursor.execute(statement, parameters))
                 return self._result(OpenCursor(raw, plan, guard), first_rows)
 
@@ -152,10 +114,12 @@ class SqliteSession:
 
         Raises CallError, also when the transaction has ended since.
         """
+        if self.lost is not None:
+            raise self.lost
         if cursor not in self._cursors:
             raise cursor_closed()
         with self._attempt(), self._authorizer.enforcing(cursor.plan, self._judge(cursor.guard)):
-            found, _ = _batch(cursor.raw, rows)
+            found, _ = batch(cursor.raw, rows)
         if not found:
             self.close_cursor(cursor)
         return found
@@ -274,6 +238,28 @@ class SqliteSession:
         known, self._schema_version = self._schema_version, version
         return version == known
 
+    @contextlib.contextmanager
+    def _checking_references(self, plan: Plan, guard: Guard) -> Iterator[None]:
+        """The authorizer says nothing of the foreign keys that a table is given: they are looked at, and undone."""
+        if not plan.tables_made:
+            yield
+            return
+        before = self._authorizer.parents(plan.tables_made)
+        self._own("SAVEPOINT moorage_define")
+        try:
+            yield
+            added = self._authorizer.parents(plan.tables_made) - before
+            missing = first_missing(map(reference_need, sorted(added)), self._backend, guard)
+            if missing is not None:
+                raise _refusal(guard, missing)
+        except BaseException:
+            if self._raw.in_transaction:
+                self._own("ROLLBACK TO moorage_define")
+            raise
+        finally:
+            if self._raw.in_transaction:
+                self._own("RELEASE moorage_define")
+
     def _is_outdated(self) -> bool:
         """Whether plans were made for another schema than the next transaction will see."""
         if self.transaction is not Transaction.NONE:
@@ -308,7 +294,7 @@ class SqliteSession:
     def _result(self, cursor: OpenCursor, first_rows: int) -> Result:
         raw = cursor.raw
         columns = tuple(column[0] for column in raw.description or ())
-        rows, complete = _batch(raw, first_rows)
+        rows, complete = batch(raw, first_rows)
         last_row_id = raw.lastrowid if cursor.plan.inserts else None
         if complete:
             row_count = raw.rowcount
@@ -380,16 +366,3 @@ class SqliteSession:
 def _refusal(guard: Guard, missing: Capability) -> Exception:
     guard.decide(missing)
     return guard.refusal(missing)
-
-
-def _batch(raw: sqlite3.Cursor, rows: int) -> Tuple[List[Tuple[Any, ...]], bool]:
-    """Some rows, and whether they are the last."""
-    limit = min(rows or DEFAULT_ROWS, MAX_ROWS)
-    found: List[Tuple[Any, ...]] = []
-    size_bytes = 0
-    for row in raw:
-        found.append(row)
-        size_bytes += sum(len(value) if isinstance(value, (str, bytes)) else 8 for value in row)
-        if len(found) >= limit or size_bytes >= BATCH_BYTES:
-            return found, False
-    return found, True

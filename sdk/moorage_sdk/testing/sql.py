@@ -19,7 +19,8 @@ from moorage_proto import link_pb2, sql_pb2, values
 from moorage_proto.capability import MAIN_BACKEND, need
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.sqlite_errors import bindable
-from moorage_proto.sqlite_session import OpenCursor, Result, SqliteSession, Transaction
+from moorage_proto.sqlite_result import OpenCursor, Result
+from moorage_proto.sqlite_session import SqliteSession, Transaction
 from moorage_sdk.testing.base import FakeCaller, FakeScope, Guard
 
 _KEY = "sql"

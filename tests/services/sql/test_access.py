@@ -130,6 +130,16 @@ WRITES = [
         ["sql.define:stats_*"],
         "sql.define:stats_a",
     ),
+    (
+        "CREATE TABLE stats_a (x REFERENCES SALARIES (id), y REFERENCES stats_a (x))",
+        ["sql.define:stats_*", "sql.write:salaries"],
+        "sql.write:salaries",
+    ),
+    (
+        "ALTER TABLE tags ADD COLUMN salary REFERENCES salaries (id)",
+        ["sql.define:tags", "sql.define:salaries"],
+        "sql.write:salaries",
+    ),
     ("CREATE TABLE IF NOT EXISTS tags (x)", ["sql.define:stats_*", "sql.define:tags"], "sql.define:tags"),
     (
         "CREATE TABLE stats_a AS SELECT * FROM salaries",

@@ -16,8 +16,9 @@ from moorage.broker.services.sql.threads import Forsaken, Share
 from moorage.broker.services.sql.writer_lock import WriterLock
 from moorage_proto.errors import CallError
 from moorage_proto.sqlite_errors import bindable
-from moorage_proto.sqlite_session import OpenCursor, SqliteSession, Transaction
-from moorage_proto.sqlite_session import Result as SessionResult
+from moorage_proto.sqlite_result import OpenCursor
+from moorage_proto.sqlite_result import Result as SessionResult
+from moorage_proto.sqlite_session import SqliteSession, Transaction
 
 T = TypeVar("T")
 
