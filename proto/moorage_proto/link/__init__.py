@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from moorage_proto.link.client import ClientCall
 from moorage_proto.link.failures import Violation
 from moorage_proto.link.incoming import IncomingCall
 from moorage_proto.link.lane import Transport
 from moorage_proto.link.limits import LinkLimits, Side
 from moorage_proto.link.link import Link
-from moorage_proto.link.outgoing import ClientCall, OutgoingCall
+from moorage_proto.link.outgoing import OutgoingCall
 from moorage_proto.link.reception import Dispatcher
 
 __all__ = [

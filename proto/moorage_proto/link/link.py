@@ -11,10 +11,11 @@ from google.protobuf.message import Message
 
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.link import failures, frames
+from moorage_proto.link.client import ClientCall, Done
 from moorage_proto.link.failures import Violation
 from moorage_proto.link.lane import Lane, Transport
 from moorage_proto.link.limits import LinkLimits, Side
-from moorage_proto.link.outgoing import ClientCall, Done, OutgoingCall, parse
+from moorage_proto.link.outgoing import OutgoingCall, parse
 from moorage_proto.link.reception import Dispatcher, Reception
 from moorage_proto.link.table import CallTable
 from moorage_proto.methods import Method
