@@ -103,7 +103,7 @@ def _privileges(worker: ProcessEvidence, host: ProcessEvidence) -> str:
 def _limits(worker: ProcessEvidence) -> str:
     if worker.data_bytes is None or worker.processes is None:
         return ""
-    return f"memory {worker.data_bytes} bytes, {worker.processes} processes"
+    return f"memory {worker.data_bytes // 2**20} MiB, {worker.processes} processes"
 
 
 def landlock_words(abi: int) -> str:

@@ -147,7 +147,7 @@ class Host:
             await self._desire(installation, replace(installation.desired, held_reason=hold, held_by=by or "someone"))
         await self._act("stop", name, by, hold)
         ended = await self._parts.supervisor.stop(name, hold or "a person asked for it")
-        return _report(name, ended, "stopped" + (f"; held until: moorage release {name}" if hold else ""))
+        return _report(name, ended, "stopped", f"held until: moorage release {name}" if hold else "")
 
     async def release(self, name: str, *, by: str = "") -> InstallationView:
         installation = await self._parts.store.installations.get(name)
@@ -334,8 +334,12 @@ def _merged(current: IncarnationStatus | None, history: Sequence[IncarnationStat
     return (current, *(each for each in history if each.id != current.id))
 
 
-def _report(name: str, ended: Ended, what: str) -> StopReport:
-    lost = f"{', '.join(ended.executions)} cancelled; " if ended.executions else ""
-    if not ended.processes:
-        what = "was not running"
-    return StopReport(name, ended.executions, ended.processes, f"{name}: {lost}{what}.")
+def _report(name: str, ended: Ended, done: str, then: str = "") -> StopReport:
+    """``done``: stopped or killed; ``then``: what holds from now on."""
+    parts = [done if ended.processes else "was not running"]
+    if ended.executions:
+        parts.append(f"{', '.join(ended.executions)} cancelled")
+    if ended.processes:
+        parts.append("1 process gone" if ended.processes == 1 else f"{ended.processes} processes gone")
+    parts += [then] if then else []
+    return StopReport(name, ended.executions, ended.processes, f"{name}: {'; '.join(parts)}.")

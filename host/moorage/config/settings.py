@@ -134,13 +134,17 @@ class Settings(_Table):
 
     def anchored(self, folder: Path) -> Self:
         """The same settings with relative paths made absolute, counted from the folder."""
+
+        def absolute(path: Path) -> Path:
+            return Path(os.path.normpath(folder / path))
+
         return self.model_copy(
             update={
-                "state_dir": folder / self.state_dir,
-                "run_dir": None if self.run_dir is None else folder / self.run_dir,
-                "plugins": PluginSettings(folders=tuple(folder / entry for entry in self.plugins.folders)),
+                "state_dir": absolute(self.state_dir),
+                "run_dir": None if self.run_dir is None else absolute(self.run_dir),
+                "plugins": PluginSettings(folders=tuple(map(absolute, self.plugins.folders))),
                 "environments": self.environments.model_copy(
-                    update={"wheelhouse": tuple(folder / entry for entry in self.environments.wheelhouse)}
+                    update={"wheelhouse": tuple(map(absolute, self.environments.wheelhouse))}
                 ),
                 "sql": {name: SqlBackend(url=_anchored_url(backend.url, folder)) for name, backend in self.sql.items()},
             }
@@ -178,7 +182,7 @@ def _anchored_url(url: str, folder: Path) -> str:
     prefix = "sqlite:///"
     if not url.startswith(prefix) or url.startswith(prefix + "/") or url == prefix + ":memory:":
         return url
-    return f"{prefix}{folder / url.removeprefix(prefix)}"
+    return f"{prefix}{os.path.normpath(folder / url.removeprefix(prefix))}"
 
 
 def sentences(file: Path, error: ValidationError, model: type[BaseModel]) -> str:

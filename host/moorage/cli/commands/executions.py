@@ -136,10 +136,8 @@ def _tell(answer: Any, as_json: bool, *, whole: bool = False) -> Execution:
 def _tell_outcome(execution: Execution) -> None:
     error = execution.error
     if error is not None:
-        summary = f"{error.type}: {error.message}"
-        # A traceback ends with the summary, after the class's full name.
-        if error.traceback.rstrip().endswith(summary):
-            summary = ""
+        # A traceback says it all, in its last lines.
+        summary = "" if f"\n{error.type}" in error.traceback else f"{error.type}: {error.message}"
         for words, style in ((error.traceback.rstrip(), "dim"), (summary, "red"), (error.remedy, "")):
             if words:
                 indented(words, style, by=2)

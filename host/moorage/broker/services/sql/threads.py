@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from moorage.models.installation import InstallationId
 
@@ -47,11 +48,23 @@ class Share:
                 waiter.add_done_callback(lambda done: done.cancelled() or done.exception())
                 if not job.cancel():
                     stop()
-                    await asyncio.wait([waiter], timeout=GRACE_SECONDS)
+                    await _wait_out(waiter)
                     if not job.done():
                         job.add_done_callback(lambda _: forsaken())
                         raise Forsaken from None
                 raise
+
+
+async def _wait_out(waiter: asyncio.Future[Any]) -> None:
+    """Until it is done or the grace is over, however often the waiting task is cancelled meanwhile.
+
+    Whoever went on before would hand a connection that is in use to the next call, or close it: that ends the process.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + GRACE_SECONDS
+    while not waiter.done() and (left := end - loop.time()) > 0:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([waiter], timeout=left)
 
 
 class Forsaken(asyncio.CancelledError):
