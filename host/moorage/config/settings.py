@@ -191,7 +191,7 @@ def sentences(file: Path, error: ValidationError, model: type[BaseModel]) -> str
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{file}: unknown setting {place!r}{_nearest(str(problem['loc'][-1]), model)}.")
+            lines.append(f"{file}: unknown setting {place!r}{_nearest(str(problem['loc'][-1]), model)}")
         else:
             lines.append(f"{file}: {place or 'settings'}: {problem['msg']}.")
     return "\n".join(lines)
@@ -203,4 +203,4 @@ def _nearest(key: str, model: type[BaseModel]) -> str:
     for table in pending:
         known |= set(table.model_fields)
     close = difflib.get_close_matches(key, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f"; did you mean {close[0]!r}?" if close else "."
