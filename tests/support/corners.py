@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-UV = Path(sys.executable).with_name("uv")
+from virtualenvs import ROOT, uv
 
 #: What a worker has on its path besides its virtualenv.
 OWN_COPIES = (str(ROOT / "sdk"), str(ROOT / "proto"))
-
-BUILD_TIMEOUT_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -47,22 +42,7 @@ def build(corner: Corner, base: Path, folder: Path) -> Path:
     """Makes a virtualenv with uv; returns its python. Wheels come from uv's cache where it has them."""
     # tomli and typing_extensions are what the testing kit and annotations of an old Python take.
     packages = [corner.protobuf, corner.grpcio, "typing-extensions", "tomli; python_version < '3.11'"]
-    _uv("venv", "--python", str(base), str(folder))
+    uv("venv", "--python", base, folder)
     python = folder / "bin" / "python"
-    _uv("pip", "install", "--python", str(python), "--only-binary", ":all:", *packages)
+    uv("pip", "install", "--python", python, "--only-binary", ":all:", *packages)
     return python
-
-
-def _uv(*arguments: str) -> None:
-    # Set by this process's own virtualenv, and about another one.
-    env = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    done = subprocess.run(
-        [UV, *arguments, "--quiet", "--no-config"],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=BUILD_TIMEOUT_SECONDS,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"uv {arguments[0]} failed: {done.stderr}")
