@@ -1,11 +1,12 @@
 """Every setting is documented, and what is documented is a setting."""
 
 import re
-import tomllib
 from pathlib import Path
 
-from moorage.config.settings import Settings
+import tomllib
 from pydantic import BaseModel
+
+from moorage.config.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 

@@ -19,6 +19,7 @@ from moorage.broker.services.base import Service
 from moorage.config.settings import Settings
 from moorage.errors import MoorageError
 from moorage.events.bus import EventBus
+from moorage.events.events import GrantsChanged, Installed
 from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
@@ -116,6 +117,7 @@ class Host:
             installer = Installer(self.settings, self._parts.store, self._parts.environments)
             installation = await installer.install(order, progress or _silent)
         self._parts.remember(installation)
+        self.events.announce(Installed(installation.id, installation))
         await self._act("install", installation.id, by, f"version {installation.manifest.version}")
         return installation
 
@@ -190,7 +192,9 @@ class Host:
         return await self._granted(name, by, "revoke", texts)
 
     async def _granted(self, name: str, by: str, action: str, texts: tuple[str, ...]) -> InstallationView:
-        self._parts.supervisor.set_grants(name, await self._parts.store.grants.effective(name))
+        grants = await self._parts.store.grants.effective(name)
+        self._parts.supervisor.set_grants(name, grants)
+        self.events.announce(GrantsChanged(name, grants.epoch, by))
         await self._act(action, name, by, ", ".join(texts))
         return await self.installation(name)
 

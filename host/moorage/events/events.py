@@ -24,19 +24,6 @@ class Installed(Event):
 
 
 @dataclass(frozen=True)
-class Removed(Event):
-    pass
-
-
-@dataclass(frozen=True)
-class StateChanged(Event):
-    """What people see of it changed: the words of ``InstallationView.state`` and ``reason``."""
-
-    state: str
-    reason: str = ""
-
-
-@dataclass(frozen=True)
 class Loaded(Event):
     """A worker became ready."""
 
