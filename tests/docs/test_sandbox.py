@@ -19,7 +19,7 @@ from moorage_sandbox.report import LEVELS
 PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
 
 WORKER = ProcessEvidence(
-    namespaces={kind: "own" for kind in ("mnt", "pid", "net", "ipc", "uts", "user")},
+    namespaces=dict.fromkeys(("mnt", "pid", "net", "ipc", "uts", "user"), "own"),
     uids=(61_000, 61_000, 61_000, 61_000),
     effective_capabilities=0,
     bounding_capabilities=0,
@@ -29,7 +29,7 @@ WORKER = ProcessEvidence(
     processes=Limits().pids,
     pids=(700, 7, 1),
 )
-HOST = replace(WORKER, namespaces={kind: "host" for kind in WORKER.namespaces}, uids=(0, 0, 0, 0))
+HOST = replace(WORKER, namespaces=dict.fromkeys(WORKER.namespaces, "host"), uids=(0, 0, 0, 0))
 
 
 def test_the_lists_have_as_many_calls_as_it_says() -> None:
