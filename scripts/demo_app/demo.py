@@ -85,8 +85,7 @@ def entry_of(execution: Execution) -> dict[str, object]:
     }
 
 
-async def demo(once: bool, report: Path | None) -> int:
-    settings = Settings.load(CONFIG)
+async def demo(settings: Settings, *, once: bool, report: Path | None) -> int:
     plays = seed(Path(settings.sql["main"].url.removeprefix("sqlite:///")))
     tell(f"the application's database holds {plays} plays")
     async with Host(settings) as host:
@@ -141,7 +140,7 @@ def main() -> int:
     arguments = parser.parse_args()
     report = arguments.relative_to / arguments.json if arguments.json else None
     try:
-        return asyncio.run(demo(arguments.once, report))
+        return asyncio.run(demo(Settings.load(CONFIG), once=arguments.once, report=report))
     except MoorageError as error:
         print(f"demo: {error}", file=sys.stderr)
         return int(error.exit_code)
