@@ -57,7 +57,6 @@ class FakeSql:
 
     def connect(self, caller: FakeCaller, request: sql_pb2.ConnectRequest) -> sql_pb2.ConnectReply:
         backend = request.backend or MAIN_BACKEND
-        _guard(caller).require_any(backend)
         if request.scoped and (_KEY, backend) in caller.scope.keyed:
             joined = caller.scope.keyed[_KEY, backend]
             return sql_pb2.ConnectReply(connection=_handle(caller.scope, joined))

@@ -431,8 +431,13 @@ def test_an_unknown_backend(host: HostWorld):
     with pytest.raises(sql.InterfaceError, match="no database named 'nowhere'") as unknown:
         unscoped(host.worker("sql.read:nowhere/users"), backend="nowhere").execute("SELECT 1")
     assert unknown.value.reason == Reason.BACKEND_UNKNOWN
-    with pytest.raises(CapabilityMissing):
-        unscoped(host.worker("sql.read:users"), backend="nowhere").execute("SELECT 1")
+
+
+def test_a_connection_alone_needs_no_right_and_shows_nothing(host: HostWorld):
+    connection = scoped(host.worker())
+    with pytest.raises(CapabilityMissing) as missing:
+        connection.execute("SELECT name FROM users")
+    assert missing.value.capability == "sql.read:users"
 
 
 def test_no_path_of_the_host_is_told(host: HostWorld, tmp_path):

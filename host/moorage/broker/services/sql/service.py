@@ -52,7 +52,6 @@ class SqlService:
 
     def connect(self, caller: Caller, request: sql_pb2.ConnectRequest) -> sql_pb2.ConnectReply:
         name = request.backend or MAIN_BACKEND
-        _guard(caller).require_any(name)
         if name not in self._backends:
             raise refusals.backend_unknown(name)
         held = HeldConnection.joined(caller.scope, name) if request.scoped else None
