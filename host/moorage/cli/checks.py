@@ -138,10 +138,7 @@ def check_sandbox(report: SandboxReport, required: str) -> list[Check]:
     if enough:
         level = Check("sandbox", Grade.GOOD if not report.missing else Grade.WARNING, finding)
     else:
-        remedy = (
-            "Provide what is missing, below. Lowering sandbox.require instead lets plugins do what the sandbox "
-            "would stop: for plugins that you trust as your own code."
-        )
+        remedy = "Provide what is missing, below; this version makes workers at level full only."
         level = Check("sandbox", Grade.BAD, finding, "Plugins do not start.", remedy, ExitCode.SANDBOX)
     return [level, *(_check_missing(missing, enough) for missing in report.missing)]
 

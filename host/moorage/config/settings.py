@@ -37,7 +37,9 @@ Folder = Annotated[Path, BeforeValidator(_expanded)]
 
 
 class SandboxSettings(_Table):
-    require: Level = Field(default="full", description="Lowest level at which a plugin may start.")
+    require: Level = Field(
+        default="full", description="Lowest level at which a plugin may start; this version makes workers at full only."
+    )
     first_uid: int | None = Field(
         default=None,
         ge=1000,

@@ -15,12 +15,18 @@ _HINTS = {
     "SIGTERM": "The host asked it to stop.",
 }
 
+#: What the SDK's bootstrap means by its exit codes.
+_EXIT_CODES = {
+    69: "It lost its link to the host; a message beyond all bounds is one way to.",
+}
+
 
 def verdict_of(status: int, *, killed_by_host: bool) -> Verdict:
     """``status`` is waitpid(2)'s."""
     if os.WIFEXITED(status):
         code = os.WEXITSTATUS(status)
-        return Verdict(VerdictKind.EXITED, f"The worker exited with code {code}.", exit_code=code)
+        hint = _EXIT_CODES.get(code, "")
+        return Verdict(VerdictKind.EXITED, f"The worker exited with code {code}. {hint}".rstrip(), exit_code=code)
     return _signalled(signal.Signals(os.WTERMSIG(status)).name, killed_by_host=killed_by_host)
 
 
