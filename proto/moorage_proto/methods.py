@@ -16,6 +16,9 @@ Reply = TypeVar("Reply", bound=Message)
 
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
+#: Option 51712, as it stands in a method's options.
+_BULK_IS_TRUE = b"\x80\xa0\x19\x01"
+
 
 @dataclass(frozen=True)
 class Method(Generic[Request, Reply]):
@@ -86,3 +89,18 @@ def _method_proto(service: Any, name: str) -> Any:
     proto = descriptor_pb2.ServiceDescriptorProto()
     service.CopyToProto(proto)
     return next(method for method in proto.method if method.name == name)
+
+
+def _tell_of_options() -> None:
+    """Makes method options readable in pure Python before protobuf 4.22.
+
+    That one reads the extensions that it was told of, and code generated for newer versions no longer tells it. It is
+    what protobuf 3.20 is on a Python that it has no compiled wheel for.
+    """
+    made: Any = descriptor_pb2.MethodOptions
+    if not made.FromString(_BULK_IS_TRUE).HasExtension(access_pb2.bulk):
+        for extension in (access_pb2.access, access_pb2.bulk):
+            made.RegisterExtension(extension)
+
+
+_tell_of_options()

@@ -32,6 +32,8 @@ CORNERS = (
     Corner("3.9", "protobuf==3.20.2", "grpcio==1.49.*"),
     Corner("3.9", "protobuf", "grpcio"),
     Corner("3.10", "protobuf==4.21.*", "grpcio==1.54.*"),
+    # No compiled wheel: pure Python.
+    Corner("3.11", "protobuf==3.20.*", "grpcio"),
     Corner("3.11", "protobuf==4.25.*", "grpcio==1.62.*"),
     Corner("3.12", "protobuf==5.29.*", "grpcio"),
     Corner("3.13", "protobuf", "grpcio"),
