@@ -20,6 +20,15 @@ MOUNT_POINTS = ("/venv", "/plugin", "/data", "/run/host", "/tmp", "/dev/shm", "/
 ZYGOTE_IMPORTS = ("asyncio", "site", "grpc.aio", "google.protobuf.descriptor_pool", "moorage_sdk.worker.bootstrap")
 ENTRY = "moorage_sdk.worker.bootstrap:main"
 
+#: gRPC reads both when it is first used; the host's own process has the same (``moorage/__init__.py``).
+GRPC_ENV = {
+    # Nothing forks after the channel exists; gRPC's fork handlers would only cost.
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+    # Without its event engine the thread that waits for a socket also takes what arrives, and hands over once instead
+    # of twice: a message there and back takes 74 us instead of 115.
+    "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener",
+}
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -220,8 +229,8 @@ def _program(interpreter: Interpreter, wishes: WorkerWishes) -> ProgramPlan:
         "TMPDIR": "/tmp",  # noqa: S108 - the worker's own
         "LANG": "C.UTF-8",
         "VIRTUAL_ENV": "/venv",
-        # Nothing forks after the channel exists; gRPC's fork handlers would only cost.
-        "GRPC_ENABLE_FORK_SUPPORT": "0",
+        # Another grpcio than the host's may not know what it is told here.
+        **(GRPC_ENV if wishes.use_runtime else {}),
         **dict(wishes.env),
     }
     return ProgramPlan(

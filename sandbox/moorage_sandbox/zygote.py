@@ -43,7 +43,7 @@ def preload(wanted: PreloadPlan) -> None:
         # Workers come without another import of sysconfig or site: they take the prefix from here.
         program.look_like_a_venv()
         sys.path[:] = wanted.sys_path
-        os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+        os.environ.update(plan.GRPC_ENV)
         for name in wanted.imports:
             importlib.import_module(name)
         confine.native_filter()

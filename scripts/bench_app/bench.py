@@ -11,18 +11,17 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-import grpc.aio
 import psutil
 import uvloop
 
 from moorage.app import Host
 from moorage.config.settings import Settings
+from moorage_sandbox.plan import GRPC_ENV
 
 HERE = Path(__file__).parent
 PROBE = "bench-probe"
@@ -58,51 +57,58 @@ AIMS = {
 
 
 class Baseline:
-    """Bare gRPC between this process and another one."""
+    """Bare gRPC between two other processes."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._stream = channel.stream_stream("/baseline.Echo/Stream")
-        self._unary = channel.unary_unary("/baseline.Echo/Unary")
+    def __init__(self, dialler: asyncio.subprocess.Process) -> None:
+        self._dialler = dialler
 
     async def ping_pong(self, calls: int) -> float:
         """Median seconds of one message there and back on a bidirectional stream."""
-        stream, samples, payload = self._stream(), [], PAYLOAD.encode()
-        for _ in range(calls):
-            began = time.perf_counter()
-            await stream.write(payload)
-            await stream.read()
-            samples.append(time.perf_counter() - began)
-        await stream.done_writing()
-        return statistics.median(samples)
+        return await self._ask(f"ping {calls}")
 
     async def unary_rate(self, calls: int, in_flight: int = 32) -> float:
         """Unary calls a second."""
-        remaining, payload = iter(range(calls)), PAYLOAD.encode()
+        return await self._ask(f"unary {calls} {in_flight}")
 
-        async def caller() -> None:
-            for _ in remaining:
-                await self._unary(payload)
-
-        began = time.perf_counter()
-        await asyncio.gather(*(caller() for _ in range(in_flight)))
-        return calls / (time.perf_counter() - began)
+    async def _ask(self, question: str) -> float:
+        stdin, stdout = self._dialler.stdin, self._dialler.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(f"{question}\n".encode())
+        return float(await stdout.readline())
 
 
 @asynccontextmanager
-async def baseline(folder: Path) -> AsyncIterator[Baseline]:
-    socket = folder / "baseline.sock"
-    peer = await asyncio.create_subprocess_exec(
-        sys.executable, str(HERE / "baseline.py"), str(socket), stdout=asyncio.subprocess.PIPE
-    )
-    assert peer.stdout is not None
-    try:
+async def baseline(folder: Path, settings: Mapping[str, str]) -> AsyncIterator[Baseline]:
+    """``settings``: variables of gRPC; none are its defaults, whatever the host's own."""
+    socket = folder / f"baseline-{len(settings)}.sock"
+    async with end_of_baseline("serve", socket, settings) as server:
+        assert server.stdout is not None
         async with asyncio.timeout(30):
-            await peer.stdout.readline()
-        async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
-            yield Baseline(channel)
+            await server.stdout.readline()
+        async with end_of_baseline("dial", socket, settings) as dialler:
+            yield Baseline(dialler)
+
+
+@asynccontextmanager
+async def end_of_baseline(
+    role: str, socket: Path, settings: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GRPC_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(HERE / "baseline.py"),
+        role,
+        str(socket),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**env, **settings},
+    )
+    try:
+        yield process
     finally:
-        peer.terminate()
-        await peer.wait()
+        process.terminate()
+        await process.wait()
 
 
 async def import_seconds(python: str) -> float:
@@ -116,8 +122,9 @@ async def import_seconds(python: str) -> float:
 # -- Moorage ---------------------------------------------------------------------------------------------------------
 
 
-async def measure_calls(host: Host, bare: Baseline, scale: Scale) -> dict[str, float]:
+async def measure_calls(host: Host, bare: Baseline, tuned: Baseline, scale: Scale) -> dict[str, float]:
     """One round: each figure beside its own baseline, moments apart."""
+    tuned_ping = await tuned.ping_pong(scale.calls)
     ping = await bare.ping_pong(scale.calls)
     count = {"calls": scale.calls}
     from_async = await host.call(PROBE, "lone_async", count)
@@ -129,6 +136,7 @@ async def measure_calls(host: Host, bare: Baseline, scale: Scale) -> dict[str, f
     rate = await host.call(PROBE, "in_flight", {"calls": scale.throughput_calls})
     return {
         "bare ping-pong, us": ping * 1e6,
+        "the same with the host's settings, us": tuned_ping * 1e6,
         "bare unary calls a second": unary,
         "bulk beside it, MB/s": beside["bytes_per_second"] / 1e6,
         "call from async plugin code": from_async / ping,
@@ -206,15 +214,15 @@ async def bench(scale: Scale, folder: Path) -> dict[str, float]:
             },
         }
     )
-    async with Host(settings) as host, baseline(folder) as bare:
+    async with Host(settings) as host, baseline(folder, {}) as bare, baseline(folder, GRPC_ENV) as tuned:
         for name in (PROBE, f"{PROBE}-fresh"):
             await host.install(HERE / "plugin", name=name, grant_required=True)
         await host.start(PROBE)
-        await measure_calls(host, bare, QUICK)
+        await measure_calls(host, bare, tuned, QUICK)
         rounds = []
         for number in range(scale.rounds):
             print(f"bench: round {number + 1} of {scale.rounds}", file=sys.stderr)
-            rounds.append(await measure_calls(host, bare, scale))
+            rounds.append(await measure_calls(host, bare, tuned, scale))
         figures = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
         print("bench: starts", file=sys.stderr)
         figures["start to ready, zygote"] = await measure_starts(host, PROBE, sys.executable, scale.starts)
@@ -224,11 +232,11 @@ async def bench(scale: Scale, folder: Path) -> dict[str, float]:
 
 
 def show(figures: dict[str, float]) -> None:
-    print(f"\n{'figure':<36}{'measured':>12}{'aim':>8}")
+    print(f"\n{'figure':<40}{'measured':>12}{'aim':>8}")
     for name, value in figures.items():
         aim = AIMS.get(name)
         ratio = aim is not None and "MiB" not in name
-        print(f"{name:<36}{value:>11.2f}{'x' if ratio else ' '}{'' if aim is None else f'{aim:g}':>8}")
+        print(f"{name:<40}{value:>11.2f}{'x' if ratio else ' '}{'' if aim is None else f'{aim:g}':>8}")
     print("\nx: times the bare figure of the same run. More is better for calls a second, less for the others.")
 
 
