@@ -60,7 +60,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         self._loaded: Optional[LoadedPlugin] = None
         self._tasks: Set[asyncio.Task[None]] = set()
-        #: Set when on_unload has run and its call was answered.
+        #: Set when on_unload has run and its call is about to be answered.
         self.unloaded = asyncio.Event()
         self._handlers: Dict[str, Callable[[Any, Answer], Awaitable[Message]]] = {
             "load": self._load,
@@ -113,9 +113,10 @@ class Runtime:
             failure = tracebacks.failure_of(error)
             self._in_link_thread(call.fail, CallError(Status.INTERNAL, Reason.INTERNAL, problem, task=failure))
         else:
-            self._in_link_thread(call.reply, data)
             if answer.method.name == "unload":
+                # Before the answer: the host may end the link as soon as it has it.
                 self.unloaded.set()
+            self._in_link_thread(call.reply, data)
 
     async def _load(self, request: plugin_pb2.LoadRequest, answer: Answer) -> plugin_pb2.LoadReply:  # noqa: ARG002 - loading is not cancelled: the process is ended
         if self._loaded is not None:
