@@ -78,6 +78,11 @@ class Slot:
         #: Serialises stops; starts are shared through ``starting``.
         self.stopping = asyncio.Lock()
 
+    def started(self, start: asyncio.Task[Incarnation]) -> None:
+        """A start has ended, one way or another; also one that was given up before its first step."""
+        if self.starting is start:
+            self.starting = None
+
 
 class Supervisor:
     """Starts on demand, hands out sessions, stops. Every end is recorded before it is announced."""
@@ -106,6 +111,7 @@ class Supervisor:
                 return slot.current
             if slot.starting is None:
                 slot.starting = asyncio.create_task(self._start(installation, slot), name=f"start {installation}")
+                slot.starting.add_done_callback(slot.started)
             starting = slot.starting
         try:
             return await asyncio.shield(starting)
@@ -157,13 +163,10 @@ class Supervisor:
         return slot
 
     async def _start(self, installation: InstallationId, slot: Slot) -> Incarnation:
-        try:
-            incarnation = await self._make(installation)
-            slot.current = incarnation
-            await incarnation.start()
-            return incarnation
-        finally:
-            slot.starting = None
+        incarnation = await self._make(installation)
+        slot.current = incarnation
+        await incarnation.start()
+        return incarnation
 
     async def _make(self, name: InstallationId) -> Incarnation:
         parts = self._parts
