@@ -73,7 +73,10 @@ class Lifetime:
         """As ``call``, in an asyncio task of its own that may be cancelled."""
         try:
             return await self._call(function, *arguments, **keywords)
-        except (SystemExit, KeyboardInterrupt) as error:
+        except (Exception, asyncio.CancelledError):
+            raise
+        except BaseException as error:
+            # SystemExit and its kind, GeneratorExit, or a class of the plugin's own.
             raise Exited(error) from error
 
     async def _call(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:

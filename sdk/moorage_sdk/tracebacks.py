@@ -19,6 +19,8 @@ from moorage_sdk.errors import MoorageError
 #: Longer ones keep their end, where the error is.
 MAX_CHARACTERS = 32_000
 MAX_MESSAGE_CHARACTERS = 4_000
+#: Of an exception's class.
+MAX_NAME_CHARACTERS = 200
 
 _PACKAGES = (moorage_sdk, moorage_proto, asyncio, concurrent.futures, google.protobuf)
 _MACHINERY: Tuple[str, ...] = (
@@ -32,7 +34,7 @@ def of_plugin(error: BaseException) -> str:
     """The traceback with the plugin's frames, and those of the libraries it uses, only."""
     told = traceback.TracebackException.from_exception(error)
     _trim(told, error, set())
-    text = "".join(told.format())
+    text = _writable("".join(told.format()))
     return text if len(text) <= MAX_CHARACTERS else "...\n" + text[-MAX_CHARACTERS:]
 
 
@@ -43,16 +45,23 @@ def failure_of(error: BaseException) -> TaskFailure:
 def type_of(error: BaseException) -> str:
     """ "churn.errors.NoUsers"; built-in ones without their module."""
     cls = type(error)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    name = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    return name[:MAX_NAME_CHARACTERS]
 
 
 def message_of(error: BaseException) -> str:
     """ "ValueError: no users", for a sentence. An exception whose text cannot be made is named only."""
     try:
         text = str(error)[:MAX_MESSAGE_CHARACTERS]
-    except Exception as problem:  # noqa: BLE001 - plugin code; the failure itself must still be told
+    except BaseException as problem:  # noqa: BLE001 - plugin code; the failure itself must still be told
         text = f"<its text raised {type(problem).__name__}>"
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name = type(error).__name__[:MAX_NAME_CHARACTERS]
+    return _writable(f"{name}: {text}" if text else name)
+
+
+def _writable(text: str) -> str:
+    """Half a surrogate pair is text to Python, and nothing that can be sent; the failure itself must still be told."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _trim(told: Any, error: Optional[BaseException], seen: Set[int]) -> None:

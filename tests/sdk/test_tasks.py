@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from moorage_proto.errors import CallError, Reason
-from moorage_sdk import Cancelled, Context, Plugin, channel
+from moorage_sdk import Cancelled, Context, Plugin, channel, tracebacks
 from moorage_sdk import scope as scopes
 from moorage_sdk.host import HostFacts
 from moorage_sdk.lifetime import Exited
@@ -327,6 +327,34 @@ def test_the_gate_refuses_scopes_that_ended(kit):
     method = service_methods(execution_pb2, "ExecutionService")["report_progress"]
     with pytest.raises(ScopeClosed, match="the scope '' has ended"):
         LocalChannel(Gate("churn", ())).call(method, execution_pb2.ReportProgressRequest())
+
+
+class NotAnException(BaseException):
+    """As pytest's own outcomes are, and trio's cancellation."""
+
+
+@pytest.mark.parametrize("error", [NotAnException("gone"), GeneratorExit("gone"), SystemExit("gone")])
+@pytest.mark.parametrize("is_async", [False, True])
+async def test_what_is_no_exception_fails_the_execution_too(load, error, is_async):
+    plugin = Plugin()
+
+    def execute() -> None:
+        raise error
+
+    async def execute_async() -> None:
+        raise error
+
+    plugin.task(name="execute")(execute_async if is_async else execute)
+
+    with pytest.raises(CallError, match=rf"{type(error).__name__}\(gone\) would end more than this"):
+        await (await load(plugin)).run("execute", SCOPE, None).outcome()
+
+
+def test_half_a_surrogate_pair_in_an_error_is_told_in_what_can_be_sent():
+    error = ValueError("half \ud83d")
+
+    assert tracebacks.message_of(error) == "ValueError: half \\ud83d"
+    assert "half \\ud83d" in tracebacks.failure_of(error).traceback
 
 
 @pytest.mark.parametrize("hook", ["on_load", "on_unload", "on_error", "health"])
