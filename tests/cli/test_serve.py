@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import stat
 import subprocess
@@ -158,3 +159,30 @@ def _connected(pid: int, seconds: float = 15) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+@pytest.mark.parametrize("setting", ["state_dir", "run_dir"])
+def test_a_folder_that_cannot_be_made_is_a_sentence(folder, setting):
+    (folder / "taken").write_text("a file")
+    settings = (folder / "moorage.toml").read_text().replace(f'{setting} = "', f'{setting} = "taken/')
+    (folder / "moorage.toml").write_text(settings)
+
+    refused = moorage(folder, "serve", "--json")
+
+    assert refused.returncode == ExitCode.CONFIG
+    assert "cannot be used: Not a directory" in refused.stderr
+    assert f"name another one with {setting}" in refused.stderr
+
+
+def test_takes_all_the_descriptors_it_may_have(folder):
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    process = subprocess.Popen(
+        ["sh", "-c", 'ulimit -S -n 256; exec "$0" -m moorage serve --json', sys.executable],
+        cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert json.loads(process.stdout.readline() or process.stderr.read())["ready"]
+        assert psutil.Process(process.pid).rlimit(psutil.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from moorage.app.folders import make_folder, unusable
 from moorage.errors import Conflict
 
 
@@ -29,8 +30,12 @@ class StateLock:
         self._file: int | None = None
 
     def __enter__(self) -> Self:
-        self._state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = os.open(self._state_dir / "host.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Makes the folder. Raises SettingsInvalid, HostAlreadyRunning."""
+        make_folder(self._state_dir, "state_dir", 0o700)
+        try:
+            file = os.open(self._state_dir / "host.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise unusable(self._state_dir, "state_dir", error) from None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from moorage.app.folders import make_folder
 from moorage.broker.broker import Broker
 from moorage.broker.services.base import Service
 from moorage.broker.services.config import ConfigService
@@ -79,7 +80,7 @@ class Wiring:
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
-            self._settings.sockets.mkdir(mode=0o711, parents=True, exist_ok=True)
+            make_folder(self._settings.sockets, "run_dir", 0o711)
             await stack.enter_async_context(self.store)
             stack.callback(self.events.close)
             for part in (self.audit, self.logs, self.broker):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Coroutine
@@ -43,6 +44,7 @@ def serve(
     """Start the host and its API, until Ctrl-C."""
     settings = load_settings(config)
     _set_up_logging(log_level)
+    _allow_descriptors()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, socket or settings.api_socket, as_json))
 
@@ -100,6 +102,12 @@ def _stop_event() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked)
     return stop
+
+
+def _allow_descriptors() -> None:
+    """As many as this process may have. A usual soft limit is 1,024, and one worker may dial its socket that often."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class _PlainFormatter(logging.Formatter):
