@@ -9,8 +9,8 @@ from uuid import UUID
 
 from moorage_proto import value_pb2
 
-#: Nesting beyond this is refused, in both directions: it is how small messages exhaust a stack.
-MAX_DEPTH = 64
+#: Nesting beyond this is refused, in both directions. Protobuf reads 100 levels of messages, and a record takes three.
+MAX_DEPTH = 30
 
 _INTEGER_64 = range(-(2**63), 2**63)
 _MICROSECOND = timedelta(microseconds=1)

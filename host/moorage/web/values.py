@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 #: Deeper input than the contract carries is refused before it reaches a worker.
-MAX_DEPTH = 64
+MAX_DEPTH = 30
 
 _MICROSECOND = timedelta(microseconds=1)
 
