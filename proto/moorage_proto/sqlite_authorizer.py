@@ -4,6 +4,9 @@ A statement is planned by compiling ``EXPLAIN`` of it, which runs nothing: the a
 column, and the program's own Transaction instruction says whether it writes. When it then runs, the authorizer allows
 what was planned, and decides anything beyond that by itself.
 
+Two things the authorizer is not told of, and they are looked for here: the columns that joins by USING and NATURAL
+compare (``sqlite_words``), and tables that are copied page by page (``_untold``).
+
 What was tried before: deciding by the first keyword (``WITH ... INSERT`` and comments defeat it), and leaving compiled
 statements to the ``sqlite3`` module's cache (a statement that was compiled for one caller ran for another without the
 authorizer being asked again). A plan is therefore made from a text that no cache holds, and rights are decided anew for
@@ -21,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from moorage_proto.sqlite_access import (
+    READ,
     SCHEMA_FUNCTION,
     AccessNeed,
     Forbidden,
@@ -32,6 +36,7 @@ from moorage_proto.sqlite_access import (
     tables_made,
 )
 from moorage_proto.sqlite_codes import Action, Code
+from moorage_proto.sqlite_words import joins_by_name
 
 #: Of one connection.
 MAX_PLANS = 256
@@ -151,6 +156,11 @@ class Authorizer:
                 taken[action] = None
             return not sentence
 
+        if joins_by_name(statement):
+            raise Forbidden(
+                "Joins by USING and NATURAL are not available to plugins, as SQLite does not say which columns they "
+                "compare. Write ON a.id = b.id; quote a name that is one of these words."
+            )
         try:
             with self._deciding(take):
                 # The number keeps the module's cache of compiled statements from ever knowing the text.
@@ -170,7 +180,7 @@ class Authorizer:
         codes = {action.code for action in actions}
         return Plan(
             actions=frozenset(actions),
-            needs=needs_of(actions, self.objects(names_in(actions))),
+            needs=(*needs_of(actions, self.objects(names_in(actions))), *self._untold(actions, program)),
             touches_file=bool(transactions),
             # P2 of the instruction: "if non-zero, then a write-transaction is started".
             writes=any(instruction[3] for instruction in transactions),
@@ -180,6 +190,20 @@ class Authorizer:
             changes_schema=bool(codes & _CHANGE_SCHEMA) or any(map(_rolls_back, actions)),
             lists_schema=any(fold(action.second or "") == SCHEMA_FUNCTION for action in _functions(actions)),
         )
+
+    def _untold(self, actions: Tuple[Action, ...], program: List[Tuple[Any, ...]]) -> Iterator[AccessNeed]:
+        """Tables that the program reads and the authorizer was told nothing of; they are needed as a whole.
+
+        ``INSERT INTO mine SELECT * FROM theirs`` copies a table without naming one of its columns.
+        """
+        told = {fold(action.first) for action in actions if action.code in _NAME_TABLES and action.first}
+        told |= {fold(action.second) for action in actions if action.code in _CHANGE_SCHEMA and action.second}
+        # P2 of the instruction is the first page of a table or index, P3 the database: 0 is main, page 1 its schema.
+        pages = {step[3] for step in program if step[1] == "OpenRead" and step[4] == 0 and step[3] > 1}
+        for page in sorted(pages):
+            row = self._raw.execute("SELECT tbl_name FROM main.sqlite_master WHERE rootpage = ?", (page,)).fetchone()
+            if row is not None and fold(row[0]) not in told:
+                yield AccessNeed((READ,), row[0])
 
     @contextlib.contextmanager
     def _deciding(self, decide: Callable[[Action], bool]) -> Iterator[None]:
@@ -197,6 +221,8 @@ class Authorizer:
             return sqlite3.SQLITE_OK
         return sqlite3.SQLITE_DENY
 
+
+_NAME_TABLES = frozenset({Code.READ, Code.INSERT, Code.UPDATE, Code.DELETE, Code.CREATE_TABLE, Code.DROP_TABLE})
 
 _CHANGE_SCHEMA = frozenset(
     {
