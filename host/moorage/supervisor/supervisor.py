@@ -262,11 +262,13 @@ async def _end(slot: Slot, end: Callable[[Incarnation], Awaitable[tuple[str, ...
 
 
 def _processes(pid: int) -> int:
-    """Of a worker's tree, itself included."""
+    """Of a worker's tree, itself included. It is for a sentence: where they cannot be counted, the end goes on."""
     try:
         return 1 + len(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return 0
+    except (psutil.Error, OSError):
+        return 1
 
 
 def check_runnable(installation: Installation, missing: Sequence[Capability]) -> None:
