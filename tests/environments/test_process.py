@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -43,3 +45,26 @@ async def test_one_that_is_no_longer_wanted_is_killed_with_all_that_it_started(t
             with pytest.raises(asyncio.CancelledError):
                 await running
             assert await asyncio.to_thread(stream.read) == b""
+
+
+async def test_one_that_is_no_longer_wanted_while_it_is_started(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb") as stream:
+        command = ["/bin/sh", "-c", f"(echo; exec /bin/sleep 20) >'{pipe}' & wait"]
+        running = asyncio.create_task(run(command, environment={}, timeout=LONG))
+        # The loop stands still until the grandchild is there: `run` is where it was, waiting for the start.
+        while not seen(stream, select.POLLIN, timeout_millis=100):
+            await asyncio.sleep(0)
+
+        running.cancel()
+
+        await asyncio.wait([running], timeout=10)
+        assert running.cancelled()
+        assert seen(stream, select.POLLHUP, timeout_millis=1000)
+
+
+def seen(pipe: BinaryIO, event: int, *, timeout_millis: int) -> bool:
+    poll = select.poll()
+    poll.register(pipe, event)
+    return any(found & event for _, found in poll.poll(timeout_millis))
