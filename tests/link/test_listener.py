@@ -364,7 +364,7 @@ async def test_a_peer_that_does_not_read_its_socket_is_ended(folder):
     await soon(host.listener.close())
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sent=st.lists(st.one_of(st.binary(max_size=80), st.just(hello()), st.just(frames.pong(1))), max_size=4))
 async def test_arbitrary_streams_end_and_raise_nothing(folder, sent):
     problems = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage_proto.link import frames
@@ -68,7 +68,6 @@ class Peer:
             call.got.append(data)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_any_interleaving_arrives_whole_and_in_order(data):
     outbox, peer = Outbox(LIMITS), Peer()

@@ -30,7 +30,7 @@ def parameters(size: int) -> sql_pb2.ExecuteManyRequest:
     return made
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes=st.lists(st.integers(0, 6000), max_size=25), lanes=st.integers(1, 2))
 def test_items_arrive_whole_and_in_order(sizes, lanes):
     async def run():

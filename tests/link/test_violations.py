@@ -210,13 +210,12 @@ def fuzz(batches: list[bytes]) -> None:
     asyncio.run(run())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(any_frame(), min_size=1, max_size=4), max_size=6))
 def test_arbitrary_frames(sent):
     fuzz([link_pb2.Batch(frames=batch).SerializeToString() for batch in sent])
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.binary(max_size=60), max_size=4))
 def test_arbitrary_bytes(sent):
     fuzz(sent)

@@ -68,7 +68,7 @@ class LineAgainstLists(RuleBasedStateMachine):
         assert self.line.running == set(self.running)
 
 
-LineAgainstLists.TestCase.settings = settings(max_examples=30, stateful_step_count=20)
+LineAgainstLists.TestCase.settings = settings(stateful_step_count=20)
 TestLine = LineAgainstLists.TestCase
 
 

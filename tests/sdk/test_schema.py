@@ -10,7 +10,7 @@ from uuid import UUID
 import pydantic
 import pydantic.v1
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage_proto import values
@@ -131,14 +131,12 @@ def over_the_wire(value):
     return values.from_wire(type(values.to_wire(None)).FromString(values.to_wire(value).SerializeToString()))
 
 
-@settings(max_examples=40, deadline=None)
 @given(everything)
 def test_what_is_written_is_read_back(value):
     shape = shape_of(Everything)
     assert shape.read(over_the_wire(shape.write(value, "result")), "input") == value
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.recursive(st.builds(Tree, st.integers()), lambda kids: st.builds(Tree, st.integers(), st.lists(kids))))
 def test_types_that_refer_to_themselves(tree):
     shape = shape_of(Tree)

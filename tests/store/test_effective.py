@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.store.effective import effective, includes, intersection, missing
@@ -35,7 +35,6 @@ def test_the_intersection_of_two_rights(requested: str, granted: str, both: str 
     assert intersection(parse(requested), parse(granted)) == expected
 
 
-@settings(max_examples=100)
 @given(st.lists(patterns, max_size=3), st.lists(patterns, max_size=3), needs)
 def test_effective_never_allows_what_one_side_did_not(
     requested: list[Capability], granted: list[Capability], need: Capability
@@ -45,7 +44,6 @@ def test_effective_never_allows_what_one_side_did_not(
         assert any(right.covers(need) for right in granted)
 
 
-@settings(max_examples=100)
 @given(patterns, patterns, needs)
 def test_what_includes_another_covers_all_of_it(wide: Capability, narrow: Capability, need: Capability) -> None:
     if includes(wide, narrow) and narrow.covers(need):

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.store import tagged
@@ -37,13 +37,11 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=40)
 @given(anything)
 def test_what_goes_in_comes_out_as_over_the_wire(value: Any) -> None:
     assert tagged.loads(tagged.dumps(value)) == value == values.from_wire(values.to_wire(value))
 
 
-@settings(max_examples=40)
 @given(anything)
 def test_it_is_json_that_any_database_accepts(value: Any) -> None:
     json.loads(tagged.dumps(value), parse_constant=pytest.fail)
