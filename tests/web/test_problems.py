@@ -55,7 +55,7 @@ def test_the_depth_is_the_contract_s():
     check_input({"a": [1, "two", None]})
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=many", "after=-1"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=many", "after=-1", "after=9223372036854775808"])
 async def test_limits_are_checked(client, query):
     assert (await client.get(f"/logs?{query}")).status_code == 422
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from moorage.web.routes.host import Host
 from moorage.web.schemas.audit import AuditEntry
-from moorage.web.schemas.base import Page
+from moorage.web.schemas.base import MAX_ID, Page
 
 router = APIRouter(tags=["audit"])
 
@@ -17,7 +17,9 @@ router = APIRouter(tags=["audit"])
 async def list_audit(
     host: Host,
     installation: Annotated[str | None, Query(description="Only of this installation.")] = None,
-    after: Annotated[int, Query(ge=0, description="Only entries with a greater id; 0: the newest entries.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=MAX_ID, description="Only entries with a greater id; 0: the newest entries.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Page[AuditEntry]:
     """Who did, or was denied, what; oldest first. An installation need not exist any more to have entries."""

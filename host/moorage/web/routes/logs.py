@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from moorage.web.following import follow
 from moorage.web.operations import Operations
 from moorage.web.routes.host import Host
-from moorage.web.schemas.base import Page
+from moorage.web.schemas.base import MAX_ID, Page
 from moorage.web.schemas.logs import LogLine
 from moorage.web.streams import EVENTS, Chunks, EventStream, event
 
@@ -26,7 +26,7 @@ async def list_logs(
     host: Host,
     installation: Installation = None,
     execution: Execution = None,
-    after: Annotated[int, Query(ge=0, description="Only lines with a greater id; 0: the newest lines.")] = 0,
+    after: Annotated[int, Query(ge=0, le=MAX_ID, description="Only lines with a greater id; 0: the newest lines.")] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Page[LogLine]:
     """Stored log lines, oldest first."""
@@ -47,7 +47,9 @@ async def stream_logs(
     installation: Installation = None,
     execution: Execution = None,
     tail: Annotated[int, Query(ge=0, le=1000, description="First this many of the stored lines.")] = 0,
-    last_event_id: Annotated[int | None, Header(ge=0, description="First all stored lines after this one.")] = None,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, le=MAX_ID, description="First all stored lines after this one.")
+    ] = None,
 ) -> EventStream:
     """Follow the log as server-sent events."""
     if installation is not None:

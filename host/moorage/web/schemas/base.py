@@ -10,6 +10,9 @@ from moorage.web.values import check_input
 
 Item = TypeVar("Item")
 
+#: Of lines and entries: what the store counts with.
+MAX_ID = 2**63 - 1
+
 
 class Document(BaseModel):
     """An answer. Clients ignore fields they do not know, so that a newer host can add some."""
