@@ -1,7 +1,7 @@
-"""One stream of the link: its reader task, its writer, and what waits to be sent.
+"""One stream of the link: its reader task, its writer task, and what waits to be sent.
 
-Only these two touch the stream: in grpc.aio, cancelling a task inside ``read`` or ``write`` cancels the whole RPC, so
-callers enqueue and wait on futures.
+Only these two tasks touch the stream: in grpc.aio, cancelling a task inside ``read`` or ``write`` cancels the whole
+RPC, so callers enqueue and wait on futures.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from moorage_proto.link.failures import Violation
 from moorage_proto.link.flow import Encode, Flow
 from moorage_proto.link.limits import LinkLimits
 from moorage_proto.link.outbox import Outbox
-from moorage_proto.link.writer import FLUSH_TIMEOUT_SECONDS, Writer
 
 log = logging.getLogger(__name__)
+
+#: Longest that the last frame may take to leave, and the peer's end of stream to arrive.
+FLUSH_TIMEOUT_SECONDS = 1.0
 
 
 class Transport(Protocol):
@@ -28,7 +30,7 @@ class Transport(Protocol):
         """The next Batch; None when the peer has ended the stream or the connection is lost. Called by one task."""
 
     async def write(self, data: bytes) -> None:
-        """Returns when the stream takes more. Raises ConnectionError when it is lost. One at a time."""
+        """Returns when the stream takes more. Raises ConnectionError when it is lost. Called by one task."""
 
     async def finish(self) -> None:
         """Nothing is written any more. After this the peer's end of stream arrives, or never will."""
@@ -59,13 +61,16 @@ class Lane:
         self._limits = limits
         self._owner = owner
         self._outbox = Outbox(limits)
-        self._writer = Writer(transport.write, self._take, self._announce_room, self._write_failed)
+        self._wake: Optional[asyncio.Future[None]] = None
         self._stopped = False
         self._room_waiters: Deque[Callable[[], None]] = deque()
         self._reader: Optional[asyncio.Task[None]] = None
+        self._writer: Optional[asyncio.Task[None]] = None
 
     def start(self, name: str) -> None:
-        self._reader = asyncio.get_running_loop().create_task(self._read(), name=f"{name} lane {self.number} reader")
+        self._loop = asyncio.get_running_loop()
+        self._writer = self._loop.create_task(self._write(), name=f"{name} lane {self.number} writer")
+        self._reader = self._loop.create_task(self._read(), name=f"{name} lane {self.number} reader")
 
     def admit(self, call_id: int) -> None:
         """A call of the peer begins here. Raises Violation unless ids go up."""
@@ -126,13 +131,14 @@ class Lane:
         self._outbox.clear()
         if last is not None:
             self._outbox.put_control(last)
-        self._writer.wake()
+        self._wake_writer()
         self._announce_room()
 
     async def finish(self) -> None:
         """After ``stop``: lets the last frame leave and the peer's end arrive, each for a bounded time."""
+        assert self._writer is not None
         assert self._reader is not None
-        await self._writer.finish()
+        await _ended(self._writer)
         await self._transport.finish()
         await _ended(self._reader)
 
@@ -142,20 +148,38 @@ class Lane:
         elif self._outbox.queued_bytes > self._limits.max_queued_bytes:
             self._owner.overflowed(self)
         else:
-            self._writer.wake()
+            self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        wake = self._wake
+        if wake is not None:
+            self._wake = None
+            if not wake.done():
+                wake.set_result(None)
 
     def _announce_room(self) -> None:
         while self._room_waiters and (self._stopped or self._outbox.queued_bytes < self._limits.room_bytes):
             self._room_waiters.popleft()()
 
-    def _take(self) -> bytes:
-        return self._outbox.take() if self._outbox.queued_bytes else b""
-
-    def _write_failed(self, problem: BaseException) -> None:
-        if not isinstance(problem, ConnectionError):
-            log.error("writing on lane %d failed", self.number, exc_info=problem)
-            problem = ConnectionError("writing to the stream failed")
-        self._owner.lost(self, str(problem))
+    async def _write(self) -> None:
+        outbox = self._outbox
+        write = self._transport.write
+        try:
+            while True:
+                if outbox.queued_bytes:
+                    await write(outbox.take())
+                    if self._room_waiters:
+                        self._announce_room()
+                elif self._stopped:
+                    return
+                else:
+                    self._wake = wake = self._loop.create_future()
+                    await wake
+        except ConnectionError as problem:
+            self._owner.lost(self, str(problem))
+        except Exception:
+            log.exception("writing on lane %d failed", self.number)
+            self._owner.lost(self, "writing to the stream failed")
 
     async def _read(self) -> None:
         read = self._transport.read
@@ -166,10 +190,7 @@ class Lane:
                 if data is None:
                     break
                 if not self._stopped:
-                    # The answers to one batch are one batch.
-                    self._writer.hold()
                     received(self, data)
-                    self._writer.release()
         except Exception:
             log.exception("reading on lane %d failed", self.number)
         self._owner.lost(self, "the peer or gRPC ended the stream, or its process has ended")
