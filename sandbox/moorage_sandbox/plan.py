@@ -17,7 +17,16 @@ ZONES = "/usr/share/zoneinfo"
 MOUNT_POINTS = ("/venv", "/plugin", "/data", "/run/host", "/tmp", "/dev/shm", "/etc")  # noqa: S108 - in the empty root
 
 #: The zygote imports these before it forks, so that workers share them.
-ZYGOTE_IMPORTS = ("asyncio", "site", "grpc.aio", "google.protobuf.descriptor_pool", "moorage_sdk.worker.bootstrap")
+ZYGOTE_IMPORTS = (
+    "asyncio",
+    "site",
+    "grpc.aio",
+    "google.protobuf.descriptor_pool",
+    "moorage_sdk.config",
+    "moorage_sdk.kafka",
+    "moorage_sdk.sql",
+    "moorage_sdk.worker.bootstrap",
+)
 ENTRY = "moorage_sdk.worker.bootstrap:main"
 
 #: gRPC reads both when it is first used; the host's own process has the same (``moorage/__init__.py``).
