@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import traceback
+from pathlib import PurePath
 from types import ModuleType
 
 from moorage_sdk import tracebacks
@@ -35,9 +37,23 @@ def _import(name: str) -> ModuleType:
     except BaseException as error:  # a module may raise anything, SystemExit included
         if isinstance(error, KeyboardInterrupt):
             raise
-        invalid = PluginInvalid(f"importing {name!r} raised {tracebacks.message_of(error)}{_advice(name, error)}")
+        problem = f"importing {name!r} raised {tracebacks.message_of(error)}{_place(name, error)}"
+        invalid = PluginInvalid(f"{problem}{_advice(name, error)}")
         invalid.task = tracebacks.failure_of(error)
         raise invalid from error
+
+
+def _place(name: str, error: BaseException) -> str:
+    """ " (plugin.py, line 60)", the plugin's line that was last reached; a SyntaxError says it by itself."""
+    if isinstance(error, SyntaxError):
+        return ""
+    package = name.partition(".")[0]
+    own = [
+        (frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] == package
+    ]
+    return f" ({PurePath(own[-1][0]).name}, line {own[-1][1]})" if own else ""
 
 
 def _advice(name: str, error: BaseException) -> str:

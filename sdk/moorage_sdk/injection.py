@@ -228,9 +228,12 @@ def _hashable(annotation: Any) -> bool:
 
 
 def _public_name(provided: str) -> str:
-    """As plugin code imports it: moorage_sdk.services.sql.connection:Connection is moorage_sdk.sql.Connection."""
+    """As plugin code imports it: moorage_sdk.services.sql.connection:Connection is moorage_sdk.sql.Connection, and
+    sqlalchemy.orm.session:Session is sqlalchemy.orm.Session."""
     module, _, name = provided.partition(":")
     parts = module.split(".")
     if parts[:2] == ["moorage_sdk", "services"]:
         module = f"moorage_sdk.{parts[2]}"
+    elif parts[0] == "sqlalchemy":
+        module = ".".join(parts[:-1])
     return f"{module}.{name}"

@@ -76,7 +76,18 @@ def load(runtime, **config):
 
 LOAD_FAILURES = {
     "import error": ("import nothing_like_it", "importing 'churn_plugin' raised ModuleNotFoundError: No module named"),
-    "own exception": ("raise RuntimeError('boom')", "importing 'churn_plugin' raised RuntimeError: boom"),
+    "own exception": (
+        "raise RuntimeError('boom')",
+        r"importing 'churn_plugin' raised RuntimeError: boom \(churn_plugin.py, line 1\)$",
+    ),
+    "deeper": (
+        "import json\n\njson.loads('{')",
+        r"importing 'churn_plugin' raised JSONDecodeError: .* \(churn_plugin.py, line 3\)$",
+    ),
+    "syntax": (
+        "x = [",
+        r"importing 'churn_plugin' raised SyntaxError: '\[' was never closed \(churn_plugin.py, line 1\)$",
+    ),
     "exit": ("import sys; sys.exit(3)", "importing 'churn_plugin' raised SystemExit: 3"),
     "missing object": ("x = 1", "module 'churn_plugin' has no object 'plugin'; write plugin = Plugin()"),
     "other name": (
