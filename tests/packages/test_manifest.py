@@ -115,6 +115,7 @@ def _with(project: str = "", moorage: str = "", **replaced: str) -> str:
 BAD = {
     "malformed": ("[project\n", 1, "", "this is not TOML"),
     "malformed later": ("a = 1\nb = \n", 2, "", "this is not TOML"),
+    "without an end": ("a = 1\nb = [\n", 2, "", "this is not TOML"),
     "twice": ("a = 1\na = 2\n", 2, "", "this is not TOML"),
     "deep": ("a = " + "[" * 5000 + "]" * 5000, 1, "", "nested too deeply"),
     "huge integer": (f"a = {'9' * 5000}\n", 1, "", "this is not TOML"),

@@ -120,7 +120,10 @@ class Settings(_Table):
         try:
             data = tomllib.loads(file.read_text())
         except OSError as error:
-            raise SettingsInvalid(f"{file} cannot be read: {error.strerror}") from error
+            raise SettingsInvalid(
+                f"{file.absolute()} cannot be read: {error.strerror}. Name the host's settings file; "
+                "docs/settings.md has an example."
+            ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsInvalid(f"{file} is not TOML: {error}") from error
         try:

@@ -118,8 +118,8 @@ class EnvironmentBuilder:
         lock_file.write_text(lock)
         site_packages = lay_out(venv, interpreter)
         count = len(pins(lock, interpreter))
-        progress(f"Installing {count} {'package' if count == 1 else 'packages'} for {plugin}.")
         if lock:
+            progress(f"Installing {count} {'package' if count == 1 else 'packages'} for {plugin}.")
             await install(self._uv, f"Installing the dependencies of {plugin}", interpreter, lock_file, site_packages)
         move_scripts(site_packages, venv / "bin", f"{VENV_MOUNT}/bin/python")
         remove_needless(site_packages)

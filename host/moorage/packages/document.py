@@ -76,7 +76,8 @@ def read_document(folder: Path) -> Document:
     except ValueError as error:  # besides TOMLDecodeError: an integer with thousands of digits
         message = str(error)
         position = _POSITION.search(message)
-        line = int(position["line"]) if position else 1
+        # Without a position it is the file's end that is wrong.
+        line = int(position["line"]) if position else max(1, len(text.splitlines()))
         reason = _POSITION.sub("", message).rstrip(".")
         problem = Problem(line, "", f"this is not TOML: {reason}; correct the file.")
         raise ManifestInvalid(file, (problem,)) from error
