@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from moorage.errors import ExitCode
+from moorage.models.execution import ExecutionError
 
 
 def answer(result):
@@ -110,6 +112,21 @@ def test_a_failed_run_shows_the_traceback_and_ends_with_1(moorage):
     assert json.loads(failed.stdout)["error"]["type"] == "LookupError"
 
 
+@pytest.mark.parametrize("frames", ["", 'Traceback (most recent call last):\n  File "plugin.py", line 3, in execute\n'])
+def test_an_error_and_its_remedy_are_said_once(moorage, host, frames):
+    identity = answer(moorage("run", "churn", "--json"))["id"]
+    remedy = "moorage grant churn 'sql.read:plays'"
+    sentence = f"churn lacks sql.read:plays. {remedy}"
+    told = ExecutionError(
+        "CapabilityMissing", f"task 'execute' raised {sentence}", f"{frames}CapabilityMissing: {sentence}\n"
+    )
+    host.runs[identity] = replace(host.runs[identity], error=replace(told, remedy=remedy))
+    shown = moorage("execution", identity).stdout
+    assert shown.count("lacks sql.read:plays") == shown.count(remedy) == 1
+    host.runs[identity] = replace(host.runs[identity], error=replace(told, remedy="ask Ada"))
+    assert moorage("execution", identity).stdout.rstrip().endswith("ask Ada")
+
+
 def test_an_unknown_task_is_rejected(moorage):
     result = moorage("run", "churn", "exceute")
     assert result.exit_code == ExitCode.FAILED
@@ -200,6 +217,16 @@ def test_grant_and_revoke(moorage):
     assert "geo-tag is stopped." in granted.stdout
     assert answer(moorage("revoke", "geo-tag", "sql.read:places", "--json"))["grants"][0]["granted"] is False
     assert answer(moorage("grant", "geo-tag", "--required", "--json"))["grants"][0]["granted"] is True
+
+
+def test_a_grant_that_a_running_worker_cannot_see_yet_says_so(moorage, host):
+    host.add("mail", tasks={}, required=["config.read:**"], optional=["kafka.produce:audit"])
+    moorage("grant", "mail", "--required")
+    assert moorage("grant", "mail", "kafka.produce:audit").stderr == ""
+    moorage("start", "mail")
+    assert "stays None until: moorage reload mail" in moorage("grant", "mail", "kafka.produce:audit").stderr
+    assert moorage("grant", "mail", "kafka.produce:audit", "--json").stderr == ""
+    assert moorage("grant", "mail", "config.read:**").stderr == ""
 
 
 @pytest.mark.parametrize("arguments", [[], ["sql.read:places", "--required"]])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from moorage.cli import output
-from moorage.cli.output import duration, size
+from moorage.cli.output import duration, short_time, size, table
 from moorage.cli.start_screen import forgotten_at_exit, print_ready, print_sandbox
 from moorage.config.settings import KafkaBackend, Settings, SqlBackend
 from moorage_sandbox.report import MissingLayer, SandboxReport
@@ -30,6 +30,22 @@ def test_durations(length, words):
 )
 def test_sizes(count, words):
     assert size(count) == words
+
+
+def test_a_list_names_the_date_of_other_days_only():
+    now = datetime.now(UTC)
+    assert short_time(now) == now.astimezone().strftime("%H:%M:%S")
+    assert short_time(datetime(2020, 2, 3, 12, 0, 0).astimezone()) == "2020-02-03 12:00"
+    assert short_time(None) == ""
+
+
+def test_a_word_that_people_copy_is_the_last_to_fold(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "30")
+    row = ["e-1k0pc95mmf3j5d6e", "an-installation-of-some-length"]
+    table(["EXECUTION", "INSTALLATION"], [row], whole=(0,))
+    assert row[0] in capsys.readouterr().out
+    table(["EXECUTION", "INSTALLATION"], [row])
+    assert row[0] not in capsys.readouterr().out
 
 
 class Terminal(io.StringIO):

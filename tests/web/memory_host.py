@@ -66,10 +66,20 @@ class MemoryHost:
         self._numbers = itertools.count(1)
 
     def add(
-        self, name: str, *, tasks: Mapping[str, Callable[..., Any]], required: Iterable[str] = (), **manifest: Any
+        self,
+        name: str,
+        *,
+        tasks: Mapping[str, Callable[..., Any]],
+        required: Iterable[str] = (),
+        optional: Iterable[str] = (),
+        **manifest: Any,
     ) -> Plugin:
         """Puts a plugin there whose tasks are functions of the input."""
-        capabilities = tuple(RequestedCapability(parse(text), f"needs {text}", True) for text in required)
+        capabilities = tuple(
+            RequestedCapability(parse(text), f"needs {text}", demanded)
+            for texts, demanded in ((required, True), (optional, False))
+            for text in texts
+        )
         described = Manifest(
             name=name, version="1.0.0", entry_point=f"{name}.plugin:plugin", capabilities=capabilities, **manifest
         )

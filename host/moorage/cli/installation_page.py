@@ -79,7 +79,7 @@ def _facts(found: Installation) -> list[tuple[str, object]]:
         ("installed", local_time(found.installed_at)),
         ("loaded", local_time(found.loaded_at)),
         ("worker", _worker(worker) if worker else ""),
-        ("gate", f"{found.calls} calls, {found.denied} denied" if worker else ""),
+        ("gate", f"{found.calls} {'call' if found.calls == 1 else 'calls'}, {found.denied} denied" if worker else ""),
         (
             "limits",
             f"{size(limits.memory_bytes)} memory, {duration(limits.timeout_seconds)} a run, "

@@ -88,11 +88,20 @@ def print_json_line(data: Any) -> None:
     print(json.dumps(data), flush=True)
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Text | str]], *, right: Sequence[int] = ()) -> None:
-    """Without frames; long words fold instead of vanishing. Columns whose number is in ``right`` hold numbers."""
+def table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[Text | str]],
+    *,
+    right: Sequence[int] = (),
+    whole: Sequence[int] = (),
+) -> None:
+    """Without frames; long words fold instead of vanishing. Columns whose number is in ``right`` hold numbers, those in
+    ``whole`` words that people copy, which fold last."""
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", collapse_padding=True)
     for number, heading in enumerate(headings):
-        grid.add_column(heading, justify="right" if number in right else "left", overflow="fold")
+        grid.add_column(
+            heading, justify="right" if number in right else "left", overflow="fold", no_wrap=number in whole
+        )
     for row in rows:
         grid.add_row(*(cell if isinstance(cell, Text) else Text(one_line(cell)) for cell in row))
     _put(grid)
@@ -118,6 +127,14 @@ def local_time(instant: datetime | None, *, date: bool = True) -> str:
     if instant is None:
         return ""
     return instant.astimezone().strftime("%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S")
+
+
+def short_time(instant: datetime | None) -> str:
+    """For lists: without the date where it is today, and then without seconds."""
+    if instant is None:
+        return ""
+    today = instant.astimezone().date() == datetime.now().astimezone().date()
+    return local_time(instant, date=False) if today else local_time(instant)[: -len(":00")]
 
 
 def duration(length: timedelta | float | None) -> str:

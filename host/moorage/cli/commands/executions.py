@@ -13,7 +13,18 @@ from rich.text import Text
 
 from moorage.cli.client import connect, installation
 from moorage.cli.options import AsJson, Config, Name, OptionalName, Socket
-from moorage.cli.output import duration, facts, indented, local_time, note, print_json, say, state_text, table
+from moorage.cli.output import (
+    duration,
+    facts,
+    indented,
+    local_time,
+    note,
+    print_json,
+    say,
+    short_time,
+    state_text,
+    table,
+)
 from moorage.cli.plain import one_line
 from moorage.errors import ExitCode
 from moorage.models.execution import ExecutionState
@@ -85,7 +96,8 @@ def list_executions(
     if not found:
         say(f"Nothing has run yet. Run something with: moorage run {name or 'NAME'}")
         return
-    table(["EXECUTION", "INSTALLATION", "TASK", "STATE", "QUEUED", "TOOK"], [_row(each) for each in found], right=(5,))
+    headings = ["EXECUTION", "INSTALLATION", "TASK", "STATE", "QUEUED", "TOOK"]
+    table(headings, [_row(each) for each in found], right=(5,), whole=(0,))
 
 
 @commands.command("execution")
@@ -112,7 +124,7 @@ def _row(execution: Execution) -> list[Text | str]:
         execution.installation,
         execution.task,
         state_text(execution.state),
-        local_time(execution.queued_at),
+        short_time(execution.queued_at),
         duration(execution.duration_seconds),
     ]
 
@@ -136,9 +148,10 @@ def _tell(answer: Any, as_json: bool, *, whole: bool = False) -> Execution:
 def _tell_outcome(execution: Execution) -> None:
     error = execution.error
     if error is not None:
-        # A traceback says it all, in its last lines.
-        summary = "" if f"\n{error.type}" in error.traceback else f"{error.type}: {error.message}"
-        for words, style in ((error.traceback.rstrip(), "dim"), (summary, "red"), (error.remedy, "")):
+        # A traceback says it all, in its last lines; most sentences hold their remedy.
+        summary = "" if f"\n{error.type}" in f"\n{error.traceback}" else f"{error.type}: {error.message}"
+        remedy = "" if error.remedy in f"{error.traceback}\n{error.message}" else error.remedy
+        for words, style in ((error.traceback.rstrip(), "dim"), (summary, "red"), (remedy, "")):
             if words:
                 indented(words, style, by=2)
     elif execution.result is not None:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from moorage.cli.client import connect, installation
-from moorage.cli.installation_page import print_grants
+from moorage.cli.installation_page import current, print_grants
 from moorage.cli.options import AsJson, Config, Name, Socket
-from moorage.cli.output import print_json, say
+from moorage.cli.output import note, print_json, say
 from moorage.web.schemas.installations import Installation
 
 commands = typer.Typer()
@@ -32,7 +32,9 @@ def grant(
     order = {"capabilities": capabilities or [], "required": required}
     with connect(config, socket) as api:
         answer = api.post(installation(name, "grants"), order, about=name)
-    _tell(answer, as_json)
+    found = _tell(answer, as_json)
+    if not as_json and current(found) is not None and _optional(found, capabilities or []):
+        note(f"What was injected as None for want of it stays None until: moorage reload {found.id}")
 
 
 @commands.command()
@@ -49,10 +51,15 @@ def revoke(
     _tell(answer, as_json)
 
 
-def _tell(answer: Any, as_json: bool) -> None:
+def _optional(found: Installation, capabilities: list[str]) -> bool:
+    return any(grant.capability in capabilities and not grant.required for grant in found.grants)
+
+
+def _tell(answer: Any, as_json: bool) -> Installation:
+    found = Installation.model_validate(answer)
     if as_json:
         print_json(answer)
-        return
-    found = Installation.model_validate(answer)
+        return found
     print_grants(found.grants)
     say(f"\n{found.id} is {found.state}. {found.reason}".rstrip())
+    return found
