@@ -118,17 +118,21 @@ async def keep_running(host: Host) -> None:
 WHAT_NEXT = """
 The host keeps running. In another terminal, from this folder:
 
-  export MOORAGE_CONFIG={config} PATH=$PWD/.venv/bin:$PATH
+  export MOORAGE_CONFIG=$PWD/{config}
+  export PATH=$PWD/.venv/bin:$PATH
   moorage ls                          what is installed, and how it is
   moorage run sample                  count the users again
   moorage run scrobbler favourites --input '{{"top": 3}}'
-  moorage show legacy                 Python 3.9 where there is one, pydantic 1, protobuf 3.20
+  moorage show legacy                 pydantic 1, protobuf 3.20, an old Python
   moorage logs -f                     what the plugins say
-  moorage revoke sample sql.read:plays && moorage run sample && moorage audit sample
+  moorage revoke sample sql.read:plays
+  moorage run sample; moorage audit sample
   moorage kill scrobbler              gone, with everything it held
   moorage doctor                      what this machine's kernel offers
+  moorage new hello                   a plugin of your own: says what comes next
 
-Stop it with Ctrl+C. The database and the virtualenvs stay in .moorage/demo; Kafka's messages are forgotten.
+Stop it with Ctrl+C. The database and the virtualenvs stay in .moorage/demo;
+Kafka's messages are forgotten.
 """
 
 
