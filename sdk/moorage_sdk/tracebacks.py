@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import importlib
 import threading
 import traceback
 from pathlib import Path
@@ -26,6 +27,7 @@ _PACKAGES = (moorage_sdk, moorage_proto, asyncio, concurrent.futures, google.pro
 _MACHINERY: Tuple[str, ...] = (
     *(str(Path(package.__file__).parent) + "/" for package in _PACKAGES if package.__file__),
     threading.__file__,
+    importlib.__file__,
     "<frozen importlib",
 )
 

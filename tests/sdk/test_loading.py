@@ -115,6 +115,7 @@ async def test_what_cannot_be_loaded(runtime, case):
     assert caught.value.reason == Reason.LOAD_FAILED
     if caught.value.task is not None:
         assert "moorage_sdk" not in caught.value.task.traceback
+        assert "import_module" not in caught.value.task.traceback
         assert "churn_plugin.py" in caught.value.task.traceback
 
 
