@@ -92,7 +92,9 @@ async def demo(settings: Settings, *, once: bool, report: Path | None) -> int:
         tell("host started; looking for plugins")
         await host.load(progress=tell)
         broken = await host.broken()
-        names = [view.installation.id for view in await host.installations()]
+        # What someone installed while the demo ran is theirs to run.
+        found_there = [view.installation for view in await host.installations()]
+        names = [one.id for one in found_there if one.source_path.is_relative_to(ROOT / "plugins")]
         executions = await run_all(host, names)
         found = await messages(host)
         for message in found:
