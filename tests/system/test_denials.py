@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient
 from plugin_projects import write_plugin
 
 from moorage.app import Host
+from moorage.errors import MoorageError
 from moorage.models.audit import AuditKind
 from moorage.models.execution import ExecutionRequest, ExecutionState
 
@@ -144,3 +145,12 @@ async def test_a_grant_that_is_taken_back_ends_at_once(curious: Host) -> None:
     assert execution.state is not ExecutionState.SUCCEEDED or execution.result[0] == "refused"
     await curious.grant("probe", ["sql.read:users"])
     assert await curious.call("probe", input=statement) == [[2]]
+
+
+async def test_less_than_was_asked_for_can_be_granted(host: Host, tmp_path: Path) -> None:
+    await host.install(write_plugin(tmp_path, SQL, optional=["sql.read:*"]), grant=["sql.read:users"])
+
+    assert await host.call("probe", input="SELECT count(*) FROM users") == [[2]]
+    assert (await host.call("probe", input="SELECT cents FROM salaries"))[0] == "refused"
+    with pytest.raises(MoorageError, match="does not ask for"):
+        await host.grant("probe", ["sql.write:users"])

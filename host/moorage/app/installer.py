@@ -20,6 +20,7 @@ from moorage.packages.config_schema import effective_config
 from moorage.packages.manifest import read_manifest
 from moorage.packages.names import normalised
 from moorage.packages.source import PluginSource, copy_source
+from moorage.store.effective import includes
 from moorage.store.store import Store
 from moorage_proto.capability import CapabilityInvalid, parse
 
@@ -138,15 +139,18 @@ class Installer:
 
 
 def check_requested(name: str, manifest: Manifest, texts: Iterable[str]) -> tuple[str, ...]:
-    """The capabilities in their canonical form. Raises CapabilityNotRequested or Invalid."""
-    requested = {str(request.capability) for request in manifest.capabilities}
+    """The capabilities in their canonical form; a narrower one than was requested is as good.
+
+    Raises CapabilityNotRequested or Invalid.
+    """
+    requested = tuple(request.capability for request in manifest.capabilities)
     found = []
     for text in texts:
         try:
-            capability = str(parse(text))
+            capability = parse(text)
         except CapabilityInvalid as error:
             raise Invalid(str(error)) from error
-        if capability not in requested:
-            raise CapabilityNotRequested(name, capability, sorted(requested))
-        found.append(capability)
+        if not any(includes(wide, capability) for wide in requested):
+            raise CapabilityNotRequested(name, str(capability), sorted(map(str, requested)))
+        found.append(str(capability))
     return tuple(found)

@@ -17,11 +17,17 @@ from moorage.models.attachment import Attachment, Health, Peer
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.views import TaskView
 from moorage.telemetry.trace import new_traceparent
-from moorage_proto import link_pb2, plugin_pb2, values
+from moorage_proto import link_pb2, plugin_pb2, value_pb2, values
 from moorage_proto.capability import Grants
 from moorage_proto.errors import CallError, Reason, Status
-from moorage_proto.link import Link
+from moorage_proto.link import Link, OutgoingCall
 from moorage_proto.methods import service_methods
+
+#: How long a plugin's task may go on after it was cancelled or its time has run out.
+GRACE = timedelta(seconds=5)
+
+#: Results of more bytes are read in a thread, lest they hold up the other links.
+LARGE_RESULT_BYTES = 64 * 1024
 
 _PLUGIN = service_methods(plugin_pb2, "PluginService")
 
@@ -49,7 +55,11 @@ class AttachedLink:
             socket_uid=attachment.socket_uid,
             name=attachment.incarnation,
         )
-        self._linked: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._linked: asyncio.Future[Link] = loop.create_future()
+        self._tainted: asyncio.Future[str] = loop.create_future()
+        #: Each waits for one call that is over for the host to stop in the worker.
+        self._stopping: set[asyncio.Task[None]] = set()
 
     @property
     def calls(self) -> int:
@@ -103,12 +113,17 @@ class AttachedLink:
     def set_grants(self, grants: Grants) -> asyncio.Task[None]:
         return self._session.set_grants(grants)
 
+    async def tainted(self) -> str:
+        return await asyncio.shield(self._tainted)
+
     async def lost(self) -> CallError:
         link = await self._link()
         return await asyncio.shield(link.closed)
 
     async def end(self) -> None:
         self._linked.cancel()
+        for stopping in self._stopping:
+            stopping.cancel()
         try:
             await self._session.end()
         finally:
@@ -127,19 +142,45 @@ class AttachedLink:
                 trigger=execution.trigger,
                 input=values.to_wire(execution.input),
             )
-            reply = await link.call(
-                _PLUGIN["run"],
-                request,
-                scope=execution.id,
-                timeout=timeout.total_seconds(),
-                traceparent=new_traceparent(),
-            )
-            return TaskOutcome(ExecutionState.SUCCEEDED, result=values.from_wire(reply.result))
+            reply = await self._call_run(link, request, timeout)
+            return TaskOutcome(ExecutionState.SUCCEEDED, result=await _read(reply.result))
         except CallError as error:
             return outcome.from_error(error)
         except values.ValueInvalid as error:
             sentence = f"A value cannot cross between host and task: {error}."
             return outcome.from_error(CallError(Status.INVALID_ARGUMENT, Reason.TASK_FAILED, sentence))
+
+    async def _call_run(self, link: Link, request: plugin_pb2.RunRequest, timeout: timedelta) -> plugin_pb2.RunReply:
+        call: OutgoingCall[plugin_pb2.RunRequest, plugin_pb2.RunReply] = link.open(
+            _PLUGIN["run"],
+            request,
+            scope=request.execution,
+            timeout=timeout.total_seconds(),
+            traceparent=new_traceparent(),
+        )
+        try:
+            return await call.result()
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        finally:
+            waiting = asyncio.create_task(
+                self._stopped(link, call, request.execution), name=f"stop {request.execution}"
+            )
+            self._stopping.add(waiting)
+            waiting.add_done_callback(self._stopping.discard)
+
+    async def _stopped(self, link: Link, call: OutgoingCall[Any, Any], execution: str) -> None:
+        """Until the plugin's task has really stopped; one that goes on past the grace taints its worker."""
+        ended = asyncio.ensure_future(call.ended())
+        try:
+            done, _ = await asyncio.wait(
+                (ended, link.closed), timeout=GRACE.total_seconds(), return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done and not self._tainted.done():
+                self._tainted.set_result(execution)
+        finally:
+            ended.cancel()
 
     async def _close_scope(self, scope: str, result: TaskOutcome) -> TaskOutcome:
         success = result.state is ExecutionState.SUCCEEDED
@@ -148,6 +189,12 @@ class AttachedLink:
         except CallError as error:
             return replace(outcome.from_error(error), state=ExecutionState.FAILED)
         return result
+
+
+async def _read(result: value_pb2.Value) -> Any:
+    if result.ByteSize() <= LARGE_RESULT_BYTES:
+        return values.from_wire(result)
+    return await asyncio.to_thread(values.from_wire, result)
 
 
 def _task_view(task: plugin_pb2.Task) -> TaskView:

@@ -30,6 +30,8 @@ class VerdictKind(StrEnum):
     SANDBOX_FAILED = "sandbox_failed"
     PROTOCOL_VIOLATION = "protocol_violation"
     LINK_LOST = "link_lost"
+    #: A call went on although it was cancelled or its time had run out.
+    TAINTED = "tainted"
     HOST_DIED = "host_died"
 
 

@@ -133,6 +133,7 @@ class Incarnation:
         peer = await self._unless_gone(attached.connected(self._limits.start_timeout))
         self.status = replace(self.status, protobuf=peer.protobuf, grpcio=peer.grpcio)
         self._watchers.append(asyncio.create_task(self._watch_link(attached), name=f"link {self.id}"))
+        self._watchers.append(asyncio.create_task(self._watch_taint(attached), name=f"taint {self.id}"))
         self.tasks = await self._unless_gone(attached.load(self._launch.installation.config))
         self._runs = Runs(attached, self._ended)
         await self._apply(Event.LOADED, ready_at=datetime.now(UTC))
@@ -293,6 +294,13 @@ class Incarnation:
             )
             self._worker.kill()
 
+    async def _watch_taint(self, attached: AttachedWorker) -> None:
+        """A worker in which work goes on that nobody waits for gets no new work: the rest drains, then it is stopped."""
+        execution = await attached.tainted()
+        sentence = f"{execution} went on after its end; the worker took no new work and was stopped."
+        self._blame = self._blame or Verdict(VerdictKind.TAINTED, sentence)
+        await self.stop("tainted")
+
     async def _end(self, verdict: Verdict) -> None:
         """Returns when everything is released. Idempotent; goes on when its caller is cancelled."""
         if self._ending is None:
@@ -315,8 +323,12 @@ class Incarnation:
         shutil.rmtree(self._launch.order.socket_dir, ignore_errors=True)
         verdict = self._blame or self._with_last_lines(verdict)
         self.status = replace(self.status, verdict=verdict)
+        for watcher in self._watchers:
+            watcher.cancel()
         try:
             await self._on_change(self.status)
+        except Exception:
+            log.exception("%s: the end of %s could not be recorded", self._launch.installation.id, self.id)
         finally:
             self._ended.set_result(verdict)
 

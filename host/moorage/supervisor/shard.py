@@ -45,6 +45,9 @@ class AttachedWorker(Protocol):
     def set_grants(self, grants: Grants) -> Awaitable[None]:
         """From now on calls are decided by these; the result is done when what no longer fits is released."""
 
+    async def tainted(self) -> str:
+        """Until an execution has gone on past its end for longer than the grace; its id."""
+
     async def lost(self) -> CallError:
         """Until the link has ended, and why. Waits for ever if there never was one."""
 

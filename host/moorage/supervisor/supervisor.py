@@ -163,6 +163,8 @@ class Supervisor:
         return slot
 
     async def _start(self, installation: InstallationId, slot: Slot) -> Incarnation:
+        if slot.current is not None:
+            await slot.current.wait()  # a tainted one may still be on its way out
         incarnation = await self._make(installation)
         slot.current = incarnation
         await incarnation.start()
