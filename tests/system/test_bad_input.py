@@ -151,3 +151,14 @@ async def test_a_second_folder_cannot_take_a_name(host: Host, tmp_path: Path) ->
 
     assert (await host.install(other, name="good-2")).id == "good-2"
     assert await host.call("good-2") == "done"
+
+
+async def test_a_verb_that_no_service_knows_is_named_with_the_nearest(host: Host, tmp_path: Path) -> None:
+    said: list[str] = []
+    project = write_plugin(tmp_path, GOOD, name="good", optional=["kafka.prodce:topic", "kafka.produce:topic"])
+
+    await host.install(project, progress=said.append)
+
+    (warning,) = [sentence for sentence in said if "no service" in sentence]
+    assert "kafka.prodce:topic" in warning
+    assert "did you mean kafka.produce?" in warning

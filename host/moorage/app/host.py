@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from moorage.app.installer import Installer, InstallOrder, check_requested
+from moorage.app.installer import Installer, InstallOrder, check_requested, unknown_verbs
 from moorage.app.lock import StateLock
 from moorage.app.shown import state_of
 from moorage.app.wiring import Wiring
@@ -28,6 +28,7 @@ from moorage.models.installation import DesiredState, Installation
 from moorage.models.log import LogLine
 from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport
 from moorage.packages.scan import scan
+from moorage.store.grants import Grant
 from moorage.supervisor.supervisor import Ended
 from moorage_sandbox.report import SandboxReport
 
@@ -117,6 +118,8 @@ class Host:
             installer = Installer(self.settings, self._parts.store, self._parts.environments)
             installation = await installer.install(order, progress or _silent)
         self._parts.remember(installation)
+        for warning in unknown_verbs(installation.manifest, self._parts.broker.verbs):
+            (progress or _silent)(warning)
         self.events.announce(Installed(installation.id, installation))
         await self._act("install", installation.id, by, f"version {installation.manifest.version}")
         return installation
@@ -161,7 +164,9 @@ class Host:
     async def kill(self, name: str, *, by: str = "") -> StopReport:
         await self._parts.store.installations.get(name)
         await self._act("kill", name, by)
-        return _report(name, await self._parts.supervisor.kill(name, by or "a person asked for it"), "killed")
+        return _report(
+            name, await self._parts.supervisor.kill(name, f"by {by}" if by else "at a person's request"), "killed"
+        )
 
     async def reload(self, name: str, *, by: str = "") -> InstallationView:
         installation = await self._parts.store.installations.get(name)
@@ -296,24 +301,27 @@ class Host:
         )
 
     async def _grants(self, installation: Installation) -> tuple[GrantView, ...]:
-        missing = set(await self._parts.store.grants.missing(installation.id))
-        allowed = set((await self._parts.store.grants.effective(installation.id)).allow)
-        rows = {row.capability: row for row in await self._parts.store.grants.list(installation.id)}
+        store = self._parts.store.grants
+        missing = set(await store.missing(installation.id))
+        effective = (await store.effective(installation.id)).allow
+        rows = {row.capability: row for row in await store.list(installation.id)}
         views = []
         for request in installation.manifest.capabilities:
-            row = rows.get(str(request.capability))
-            granted = request.capability not in missing if request.required else request.capability in allowed
+            granted = request.capability not in missing if request.required else request.capability in effective
+            row = rows.get(str(request.capability)) if granted else None
             views.append(
                 GrantView(
                     capability=str(request.capability),
                     because=request.because,
                     required=request.required,
                     granted=granted,
-                    granted_by=row.granted_by if granted and row is not None else "",
-                    granted_at=row.granted_at if granted and row is not None else None,
+                    granted_by=row.granted_by if row is not None else "",
+                    granted_at=row.granted_at if row is not None else None,
                 )
             )
-        return tuple(views)
+        requested = {request.capability for request in installation.manifest.capabilities}
+        narrower = [rows[str(right)] for right in effective if right not in requested and str(right) in rows]
+        return (*views, *(_narrower(row) for row in narrower))
 
     async def _desire(self, installation: Installation, desired: DesiredState) -> None:
         await self._parts.store.installations.set_desired(installation.id, desired)
@@ -336,6 +344,12 @@ def _merged(current: IncarnationStatus | None, history: Sequence[IncarnationStat
     if current is None:
         return tuple(history)
     return (current, *(each for each in history if each.id != current.id))
+
+
+def _narrower(row: Grant) -> GrantView:
+    """Less than the manifest asks for, which is what was granted."""
+    because = row.because or "part of what was asked for"
+    return GrantView(row.capability, because, False, True, row.granted_by, row.granted_at)
 
 
 def _report(name: str, ended: Ended, done: str, then: str = "") -> StopReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -153,4 +154,16 @@ def check_requested(name: str, manifest: Manifest, texts: Iterable[str]) -> tupl
         if not any(includes(wide, capability) for wide in requested):
             raise CapabilityNotRequested(name, str(capability), sorted(map(str, requested)))
         found.append(str(capability))
+    return tuple(found)
+
+
+def unknown_verbs(manifest: Manifest, known: frozenset[str]) -> tuple[str, ...]:
+    """A sentence for each requested verb that no service of this host knows: mistyped, or of another host."""
+    found = []
+    for request in manifest.capabilities:
+        verb = request.capability.verb
+        if verb not in known:
+            close = difflib.get_close_matches(verb, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"It knows: {', '.join(sorted(known))}."
+            found.append(f"{manifest.name} asks for {request.capability}, and no service of this host knows it; {hint}")
     return tuple(found)

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 from moorage.broker.audit_sink import AuditSink
 from moorage.broker.link_state import Identity
-from moorage.broker.methods import MethodTable, build_table
+from moorage.broker.methods import MethodTable, build_table, verbs_of
 from moorage.broker.services.base import Service
 from moorage.broker.session import BrokerSession
 from moorage.models.manifest import Limits
@@ -53,6 +53,11 @@ class Broker:
     @property
     def methods(self) -> MethodTable:
         return self._methods
+
+    @property
+    def verbs(self) -> frozenset[str]:
+        """Those that some method's access rule asks for."""
+        return frozenset(verb for service in self._services for verb in verbs_of(service.contract))
 
     @property
     def sessions(self) -> Mapping[str, BrokerSession]:

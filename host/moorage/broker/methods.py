@@ -80,6 +80,15 @@ def build_table(services: Iterable[Service], classifiers: Mapping[str, Classifie
     return table
 
 
+def verbs_of(contract: Any) -> set[str]:
+    """Verbs that the access rules of a service ask for. What a classifier answers is known to it alone."""
+    found: set[str] = set()
+    for method in methods_of(contract).values():
+        if method.access is not None:
+            found |= {need.verb for need in method.access.needs.all} | set(method.access.late.verbs)
+    return found
+
+
 def _handler(service: Service, method: Method[Any, Any]) -> Callable[..., Any]:
     if method.name in RESERVED_NAMES:
         problem = f"{method.name!r} is a service's own name; call the method something else in its .proto file"

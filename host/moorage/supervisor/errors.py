@@ -15,7 +15,8 @@ class StartFailed(MoorageError):
     http_status = 502
 
     def __init__(self, installation: str, verdict: Verdict) -> None:
-        super().__init__(f"{installation} did not start. {verdict.sentence}")
+        more = f" Its last lines: moorage show {installation}" if verdict.traceback else ""
+        super().__init__(f"{installation} did not start. {verdict.sentence}{more}")
         self.verdict = verdict
 
 

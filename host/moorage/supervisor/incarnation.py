@@ -249,7 +249,7 @@ class Incarnation:
     async def kill(self, reason: str) -> tuple[str, ...]:
         """SIGKILL of the whole tree, now. Returns the ids of the executions it cost."""
         if self._ending is None and (self._blame is None or self._blame.kind is VerdictKind.PLANNED_STOP):
-            self._blame = Verdict(VerdictKind.KILLED_BY_OPERATOR, f"Killed: {reason}.")
+            self._blame = Verdict(VerdictKind.KILLED_BY_OPERATOR, f"Killed {reason}.")
         executions = self._runs.executions if self._runs is not None else ()
         if self._worker is not None:
             self._worker.kill()
@@ -295,7 +295,7 @@ class Incarnation:
             self._worker.kill()
 
     async def _watch_taint(self, attached: AttachedWorker) -> None:
-        """A worker in which work goes on that nobody waits for gets no new work: the rest drains, then it is stopped."""
+        """Where work goes on that nobody waits for, no new work begins: the rest drains, then the worker is stopped."""
         execution = await attached.tainted()
         sentence = f"{execution} went on after its end; the worker took no new work and was stopped."
         self._blame = self._blame or Verdict(VerdictKind.TAINTED, sentence)
