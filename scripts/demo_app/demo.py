@@ -101,7 +101,7 @@ async def demo(settings: Settings, *, once: bool, report: Path | None) -> int:
             tell(f"a consumer in another process read from {TOPIC}: {message['value']}")
         if report is not None:
             write_report(report, executions, found)
-        succeeded = not broken and all(one.state is ExecutionState.SUCCEEDED for one in executions)
+        succeeded = bool(executions) and not broken and all(one.state is ExecutionState.SUCCEEDED for one in executions)
         if not once:
             await keep_running(host)
     return 0 if succeeded else 1
