@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -72,6 +74,47 @@ async def test_what_does_not_end_is_forsaken_and_told_when_it_has(pool: Threads,
     stop.set()
 
     assert await asyncio.to_thread(told.wait, 5)
+
+
+async def test_a_forsaken_thread_keeps_its_turn(pool: Threads, monkeypatch):
+    """It uses up its own installation's turns, and nobody else's."""
+    monkeypatch.setattr(threads, "GRACE_SECONDS", 0.01)
+    started, stop = threading.Barrier(THREADS_EACH + 1), threading.Event()
+
+    def work() -> None:
+        started.wait(5)
+        stop.wait(5)
+
+    greedy = [asyncio.create_task(pool.share("greedy").run(work, nothing, nothing)) for _ in range(THREADS_EACH)]
+    await asyncio.to_thread(started.wait, 5)
+    for call in greedy:
+        call.cancel()
+    await asyncio.wait(greedy)
+
+    next_one = asyncio.create_task(pool.share("greedy").run(lambda: 8, nothing, nothing))
+    assert await pool.share("modest").run(lambda: 7, nothing, nothing) == 7
+    assert not next_one.done()
+
+    stop.set()
+    assert await asyncio.wait_for(next_one, 5) == 8
+
+
+def test_a_process_ends_although_a_thread_does_not():
+    script = (
+        "import asyncio, threading\n"
+        "from moorage.broker.services.sql.threads import Threads\n"
+        "async def main():\n"
+        "    pool, started = Threads('test'), threading.Event()\n"
+        "    work = lambda: (started.set(), threading.Event().wait())\n"
+        "    call = asyncio.create_task(pool.share('greedy').run(work, lambda: None, lambda: None))\n"
+        "    await asyncio.to_thread(started.wait, 5)\n"
+        "    call.cancel()\n"
+        "    await asyncio.wait([call])\n"
+        "    pool.close()\n"
+        "asyncio.run(main())\n"
+    )
+
+    subprocess.run([sys.executable, "-c", script], timeout=20, check=True)
 
 
 async def test_one_installation_has_so_many_threads(pool: Threads):

@@ -25,6 +25,9 @@ T = TypeVar("T")
 #: With unread rows, of one connection.
 MAX_CURSORS = 64
 
+#: A connection that could not be closed in time is closed when it is collected.
+CLOSE_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class SqliteLimits:
@@ -129,14 +132,19 @@ class SqliteConnection:
         try:
             if self._session is not None:
                 self._session.stop()
-                async with self._one_call:
-                    await self._in_thread(self._session.close)
+                await self._close(self._session)
         finally:
-            self._share.connections -= 1
+            self._uncount()
             self._writer.release(self)
 
     def revoked(self) -> bool:
         return self._session is not None and self._session.is_revoked()
+
+    async def _close(self, session: SqliteSession) -> None:
+        """Whoever ends a scope does not wait for turns that threads without a caller keep."""
+        with contextlib.suppress(TimeoutError, Forsaken):
+            async with asyncio.timeout(CLOSE_SECONDS), self._one_call:
+                await self._share.run(session.close, stop=_nothing, forsaken=_nothing)
 
     async def _run(self, attempt: Attempt, deadline: float | None) -> SessionResult:
         """Only a statement that turns out to write waits for the lock, which its transaction then keeps."""
@@ -196,16 +204,20 @@ class SqliteConnection:
         assert session is not None, "a turn opens the session"
         try:
             return await self._share.run(function, stop=session.stop, forsaken=session.close)
-        except Forsaken:
+        except Forsaken as forsaken:
             # The lock must not wait for the thread; SQLite's own keeps the next writer waiting for as long as needed.
-            self._abandon()
+            self._abandon(forsaken.ended)
             raise
 
-    def _abandon(self) -> None:
+    def _abandon(self, ended: asyncio.Future[Any]) -> None:
+        """The connection counts until its thread has ended and closes it."""
         if not self._released:
             self._released = True
-            self._share.connections -= 1
+            ended.add_done_callback(lambda _: self._uncount())
         self._writer.release(self)
+
+    def _uncount(self) -> None:
+        self._share.connections -= 1
 
     def _stop_idling(self) -> None:
         if self._idle_timer is not None:
