@@ -63,6 +63,7 @@ def test_an_unknown_command_gets_the_nearest_one():
     assert "install" in result.stderr
 
 
+@pytest.mark.system
 def test_help_and_new_load_neither_client_nor_host():
     code = (
         "import sys; from moorage.cli import main; main.load_command('new');"

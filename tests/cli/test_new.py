@@ -14,6 +14,7 @@ from moorage.errors import ExitCode
 from moorage.packages.manifest import read_manifest
 
 
+@pytest.mark.system
 def test_the_skeleton_passes_its_own_tests(moorage, tmp_path):
     result = moorage("new", "Churn.Report", "--into", tmp_path / "plugins")
     assert result.exit_code == 0

@@ -85,6 +85,7 @@ def test_importlib_finds_moved_scripts(site_packages: Path) -> None:
     assert Path(str(found.locate_file(found.files[0]))).resolve() == site_packages.parents[2] / "bin/tool"
 
 
+@pytest.mark.system
 async def test_bytecode_is_written_by_looking_and_shows_the_workers_path(tmp_path: Path) -> None:
     tree, canary = tmp_path / "tree", tmp_path / "canary"
     tree.mkdir()

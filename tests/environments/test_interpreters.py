@@ -75,6 +75,7 @@ def test_of_one_version_the_first_found_is_used() -> None:
     assert choose([named, other], "") is named
 
 
+@pytest.mark.system
 async def test_this_very_python_is_found_and_known_by_its_prefix() -> None:
     found = await Interpreters().found()
     own = next(interpreter for interpreter in found if interpreter.prefix == Path(sys.base_prefix).resolve())
@@ -83,6 +84,7 @@ async def test_this_very_python_is_found_and_known_by_its_prefix() -> None:
     assert (own.minor, own.library) == (HOST, f"python{HOST}")
 
 
+@pytest.mark.system
 async def test_what_does_not_answer_as_a_python_is_left_out(tmp_path: Path) -> None:
     impostors = [tmp_path / "python3.12", tmp_path / "python3.13"]
     shutil.copy("/bin/false", impostors[0])
@@ -92,6 +94,7 @@ async def test_what_does_not_answer_as_a_python_is_left_out(tmp_path: Path) -> N
     assert not {interpreter.path for interpreter in found} & set(impostors)
 
 
+@pytest.mark.system
 async def test_a_virtualenv_named_by_the_operator_stands_for_its_base(tmp_path: Path) -> None:
     link = tmp_path / "bin/python"
     link.parent.mkdir()
@@ -101,6 +104,7 @@ async def test_a_virtualenv_named_by_the_operator_stands_for_its_base(tmp_path: 
     assert first.prefix == Path(sys.base_prefix).resolve()
 
 
+@pytest.mark.system
 async def test_no_interpreter_says_what_was_found_and_what_to_do() -> None:
     with pytest.raises(NoInterpreter) as raised:
         await Interpreters().choose("churn 1.0", ">=3.99")

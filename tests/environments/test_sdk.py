@@ -22,6 +22,7 @@ def test_the_copy_holds_code_and_metadata_and_no_path_of_this_machine(tmp_path: 
     assert found["moorage-sdk"].entry_points.select(group="sqlalchemy.dialects")
 
 
+@pytest.mark.system
 def test_reading_the_sdk_does_not_import_it() -> None:
     code = "import sys, moorage.environments.sdk as sdk; sdk.read_sdk(); print('moorage_sdk' in sys.modules)"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)

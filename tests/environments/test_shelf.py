@@ -81,6 +81,7 @@ def _killed_maker(root: Path) -> None:
         maker.kill()
 
 
+@pytest.mark.system
 async def test_a_killed_maker_leaves_nothing_that_looks_whole(tmp_path: Path) -> None:
     _killed_maker(tmp_path)
     assert any(entry.name.startswith(".build-") for entry in tmp_path.iterdir())
@@ -89,6 +90,7 @@ async def test_a_killed_maker_leaves_nothing_that_looks_whole(tmp_path: Path) ->
     assert sorted(entry.name for entry in tmp_path.iterdir()) == [".locks", KEY]
 
 
+@pytest.mark.system
 def test_leavings_of_killed_makers_are_collected(tmp_path: Path) -> None:
     _killed_maker(tmp_path)
     Shelf(tmp_path).collect({KEY})

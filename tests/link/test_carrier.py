@@ -28,10 +28,12 @@ def first_use(settings: dict[str, str]) -> str:
     return done.stderr
 
 
+@pytest.mark.system
 def test_grpc_knows_the_settings() -> None:
     assert first_use(GRPC_ENV) == ""
 
 
+@pytest.mark.system
 def test_a_setting_that_grpc_does_not_know_is_a_line_on_standard_error() -> None:
     assert "Unknown experiment" in first_use({"GRPC_EXPERIMENTS": "-no_such_experiment"})
 

@@ -159,6 +159,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.system
 def test_a_killed_writer_loses_nothing_it_was_told_is_written(tmp_path: Path) -> None:
     path = tmp_path / "moorage.db"
     script = WRITER.replace("{queued}", _QUEUED)

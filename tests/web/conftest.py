@@ -31,9 +31,16 @@ def host(tmp_path):
     return load_memory_host().furnished(Settings(state_dir=tmp_path))
 
 
+@pytest.fixture(scope="session")
+def api():
+    """One for all tests; each test puts its own host behind it."""
+    return create_api(None)
+
+
 @pytest.fixture
-def app(host):
-    return create_api(host)
+def app(api, host):
+    api.state.operations = host
+    return api
 
 
 @pytest.fixture
@@ -54,6 +61,6 @@ def socket_path() -> Iterator[Path]:
 async def served(app, socket_path) -> AsyncIterator[httpx.AsyncClient]:
     """The API on a real socket; answers are streamed."""
     async with ApiServer(app, socket_path):
-        transport = httpx.AsyncHTTPTransport(uds=str(socket_path))
+        transport = httpx.AsyncHTTPTransport(uds=str(socket_path), verify=False)  # no TLS, so no certificates
         async with httpx.AsyncClient(transport=transport, base_url="http://host/api/v1", timeout=10) as client:
             yield client

@@ -188,6 +188,7 @@ async def test_options_that_the_library_does_not_take_stop_the_host(options: dic
             pass
 
 
+@pytest.mark.system
 async def test_without_the_extra_the_host_starts_and_calls_say_what_to_install() -> None:
     """In an interpreter in which the client library cannot be imported."""
     code = """

@@ -129,6 +129,7 @@ async def test_each_installation_has_its_own_producer(kafka: KafkaService, calle
     ]
 
 
+@pytest.mark.system
 async def test_another_process_reads_what_was_sent(kafka: KafkaService, caller: Caller) -> None:
     for number in range(3):
         await kafka.produce(caller, Request(topic="plugin-topic", value=f"User count: {number}".encode(), partition=1))
