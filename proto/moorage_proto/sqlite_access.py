@@ -249,7 +249,8 @@ def _check_function(name: str, context: _Context) -> None:
                 "the table under its new name, copy the rows, and drop the old one."
             )
         return
-    raise Forbidden(f"The function {name}() is not available to plugins.")
+    instead = _INSTEAD if "json_group" in name or "jsonb_group" in name else ""
+    raise Forbidden(f"The function {name}() is not available to plugins.{instead}")
 
 
 def _define_need(action: Action) -> Optional[AccessNeed]:
@@ -358,6 +359,10 @@ _PRAGMAS = _TABLE_PRAGMAS | _INDEX_PRAGMAS | _FREE_PRAGMAS
 _TABLE_FUNCTIONS = frozenset({"json_each", "json_tree"})
 _MODULES = frozenset({"dbstat", "bytecode", "tables_used", "completion", "fsdir", "zipfile", "csv"})
 
+_INSTEAD = (
+    " It takes memory without bound. Write '[' || group_concat(json_quote(x)) || ']', or make the JSON of the rows in "
+    "the plugin."
+)
 _TEMPORARY = (
     "Temporary tables, views, indexes and triggers are not available to plugins. Use a common table expression, or a "
     "table of your own with sql.define."

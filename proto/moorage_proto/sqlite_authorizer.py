@@ -36,6 +36,7 @@ from moorage_proto.sqlite_access import (
     tables_made,
 )
 from moorage_proto.sqlite_codes import Action, Code
+from moorage_proto.sqlite_limits import MAX_VALUE_BYTES, limit_values, value_bytes
 from moorage_proto.sqlite_words import joins_by_name
 
 #: Of one connection.
@@ -63,6 +64,8 @@ class Plan:
     changes_schema: bool
     #: Whether it calls the host's function that lists the schema.
     lists_schema: bool
+    #: The longest value while it runs.
+    value_bytes: int
 
 
 class Authorizer:
@@ -107,8 +110,12 @@ class Authorizer:
         Beyond it is what virtual tables compile while they run (full-text search reads tables of its own), and what a
         schema that changed in between makes of the statement.
         """
-        with self._deciding(lambda action: action in plan.actions or judge(action)):
-            yield
+        limit_values(self._raw, plan.value_bytes)
+        try:
+            with self._deciding(lambda action: action in plan.actions or judge(action)):
+                yield
+        finally:
+            limit_values(self._raw, MAX_VALUE_BYTES)
 
     def objects(self, names: Tuple[str, ...]) -> Mapping[str, SchemaObject]:
         """The tables, views and indexes of these names, by folded name."""
@@ -189,6 +196,7 @@ class Authorizer:
             tables_made=tables_made(actions),
             changes_schema=bool(codes & _CHANGE_SCHEMA) or any(map(_rolls_back, actions)),
             lists_schema=any(fold(action.second or "") == SCHEMA_FUNCTION for action in _functions(actions)),
+            value_bytes=value_bytes(program),
         )
 
     def _untold(self, actions: Tuple[Action, ...], program: List[Tuple[Any, ...]]) -> Iterator[AccessNeed]:

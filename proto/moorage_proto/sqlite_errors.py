@@ -31,8 +31,15 @@ _KINDS: Tuple[Tuple[Type[BaseException], Status, Any], ...] = (
 )
 
 #: What `translate` takes.
-ERRORS = (sqlite3.Error, sqlite3.Warning, OverflowError, ValueError, Forbidden)
+ERRORS = (sqlite3.Error, sqlite3.Warning, MemoryError, OverflowError, ValueError, Forbidden)
 
+
+_TOO_LONG = "The statement is too long for the memory it may take. Split it."
+_TOO_BIG = (
+    "a value may have 1 MiB, less in a statement of many columns or functions, and 32 KiB where trim, replace, instr "
+    "or JSON is called. Read the value as it is and work on it in the plugin."
+)
+_FULL = "there is no space left, or this connection has let the file grow by as much as one may. Write less at a time."
 
 #: https://www.sqlite.org/rescode.html#busy_snapshot
 _BUSY_SNAPSHOT = 517
@@ -42,6 +49,12 @@ def translate(error: BaseException) -> CallError:
     """SQLite's own words are kept: libraries and people know them. They hold names of the schema, never a path."""
     if isinstance(error, Forbidden):
         return failure(str(error), Kind.NOT_SUPPORTED_ERROR, Status.PERMISSION_DENIED)
+    if isinstance(error, MemoryError):
+        return failure(_TOO_LONG, Kind.OPERATIONAL_ERROR, Status.RESOURCE_EXHAUSTED)
+    if str(error) == "string or blob too big":
+        return failure(f"{error}: {_TOO_BIG}", Kind.DATA_ERROR, Status.RESOURCE_EXHAUSTED)
+    if str(error) == "database or disk is full":
+        return failure(f"{error}: {_FULL}", Kind.OPERATIONAL_ERROR, Status.RESOURCE_EXHAUSTED)
     if is_busy(error):
         return failure(str(error), Kind.OPERATIONAL_ERROR, Status.UNAVAILABLE, retryable=True)
     for known, status, kind in _KINDS:
@@ -93,6 +106,15 @@ def cursor_closed() -> CallError:
         Reason.HANDLE_UNKNOWN,
         "The cursor's remaining rows are gone: its transaction has ended. Fetch all rows before commit or rollback.",
         sql=error_pb2.SqlFailure(kind=Kind.PROGRAMMING_ERROR),
+    )
+
+
+def row_too_big(limit: int) -> CallError:
+    return failure(
+        f"A row has more than {limit // 1024**2} MiB, and no message holds it. Select fewer columns at a time, or "
+        "parts of them with substr().",
+        Kind.DATA_ERROR,
+        Status.RESOURCE_EXHAUSTED,
     )
 
 

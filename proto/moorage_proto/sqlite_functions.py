@@ -1,7 +1,9 @@
 """SQL functions of SQLite that plugins may call: those that compute from their arguments alone.
 
-Not here: what reads or writes files (load_extension, readfile, writefile, edit), reaches into memory (fts3_tokenizer),
-or tells of the machine (sqlite_compileoption_get). https://www.sqlite.org/lang_corefunc.html and its neighbours.
+Not here: what grows in memory with the number of rows and without any bound (json_group_array, percentile), or with the
+product of its arguments' lengths (json_pretty); what reads or writes files (load_extension, readfile, writefile, edit),
+reaches into memory (fts3_tokenizer), or tells of the machine (sqlite_compileoption_get).
+https://www.sqlite.org/lang_corefunc.html and its neighbours.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ _DATES = """
     current_date current_time current_timestamp date datetime julianday strftime time timediff unixepoch
 """
 _AGGREGATES_AND_WINDOWS = """
-    avg count group_concat median percentile percentile_cont percentile_disc string_agg sum total
+    avg count group_concat string_agg sum total
     cume_dist dense_rank first_value lag last_value lead nth_value ntile percent_rank rank row_number
 """
 _MATHEMATICS = """
@@ -24,10 +26,9 @@ _MATHEMATICS = """
     radians sin sinh sqrt tan tanh trunc
 """
 _JSON = """
-    -> ->> json json_array json_array_length json_error_position json_extract json_group_array json_group_object
-    json_insert json_object json_patch json_pretty json_quote json_remove json_replace json_set json_type json_valid
-    jsonb jsonb_array jsonb_extract jsonb_group_array jsonb_group_object jsonb_insert jsonb_object jsonb_patch
-    jsonb_remove jsonb_replace jsonb_set
+    -> ->> json json_array json_array_length json_error_position json_extract json_insert json_object json_patch
+    json_quote json_remove json_replace json_set json_type json_valid
+    jsonb jsonb_array jsonb_extract jsonb_insert jsonb_object jsonb_patch jsonb_remove jsonb_replace jsonb_set
 """
 _FULL_TEXT = """
     bm25 highlight match snippet

@@ -38,6 +38,7 @@ from moorage_proto.sqlite_errors import (
     serialization_failure,
     translate,
 )
+from moorage_proto.sqlite_limits import apply
 from moorage_proto.sqlite_result import Guard, OpenCursor, Result, batch
 
 #: Virtual machine instructions between two looks at the clock, a millisecond or so: each look waits for the GIL.
@@ -63,6 +64,7 @@ class SqliteSession:
 
     def __init__(self, raw: sqlite3.Connection, backend: str) -> None:
         """``raw`` is in autocommit mode (``isolation_level=None``) and is used by nobody else."""
+        apply(raw)
         self._raw = raw
         self._backend = backend
         self._authorizer = Authorizer(raw)
@@ -169,8 +171,13 @@ class SqliteSession:
         self._stop_at = stop_at
 
     def stop(self) -> None:
-        """Ends what runs, soon; from any thread."""
+        """Ends what runs, soon; from any thread.
+
+        The progress handler alone would leave as many calls of slow functions as there are instructions between looks.
+        """
         self._stop_at = 0.0
+        with contextlib.suppress(sqlite3.ProgrammingError):
+            self._raw.interrupt()
 
     def is_revoked(self) -> bool:
         """Whether the present transaction or an open cursor used what is no longer granted."""
@@ -318,7 +325,9 @@ class SqliteSession:
     def _explain(self, error: BaseException) -> Exception:
         if self._refusal is not None:
             return self._refusal
-        if str(error) == "interrupted" and self._is_overdue():
+        if str(error) == "interrupted":
+            # SQLite goes on interrupting until no statement is left.
+            self._close_cursors()
             return deadline_exceeded()
         return translate(error)
 

@@ -74,7 +74,7 @@ READS = [
     ),
     ("SELECT u.rowid, u.* FROM users u", ["sql.read:users(id,name)", "sql.read:users"], "sql.read:users(email)"),
     ("SELECT name FROM names", ["sql.read:users(id)", "sql.read:users(name)"], "sql.read:users(name)"),
-    ("SELECT json_group_array(cents) FROM salaries", ["sql.read:salaries"], "sql.read:salaries"),
+    ("SELECT group_concat(json_quote(cents)) FROM salaries", ["sql.read:salaries"], "sql.read:salaries"),
     ("SELECT j.value FROM salaries, json_each('[1]') j", ["sql.read:salaries"], "sql.read:salaries"),
     ("PRAGMA table_info(salaries)", ["sql.read:salaries"], "sql.read:salaries"),
     ('PRAGMA main.table_xinfo("SALARIES")', ["sql.write:salaries"], "sql.read:salaries"),

@@ -31,7 +31,7 @@ CLOSE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class SqliteLimits:
-    """Times of one database, in seconds."""
+    """Of one database; times in seconds."""
 
     #: A transaction in which nothing happens for so long is rolled back.
     idle: float = 5.0
@@ -39,6 +39,8 @@ class SqliteLimits:
     writer_wait: float = 10.0
     #: Longest run of one statement, whatever the call's own deadline.
     statement: float = 60.0
+    #: By how much the file may grow while one connection is open.
+    growth_bytes: int = 1024**3
 
 
 class Attempt(Protocol):
@@ -69,6 +71,7 @@ class SqliteConnection:
         self._released = False
         self._one_call = asyncio.Lock()
         self._turns = 0
+        self._statement_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.Task[None] | None = None
         share.connections += 1
@@ -189,6 +192,7 @@ class SqliteConnection:
 
     def _settle(self, session: SqliteSession) -> None:
         """After every turn: whoever does not write holds no lock, and whoever holds a transaction is timed."""
+        self._lift_limit()
         if session.transaction is not Transaction.WRITING or self._released:
             self._writer.release(self)
         if session.transaction is not Transaction.NONE and not self._released:
@@ -196,8 +200,17 @@ class SqliteConnection:
             self._idle_timer = loop.call_later(self._limits.idle, self._expire, self._turns)
 
     def _limit_statement(self, deadline: float | None) -> None:
-        if self._session is not None:
-            self._session.bound(time.monotonic() + min(self._limits.statement, _remaining_seconds(deadline)))
+        session = self._session
+        if session is not None:
+            self._lift_limit()
+            seconds = min(self._limits.statement, _remaining_seconds(deadline))
+            session.bound(time.monotonic() + seconds)
+            self._statement_timer = asyncio.get_running_loop().call_later(seconds, session.stop)
+
+    def _lift_limit(self) -> None:
+        if self._statement_timer is not None:
+            self._statement_timer.cancel()
+            self._statement_timer = None
 
     async def _in_thread(self, function: Callable[[], T]) -> T:
         session = self._session

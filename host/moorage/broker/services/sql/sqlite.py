@@ -19,8 +19,8 @@ MAX_CONNECTIONS_EACH = 32
 #: SQLite polls so long by itself before it says that the file is busy.
 BUSY_POLL_SECONDS = 0.05
 
-MAX_VALUE_BYTES = 16 * 1024 * 1024
-MAX_STATEMENT_BYTES = 1024 * 1024
+#: Of the pages that one connection keeps in memory, and of what it sorts there before it takes to temporary files.
+CACHE_KIB = 2048
 
 
 class SqliteDatabase:
@@ -62,7 +62,9 @@ class SqliteDatabase:
 
     def _open_session(self) -> SqliteSession:
         try:
-            return SqliteSession(self._open_file(), self._name)
+            raw = self._open_file()
+            self._bound_growth(raw)
+            return SqliteSession(raw, self._name)
         except sqlite3.Error as error:
             raise refusals.unavailable(self._name, str(error)) from None
 
@@ -75,10 +77,15 @@ class SqliteDatabase:
             check_same_thread=False,
             cached_statements=0,
         )
-        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
-        raw.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, MAX_STATEMENT_BYTES)
-        raw.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        raw.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        # In memory they would be bounded by nothing; on disk they are by the time of the statement.
+        raw.execute("PRAGMA temp_store = FILE")
         raw.execute("PRAGMA foreign_keys = ON")
         # Functions and virtual tables that a view or a default names have to be harmless ones.
         raw.execute("PRAGMA trusted_schema = OFF")
         return raw
+
+    def _bound_growth(self, raw: sqlite3.Connection) -> None:
+        ((pages,),) = raw.execute("PRAGMA page_count").fetchall()
+        ((page_bytes,),) = raw.execute("PRAGMA page_size").fetchall()
+        raw.execute(f"PRAGMA max_page_count = {pages + self._limits.growth_bytes // page_bytes}")
