@@ -5,7 +5,8 @@ column, and the program's own Transaction instruction says whether it writes. Wh
 what was planned, and decides anything beyond that by itself.
 
 Two things the authorizer is not told of, and they are looked for here: the columns that joins by USING and NATURAL
-compare (``sqlite_words``), and tables that are copied page by page (``_untold``).
+compare (``sqlite_words``: plugins may not write them, and where the application's views do, tables are needed as a
+whole), and tables that are copied page by page (``_untold``).
 
 What was tried before: deciding by the first keyword (``WITH ... INSERT`` and comments defeat it), and leaving compiled
 statements to the ``sqlite3`` module's cache (a statement that was compiled for one caller ran for another without the
@@ -185,9 +186,13 @@ class Authorizer:
             raise Forbidden("VACUUM is the operator's to run: it rewrites the whole database.")
         transactions = [instruction for instruction in program if instruction[1] == "Transaction"]
         codes = {action.code for action in actions}
+        objects = self.objects(names_in(actions))
+        needs = needs_of(actions, objects)
+        if self._views_join_by_name(objects):
+            needs = tuple(AccessNeed((READ,), need.table) if need.verbs == (READ,) else need for need in needs)
         return Plan(
             actions=frozenset(actions),
-            needs=(*needs_of(actions, self.objects(names_in(actions))), *self._untold(actions, program)),
+            needs=(*needs, *self._untold(actions, program)),
             touches_file=bool(transactions),
             # P2 of the instruction: "if non-zero, then a write-transaction is started".
             writes=any(instruction[3] for instruction in transactions),
@@ -198,6 +203,12 @@ class Authorizer:
             lists_schema=any(fold(action.second or "") == SCHEMA_FUNCTION for action in _functions(actions)),
             value_bytes=value_bytes(program),
         )
+
+    def _views_join_by_name(self, objects: Mapping[str, SchemaObject]) -> bool:
+        """Whether the application's views do; then every table of the statement is needed as a whole."""
+        views = [found.name for found in objects.values() if found.type == "view"]
+        rows = [self._raw.execute("SELECT sql FROM main.sqlite_master WHERE name = ?", (name,)) for name in views]
+        return any(joins_by_name(sql) for row in rows for (sql,) in row.fetchall())
 
     def _untold(self, actions: Tuple[Action, ...], program: List[Tuple[Any, ...]]) -> Iterator[AccessNeed]:
         """Tables that the program reads and the authorizer was told nothing of; they are needed as a whole.

@@ -48,7 +48,7 @@ _BUSY_SNAPSHOT = 517
 def translate(error: BaseException) -> CallError:
     """SQLite's own words are kept: libraries and people know them. They hold names of the schema, never a path."""
     if isinstance(error, Forbidden):
-        return failure(str(error), Kind.NOT_SUPPORTED_ERROR, Status.PERMISSION_DENIED)
+        return failure(f"{error} No capability allows it.", Kind.NOT_SUPPORTED_ERROR, Status.PERMISSION_DENIED)
     if isinstance(error, MemoryError):
         return failure(_TOO_LONG, Kind.OPERATIONAL_ERROR, Status.RESOURCE_EXHAUSTED)
     if str(error) == "string or blob too big":

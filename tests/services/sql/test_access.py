@@ -272,8 +272,9 @@ def test_never(world: World, statement):
     before = world.contents()
     worker = world.worker("sql.read:**", "sql.write:**", "sql.define:**")
 
-    with pytest.raises(sql.DatabaseError):
+    with pytest.raises(sql.DatabaseError) as refused:
         scoped(worker).execute(statement, ("/tmp/x",) if "?" in statement else ())
+    assert not isinstance(refused.value, sql.NotSupportedError) or "No capability allows it." in str(refused.value)
 
     worker.end(success=True)
     assert world.contents() == before

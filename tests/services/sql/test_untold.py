@@ -48,6 +48,36 @@ def test_a_table_is_not_copied_unread(world: World) -> None:
     assert connection.execute("SELECT * FROM churn_copy").fetchall() == world.rows("SELECT * FROM salaries")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "SELECT cents FROM (SELECT NULL AS cents) FULL JOIN salaries USING (cents)",
+        "SELECT count(*) AS cents FROM plays NATURAL JOIN salaries",
+    ],
+)
+def test_a_view_of_the_applications_that_joins_by_name_needs_whole_tables(world: World, body: str) -> None:
+    world.rows(f"CREATE VIEW joined AS {body}")
+    world.rows("CREATE VIEW above AS SELECT cents FROM joined")
+    some = ("sql.read:salaries(id)", "sql.read:plays")
+
+    for view in ("joined", "above"):
+        with pytest.raises(CapabilityMissing) as refused:
+            unscoped(world.worker(*some)).execute(f"SELECT cents FROM {view}")
+        assert refused.value.capability.startswith("sql.read:salaries")
+        whole = unscoped(world.worker("sql.read:salaries", "sql.read:plays"))
+        assert whole.execute(f"SELECT cents FROM {view}").fetchall()
+
+
+def test_granted_tables_are_copied(world: World) -> None:
+    connection = unscoped(
+        world.worker("sql.read:salaries", "sql.define:churn_*", "sql.write:churn_*", "sql.read:churn_*")
+    )
+    connection.execute("CREATE TABLE churn_a AS SELECT * FROM salaries")
+    connection.execute("CREATE TABLE churn_b AS SELECT * FROM churn_a WHERE 0")
+    connection.execute("INSERT INTO churn_b SELECT * FROM churn_a")
+    assert connection.execute("SELECT * FROM churn_b").fetchall() == world.rows("SELECT * FROM salaries")
+
+
 @pytest.mark.parametrize("statement", [*BY_NAME, "x NATURAL", "'it''s' using", '"a""b" using', "`a` [b] using"])
 def test_the_words_are_found(statement: str) -> None:
     assert joins_by_name(statement)
