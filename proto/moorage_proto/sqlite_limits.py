@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterable, Tuple
 MAX_VALUE_BYTES = 1024 * 1024
 
 #: Of all values that a statement can hold at a time.
-STATEMENT_BYTES = 32 * 1024 * 1024
+STATEMENT_BYTES = 16 * 1024 * 1024
 
 #: Of a value in a statement that calls one of the functions below, once.
 SLOW_VALUE_BYTES = 32 * 1024

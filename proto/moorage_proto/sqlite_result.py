@@ -59,6 +59,9 @@ def batch(raw: sqlite3.Cursor, rows: int) -> Tuple[List[Tuple[Any, ...]], bool]:
     for row in raw:
         row_bytes = sum(len(value) if isinstance(value, (str, bytes)) else 8 for value in row)
         if row_bytes > MAX_ROW_BYTES:
+            # The error's traceback would keep it, and the statement its values.
+            del row
+            raw.close()
             raise row_too_big(MAX_ROW_BYTES)
         found.append(row)
         size_bytes += row_bytes

@@ -108,9 +108,9 @@ def test_the_more_values_the_shorter_they_are() -> None:
     def program(opcode: str, name: str, times: int) -> list[tuple[object, ...]]:
         return [(0, opcode, 0, 0, 0, name)] * times
 
-    assert value_bytes([]) == value_bytes(program("Function", "hex(1)", 32)) == MAX_VALUE_BYTES
-    assert value_bytes(program("Column", "", 320)) == MAX_VALUE_BYTES // 10
-    assert value_bytes([(0, "ResultRow", 1, 320, 0, "")]) == MAX_VALUE_BYTES // 10
+    assert value_bytes([]) == value_bytes(program("Function", "hex(1)", 16)) == MAX_VALUE_BYTES
+    assert value_bytes(program("Column", "", 160)) == MAX_VALUE_BYTES // 10
+    assert value_bytes([(0, "ResultRow", 1, 160, 0, "")]) == MAX_VALUE_BYTES // 10
     assert value_bytes(program("PureFunc", "trim(1)", 4)) == MAX_VALUE_BYTES
     assert value_bytes(program("PureFunc", "trim(2)", 1)) == SLOW_VALUE_BYTES
     assert value_bytes(program("PureFunc", "json_array(7)", 16)) == SLOW_VALUE_BYTES // 4
