@@ -399,13 +399,17 @@ def test_one_installation_has_so_many_connections(patient_host: HostWorld):
     unscoped(worker).execute("SELECT 1")
 
 
-def test_one_connection_has_so_many_cursors(patient_host: HostWorld):
-    connection = scoped(patient_host.worker(*ALL))
+def test_one_installation_has_so_many_cursors(patient_host: HostWorld):
+    worker = patient_host.worker(*ALL)
+    connection, another = scoped(worker), unscoped(worker)
     many = "WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up LIMIT 1000) SELECT n FROM up"
-    held = [connection.execute(many) for _ in range(MAX_CURSORS)]
+    held = [(connection, another)[number % 2].execute(many) for number in range(MAX_CURSORS)]
 
-    with pytest.raises(QuotaExceeded, match="cursors"):
-        connection.execute("SELECT 1")
+    for one in (connection, another, unscoped(worker)):
+        with pytest.raises(QuotaExceeded, match="cursors"):
+            one.execute("SELECT 1")
+    others = patient_host.worker(*ALL, installation="others")
+    assert unscoped(others).execute("SELECT 1").fetchone() == (1,)
 
     held.pop().close()
     assert connection.execute("SELECT 1").fetchone() == (1,)

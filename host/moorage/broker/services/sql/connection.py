@@ -22,7 +22,7 @@ from moorage_proto.sqlite_session import SqliteSession, Transaction
 
 T = TypeVar("T")
 
-#: With unread rows, of one connection.
+#: With unread rows, of all connections of one installation: each holds the values that its statement has computed.
 MAX_CURSORS = 64
 
 #: A connection that could not be closed in time is closed when it is collected.
@@ -81,7 +81,7 @@ class SqliteConnection:
     ) -> Answer:
         bound = [bindable(value) for value in parameters]
         async with self._turn(deadline) as session:
-            if session.open_cursors >= MAX_CURSORS:
+            if self._share.open_cursors() >= MAX_CURSORS:
                 raise refusals.too_many_cursors(MAX_CURSORS)
 
             def attempt(*, may_write: bool) -> SessionResult | None:
@@ -184,6 +184,7 @@ class SqliteConnection:
             self._turns += 1
             if self._session is None:
                 self._session = await self._share.run(self._open_session, stop=_nothing, forsaken=_nothing)
+                self._share.sessions.add(self._session)
             self._limit_statement(deadline)
             try:
                 yield self._session

@@ -41,8 +41,8 @@ def too_many_cursors(limit: int) -> CallError:
     return CallError(
         Status.RESOURCE_EXHAUSTED,
         Reason.QUOTA_EXCEEDED,
-        f"{limit} cursors with unread rows are open on this connection, which is the limit. Fetch all rows or close "
-        "them.",
+        f"{limit} cursors with unread rows are open already, which is the limit of an installation. Fetch all "
+        "rows or close them.",
         sql=error_pb2.SqlFailure(kind=Kind.OPERATIONAL_ERROR),
     )
 

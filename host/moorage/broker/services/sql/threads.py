@@ -11,11 +11,13 @@ import asyncio
 import contextlib
 import queue
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from moorage.models.installation import InstallationId
+from moorage_proto.sqlite_session import SqliteSession
 
 Result = TypeVar("Result")
 
@@ -27,7 +29,7 @@ GRACE_SECONDS = 1.0
 
 
 class Share:
-    """What one installation may use of a database's threads and connections. The event loop's."""
+    """What one installation may use of a database's threads, connections and cursors. The event loop's."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -36,6 +38,11 @@ class Share:
         self._started = 0
         self._busy = 0
         self.connections = 0
+        #: Those that are not collected yet: a thread without a caller may still use one.
+        self.sessions: weakref.WeakSet[SqliteSession] = weakref.WeakSet()
+
+    def open_cursors(self) -> int:
+        return sum(session.open_cursors for session in self.sessions)
 
     async def run(
         self, function: Callable[[], Result], stop: Callable[[], None], forsaken: Callable[[], None]
