@@ -92,7 +92,8 @@ async def test_a_forsaken_thread_keeps_its_turn(pool: Threads, monkeypatch):
     await asyncio.wait(greedy)
 
     next_one = asyncio.create_task(pool.share("greedy").run(lambda: 8, nothing, nothing))
-    assert await pool.share("modest").run(lambda: 7, nothing, nothing) == 7
+    for _ in range(20):
+        assert await pool.share("modest").run(lambda: 7, nothing, nothing) == 7
     assert not next_one.done()
 
     stop.set()
