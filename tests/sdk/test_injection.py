@@ -93,7 +93,13 @@ def test_what_nothing_can_inject_is_named(kit):
     sentence = error_of(kit, execute)
     assert sentence.startswith("task 'execute': nothing can be injected for parameter 'repository' annotated ")
     assert "Repository" in sentence
-    for known in ("moorage_sdk.Context", "logging.Logger", "moorage_sdk.kafka.Producer", "sqlalchemy.orm.Session", "named `input`"):
+    for known in (
+        "moorage_sdk.Context",
+        "logging.Logger",
+        "moorage_sdk.kafka.Producer",
+        "sqlalchemy.orm.Session",
+        "named `input`",
+    ):
         assert known in sentence
 
 

@@ -82,17 +82,23 @@ async def test_a_table_outside_the_grant_is_refused_however_it_is_reached(
 @pytest.mark.parametrize(
     "statement",
     [
-        "ATTACH DATABASE '/tmp/x.db' AS x",
+        "ATTACH DATABASE '{file}' AS x",
         "PRAGMA writable_schema = 1",
         "SELECT * FROM sqlite_master",
-        "VACUUM INTO '/tmp/y'",
+        "VACUUM INTO '{file}'",
     ],
 )
-async def test_ways_out_of_the_database_are_shut(curious: Host, statement: str) -> None:
-    execution = await curious.run(ExecutionRequest("probe", input=statement))
+async def test_ways_out_of_the_database_are_shut(curious: Host, database: Path, tmp_path: Path, statement: str) -> None:
+    before, target = contents(database), tmp_path / "out.db"
 
-    refused = execution.state is ExecutionState.FAILED or execution.result[0] == "refused"
-    assert refused, execution
+    execution = await curious.run(ExecutionRequest("probe", input=statement.format(file=target)))
+
+    assert execution.state is ExecutionState.FAILED
+    assert "capability" in execution.error.message
+    denials = [entry for entry in await curious.audit(installation="probe") if entry.kind is AuditKind.DENIED]
+    assert len(denials) == 1
+    assert not target.exists()
+    assert contents(database) == before
 
 
 async def test_a_statement_that_another_plugin_prepared_is_decided_anew(curious: Host, tmp_path: Path) -> None:
@@ -141,8 +147,11 @@ async def test_a_grant_that_is_taken_back_ends_at_once(curious: Host) -> None:
 
     await curious.revoke("probe", ["sql.read:users"])
 
-    execution = await curious.run(ExecutionRequest("probe", input=statement))
-    assert execution.state is not ExecutionState.SUCCEEDED or execution.result[0] == "refused"
+    assert await curious.call("probe", input=statement) == [
+        "refused",
+        "sql.read:users",
+        "moorage grant probe 'sql.read:users'",
+    ]
     await curious.grant("probe", ["sql.read:users"])
     assert await curious.call("probe", input=statement) == [[2]]
 

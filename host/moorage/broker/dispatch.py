@@ -18,7 +18,7 @@ from moorage.broker.link_state import LinkState
 from moorage.broker.methods import HandlerKind, MethodTable
 from moorage.broker.passage import Passage
 from moorage.broker.scope import Scope
-from moorage_proto.errors import CallError
+from moorage_proto.errors import CallError, Status
 from moorage_proto.link import IncomingCall
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Dispatcher:
         try:
             self._reply(passage, passage.method.handler(passage.caller(), request))
         except Exception as error:  # noqa: BLE001 - whatever a service raises becomes the call's error
-            self._fail(passage.call, error)
+            self._handler_failed(passage, error)
         self._settle(passage)
 
     def _start(self, passage: Passage, request: Message | None) -> None:
@@ -97,7 +97,7 @@ class Dispatcher:
             else:
                 await self._run_handler(passage, request)
         except Exception as error:  # noqa: BLE001 - whatever a service raises becomes the call's error
-            self._fail(passage.call, error)
+            self._handler_failed(passage, error)
 
     async def _run_handler(self, passage: Passage, argument: Any) -> None:
         method = passage.method
@@ -138,6 +138,13 @@ class Dispatcher:
         data = reply.SerializeToString()
         self._link.quota.charge(len(data))
         passage.call.reply(data)
+
+    def _handler_failed(self, passage: Passage, error: Exception) -> None:
+        """A refusal that no capability could lift, such as SQLite's VACUUM, is in the audit like those of the gate."""
+        is_audited = passage.refusal is not None or any(passage.denials())
+        if isinstance(error, CallError) and error.status is Status.PERMISSION_DENIED and not is_audited:
+            audit_denial(self._link, passage.call, error, self._audit)
+        self._fail(passage.call, error)
 
     def _fail(self, call: IncomingCall, error: Exception) -> None:
         if not isinstance(error, CallError):
