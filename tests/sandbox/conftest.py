@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -22,6 +24,8 @@ import moorage_proto
 import moorage_sandbox
 
 HERE = Path(__file__).parent
+REQUIREMENTS = HERE.parents[1] / "requirements" / "dev.txt"
+HOST_PACKAGES = (moorage, moorage_sandbox, moorage_proto)
 
 #: No user of this machine: not root, and not the test's own.
 ORDINARY_UID = 62_002
@@ -41,6 +45,7 @@ def find_python(version: str) -> Path | None:
     """The real path of an interpreter, if this machine has it: on the path, or made by pyenv or uv."""
     name = f"python{version}"
     candidates = [Path(shutil.which(name) or "/nonexistent")]
+    candidates += sorted(Path(sys.base_prefix).parent.glob(f"{version}.*/bin/{name}"))
     candidates += sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/{name}"))
     candidates += sorted(Path.home().glob(f".local/share/uv/python/cpython-{version}.*/bin/{name}"))
     for candidate in candidates:
@@ -60,9 +65,8 @@ def runtime_for(tmp_path_factory):
     def make(interpreter: Path) -> Path:
         if interpreter not in made:
             target = base / f"runtime{len(made)}"
-            uv = shutil.which("uv") or str(Path(sys.executable).parent / "uv")
             requirements = Path(moorage.__file__ or "").parent / "environments" / "runtime.txt"
-            command = [uv, "pip", "install", "--quiet", "--target", target, "--python", interpreter]
+            command = [_uv(), "pip", "install", "--quiet", "--target", target, "--python", interpreter]
             command += ["--only-binary", ":all:", "--link-mode", "copy", "--compile-bytecode", "--require-hashes"]
             subprocess.run([*command, "-r", requirements], check=True, cwd="/")
             made[interpreter] = target
@@ -121,8 +125,10 @@ class Stage:
 
     def process(self, command: list[Any], pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[str]:
         drop: dict[str, Any] = {}
+        packages = _own_packages()
         if self.user is not None and os.geteuid() == 0:
             drop = {"user": self.user, "group": self.user, "extra_groups": []}
+            packages = str(_packages_for_others(self.python))
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -130,7 +136,7 @@ class Stage:
             stderr=subprocess.PIPE,
             text=True,
             cwd="/",
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": _import_path(), **self.env},
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": packages, **self.env},
             pass_fds=pass_fds,
             **drop,
         )
@@ -140,10 +146,27 @@ class Stage:
         return sys.executable if self.user is None else str(self.python)
 
 
-def _import_path() -> str:
-    packages = (moorage, moorage_sandbox, moorage_proto)
-    sources = [str(Path(package.__file__ or "").parent.parent) for package in packages]
+def _own_packages() -> str:
+    sources = [str(Path(package.__file__ or "").parent.parent) for package in HOST_PACKAGES]
     return os.pathsep.join([*sources, sysconfig.get_path("purelib")])
+
+
+@functools.cache
+def _packages_for_others(python: Path) -> Path:
+    """The same where every user can read it: this checkout, and its virtualenv, may lie where nobody else can."""
+    folder = _world_readable_folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    command = [_uv(), "pip", "install", "--quiet", "--target", folder, "--python", python]
+    command += ["--only-binary", ":all:", "--require-hashes", "-r", REQUIREMENTS]
+    subprocess.run(command, check=True, cwd="/")
+    for package in HOST_PACKAGES:
+        source = Path(package.__file__ or "").parent
+        shutil.copytree(source, folder / source.name)
+    return folder
+
+
+def _uv() -> str:
+    return shutil.which("uv") or str(Path(sys.executable).parent / "uv")
 
 
 def _staged(user: int | None, python: Path, runtime_for: Callable[[Path], Path]) -> Iterator[Stage]:
