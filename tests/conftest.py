@@ -1,7 +1,9 @@
-"""How thoroughly properties are tested: with few examples each time, with many where MOORAGE_THOROUGH=1 asks for it."""
+"""For all tests: how thoroughly properties are tested, and what the tests' own process does about its memory."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 
 from hypothesis import settings
@@ -13,3 +15,13 @@ settings.load_profile("thorough" if os.environ.get("MOORAGE_THOROUGH") == "1" el
 
 # Set by pytest-xdist: what is printed into a pipe has whole lines, unless someone asks for a width.
 os.environ.pop("COLUMNS", None)
+
+# What is imported and collected stays to the end. Looking through it for garbage again and again, and once more when
+# the process ends, takes a tenth of the time of the quick tests.
+gc.disable()
+atexit.register(gc.freeze)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()

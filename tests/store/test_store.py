@@ -128,6 +128,7 @@ async def test_a_full_disk_is_a_sentence_without_data(tmp_path: Path) -> None:
         assert await store.logs.read() == ()
 
 
+@pytest.mark.system
 async def test_readers_and_writers_do_not_wait_for_each_other(tmp_path: Path) -> None:
     async with asyncio.timeout(10), Store(tmp_path / "moorage.db") as store, Store(tmp_path / "moorage.db") as other:
         writes = [

@@ -59,6 +59,7 @@ async def test_both_streams_of_a_process_are_lines(logs: Logs, sink: Sink) -> No
     assert capture.tail(0) == ()
 
 
+@pytest.mark.system
 async def test_a_flood_is_slowed_down_counted_and_its_end_is_known(logs: Logs, sink: Sink) -> None:
     capture = await captured(
         logs, "import os\nfor n in range(10): os.write(1, b'flood\\n' * 5_000)\nos.write(1, b'the end\\n')"

@@ -40,6 +40,7 @@ async def test_the_socket_is_gone_afterwards(app, socket_path):
     assert not socket_path.exists()
 
 
+@pytest.mark.system
 async def test_it_may_be_served_again(app, socket_path):
     for _ in range(2):
         async with ApiServer(app, socket_path):
@@ -140,6 +141,7 @@ async def test_an_open_stream_does_not_delay_the_stop(host, socket_path):
     assert not host.followers
 
 
+@pytest.mark.system
 async def test_a_request_in_flight_is_answered_before_the_stop(app, host, socket_path):
     release = asyncio.Event()
     began = asyncio.Event()

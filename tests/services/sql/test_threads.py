@@ -100,6 +100,7 @@ async def test_a_forsaken_thread_keeps_its_turn(pool: Threads, monkeypatch):
     assert await asyncio.wait_for(next_one, 5) == 8
 
 
+@pytest.mark.system
 def test_a_process_ends_although_a_thread_does_not():
     script = (
         "import asyncio, threading\n"

@@ -148,6 +148,7 @@ def test_a_savepoint_before_the_first_write_takes_no_snapshot(patient_host: Host
     assert connection.execute("SELECT count(*) FROM tags").fetchone() == (3,)
 
 
+@pytest.mark.system
 def test_waiting_for_another_writer_is_bounded(tmp_path: Path):
     with closing_world(HostWorld(tmp_path, SqliteLimits(writer_wait=0.1))) as host:
         worker = host.worker(*ALL)
@@ -236,6 +237,7 @@ def test_what_opens_no_transaction_does_not_idle(host: HostWorld):
     assert held.connection._idle_timer is not None
 
 
+@pytest.mark.system
 def test_a_busy_transaction_does_not_idle_out(host: HostWorld):
     connection = scoped(host.worker(*ALL))
     end = time.monotonic() + 0.4
@@ -244,6 +246,7 @@ def test_a_busy_transaction_does_not_idle_out(host: HostWorld):
     connection.commit()
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("statement", [ENDLESS, ENDLESS_WRITE])
 def test_a_deadline_stops_the_statement(patient_host: HostWorld, statement):
     connection = scoped(patient_host.worker(*ALL))
@@ -256,6 +259,7 @@ def test_a_deadline_stops_the_statement(patient_host: HostWorld, statement):
     assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.system
 def test_an_interrupted_write_takes_its_transaction_with_it(patient_host: HostWorld):
     worker = patient_host.worker(*ALL)
     connection = scoped(worker)
@@ -286,6 +290,7 @@ async def test_cancelling_stops_the_statement(patient_host: HostWorld):
         assert await (await connection.execute("SELECT 1")).fetchone() == (1,)
 
 
+@pytest.mark.system
 def test_a_statement_that_cannot_be_stopped_does_not_hold_the_lock(patient_host: HostWorld, pool, monkeypatch):
     """One instruction of SQLite may take long by itself; here it is a session that does not listen."""
     monkeypatch.setattr(threads, "GRACE_SECONDS", 0.05)
@@ -415,6 +420,7 @@ def test_one_installation_has_so_many_cursors(patient_host: HostWorld):
     assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.system
 def test_slow_statements_of_one_installation_leave_others_alone(patient_host: HostWorld, pool):
     slow = patient_host.worker(*ALL, installation="slow")
     running = [pool.submit(lambda: execute(unscoped(slow), ENDLESS, 0.3)) for _ in range(6)]
