@@ -76,6 +76,8 @@ class SqliteSession:
         #: Why the authorizer stopped the statement that runs.
         self._refusal: Optional[Exception] = None
         self._stop_at = NEVER
+        #: ``stop`` was called since the last ``bound``.
+        self._stopped = False
         self.transaction = Transaction.NONE
         #: Why the transaction is gone although the plugin has not ended it; it has to roll back to go on.
         self.lost: Optional[CallError] = None
@@ -167,7 +169,12 @@ class SqliteSession:
         self._raw.close()
 
     def bound(self, stop_at: float) -> None:
-        """From now on statements end when ``time.monotonic()`` reaches this."""
+        """From now on statements end when ``time.monotonic()`` reaches this. Not while one runs."""
+        if self._stopped:
+            # What was stopped may have ended before it noticed. SQLite would interrupt the next statement in its
+            # place, and goes on interrupting until no statement is left.
+            self._stopped = False
+            self._close_cursors()
         self._stop_at = stop_at
 
     def stop(self) -> None:
@@ -176,6 +183,7 @@ class SqliteSession:
         The progress handler alone would leave as many calls of slow functions as there are instructions between looks.
         """
         self._stop_at = 0.0
+        self._stopped = True
         with contextlib.suppress(sqlite3.ProgrammingError):
             self._raw.interrupt()
 
