@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -108,4 +108,3 @@ class ExecutionRequest:
     trigger: str = "manual"
     #: Overrides the manifest's timeout.
     timeout: timedelta | None = None
-    metadata: dict[str, str] = field(default_factory=dict)

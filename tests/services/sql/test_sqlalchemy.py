@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-import orm_scenarios
 import pytest
 from orm_scenarios import SCENARIOS, Author, Stage
 from sql_worlds import World
@@ -42,9 +40,6 @@ def stage(world: World) -> Stage:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_orm(stage: Stage, scenario):
-    if scenario is orm_scenarios.async_sessions and importlib.util.find_spec("greenlet") is None:
-        pytest.skip("async sessions take greenlet")
-
     scenario(stage)
 
 
