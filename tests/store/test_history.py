@@ -95,7 +95,14 @@ async def test_incarnations_are_numbered_once(store: Store) -> None:
 async def test_an_incarnation_keeps_its_first_verdict(store: Store) -> None:
     starting = IncarnationStatus("churn-1-ab", 1, "churn", IncarnationState.STARTING, 0, "zygote", "none", NOW)
     ready = replace(starting, state=IncarnationState.READY, pid=12, sandbox_level="full", ready_at=NOW, python="3.9")
-    verdict = Verdict(VerdictKind.SIGNALLED, "It was killed by SIGSEGV.", signal="SIGSEGV", traceback="Fatal")
+    verdict = Verdict(
+        VerdictKind.SIGNALLED,
+        "It was killed by SIGSEGV.",
+        signal="SIGSEGV",
+        traceback="Fatal",
+        stack="Thread 0x1",
+        lines=("one", "two"),
+    )
     ended = replace(ready, state=IncarnationState.STOPPED, stopped_at=NOW, verdict=verdict)
 
     assert await store.incarnations.record(starting)

@@ -32,6 +32,10 @@ class VerdictKind(StrEnum):
     LINK_LOST = "link_lost"
     #: A call went on although it was cancelled or its time had run out.
     TAINTED = "tainted"
+    #: It did not answer for as long as the settings allow, and the host ended it.
+    SILENT = "silent"
+    #: Its own ``health`` said no for as long as the settings allow, and the host ended it.
+    UNHEALTHY = "unhealthy"
     HOST_DIED = "host_died"
 
 
@@ -44,6 +48,10 @@ class Verdict:
     signal: str = ""
     #: The plugin's traceback, if there is one.
     traceback: str = ""
+    #: What all its threads were doing at the end, as Python's faulthandler writes it, if that could be learnt.
+    stack: str = ""
+    #: The last lines that it wrote to its standard output and error, oldest first.
+    lines: tuple[str, ...] = ()
 
     @property
     def planned(self) -> bool:

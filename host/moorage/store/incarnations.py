@@ -85,6 +85,8 @@ def _verdict_values(verdict: Verdict | None) -> dict[str, Any]:
         "verdict_exit_code": verdict.exit_code,
         "verdict_signal": verdict.signal,
         "verdict_traceback": verdict.traceback,
+        "verdict_stack": verdict.stack,
+        "verdict_lines": list(verdict.lines),
     }
 
 
@@ -97,6 +99,9 @@ def _status(row: Row[Any]) -> IncarnationStatus:
             row.verdict_exit_code,
             row.verdict_signal,
             row.verdict_traceback,
+            # None: it was recorded before there were such columns.
+            row.verdict_stack or "",
+            tuple(row.verdict_lines or ()),
         )
     return IncarnationStatus(
         id=row.id,

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from moorage.store.columns import FilePath, Instant, Tagged
 
 #: The newest migration; opening a store that has it runs none.
-REVISION = "0001"
+REVISION = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -114,6 +114,8 @@ incarnations = Table(
     Column("verdict_exit_code", Integer),
     Column("verdict_signal", String(20)),
     Column("verdict_traceback", Text),
+    Column("verdict_stack", Text),
+    Column("verdict_lines", Tagged),
     UniqueConstraint("installation", "number"),
 )
 
