@@ -43,6 +43,7 @@ class AttachedLink:
         on_refused: Callable[[CallError], None],
     ) -> None:
         self._scope = attachment.incarnation
+        self._development = attachment.development
         identity = Identity(attachment.installation, attachment.incarnation, attachment.number)
         self._session = broker.connect(identity, attachment.grants, attachment.limits)
         self._session.open_scope(ScopeKind.INCARNATION, self._scope)
@@ -155,7 +156,8 @@ class AttachedLink:
             _PLUGIN["run"],
             request,
             scope=request.execution,
-            timeout=timeout.total_seconds(),
+            # The orchestrator's timeout can stand still, at a breakpoint; the link's cannot.
+            timeout=None if self._development else timeout.total_seconds(),
             traceparent=new_traceparent(),
         )
         try:

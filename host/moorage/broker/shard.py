@@ -13,6 +13,9 @@ from moorage_proto.errors import CallError
 #: Records below it are not sent by workers.
 LOG_LEVEL = "INFO"
 
+#: Told to workers of a host under ``moorage dev``: it has a ConsoleService.
+CONSOLE_FEATURE = "console"
+
 
 class LocalShard:
     """``sql_backends`` tells workers of the databases they may name."""
@@ -34,6 +37,7 @@ class LocalShard:
     def _welcome(self, attachment: Attachment) -> link_pb2.Welcome:
         """What a worker is told in the handshake; version, limits and ticket are the listener's to fill in."""
         return link_pb2.Welcome(
+            features=[CONSOLE_FEATURE] if attachment.development else [],
             installation=attachment.installation,
             incarnation_number=attachment.number,
             incarnation_scope=attachment.incarnation,

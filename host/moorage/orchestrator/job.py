@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+import contextlib
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.manifest import Limits
@@ -26,6 +28,10 @@ class Job:
         #: Done with the execution as it is stored, when it has its outcome.
         self.recorded: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()
         self._alarm: Alarm | None = None
+        #: When the alarm rings, and with what; kept while it is held.
+        self._due: tuple[datetime, TaskOutcome] | None = None
+        self._holds = 0
+        self._held_at: datetime | None = None
 
     @property
     def id(self) -> str:
@@ -43,8 +49,31 @@ class Job:
     def interrupt_after(self, clock: Clock, delay: timedelta, outcome: TaskOutcome) -> None:
         """In place of the alarm set before."""
         self.silence()
-        self._alarm = clock.call_later(delay, lambda: self.interrupt(outcome))
+        self._due = (clock.now() + delay, outcome)
+        if not self._holds:
+            self._alarm = clock.call_later(delay, lambda: self.interrupt(outcome))
+
+    @contextlib.contextmanager
+    def held(self, clock: Clock) -> Iterator[None]:
+        """Its time stands still while a developer looks at it under a debugger. May be entered again meanwhile."""
+        self._held_at = self._held_at or clock.now()
+        self._holds += 1
+        if self._alarm is not None:
+            self._alarm.cancel()
+        try:
+            yield
+        finally:
+            self._holds -= 1
+            if not self._holds:
+                self._go_on(clock)
+
+    def _go_on(self, clock: Clock) -> None:
+        since, self._held_at = self._held_at, None
+        if self._due is not None and since is not None:
+            due, outcome = self._due
+            self.interrupt_after(clock, due - since, outcome)
 
     def silence(self) -> None:
+        self._due = None
         if self._alarm is not None:
             self._alarm.cancel()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from datetime import timedelta
 
 from moorage.events.bus import EventBus
@@ -107,6 +109,15 @@ class Orchestrator:
         if execution_id not in self._followed:
             follower = self._tasks.start(self._follow(job), f"progress {execution_id}")
             self._followed[execution_id] = follower
+
+    @contextlib.contextmanager
+    def held(self, installation: InstallationId, execution_id: str = "") -> Iterator[None]:
+        """The time of an execution stands still, or of all of an installation: a developer looks into its plugin."""
+        with contextlib.ExitStack() as holds:
+            for job in tuple(self._jobs.values()):
+                if job.id == execution_id or (not execution_id and job.execution.installation == installation):
+                    holds.enter_context(job.held(self._clock))
+            yield
 
     def open_ones(self, installation: InstallationId | None = None) -> tuple[Execution, ...]:
         """Queued and running ones of this host, oldest first."""

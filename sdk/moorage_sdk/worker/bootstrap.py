@@ -13,6 +13,7 @@ import asyncio
 import atexit
 import contextlib
 import faulthandler
+import importlib
 import logging
 import os
 import signal
@@ -35,6 +36,7 @@ EXIT_LINK_LOST = 69
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 _STDIN = 0
+_CONSOLE_FEATURE = "console"
 
 
 def main() -> NoReturn:
@@ -97,6 +99,9 @@ async def _serve(record: start_pb2.StartRecord) -> NoReturn:
     channel.install(link_channel)
     scope.set_incarnation(Scope(welcome.incarnation_scope))
     _set_up_logging(welcome, handler)
+    if _CONSOLE_FEATURE in welcome.features:
+        # Not at the top: no worker but a developer's own needs a debugger.
+        importlib.import_module("moorage_sdk.worker.debugger").install(link_channel)
     thread.loop.call_soon_threadsafe(thread.link.closed.add_done_callback, on_link_end)
     await runtime.unloaded.wait()
     await ended.wait()
