@@ -20,7 +20,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from moorage_proto import link_pb2, start_pb2
+from moorage_proto import link_pb2, signals, start_pb2
 from moorage_sdk import channel, scope
 from moorage_sdk.errors import MoorageError
 from moorage_sdk.host import facts_from_welcome
@@ -35,7 +35,7 @@ EXIT_LINK_LOST = 69
 #: As a shell reports it.
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
-_STDIN = 0
+_STDIN, _STDERR = 0, 2
 _CONSOLE_FEATURE = "console"
 
 
@@ -43,6 +43,7 @@ def main() -> NoReturn:
     """Never returns. Exit codes: 0 after Unload, EXIT_LINK_LOST, EXIT_TERMINATED."""
     record = read_start_record()
     faulthandler.enable()
+    faulthandler.register(signals.DUMP_STACKS, file=_STDERR, all_threads=True, chain=False)
     # As pid 1 of its namespace a process gets only the signals that it handles.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_TERMINATED))
     # Ctrl-C in the host's terminal is the host's: it stops its workers in order.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime, timedelta, timezone
-from typing import Any, Awaitable, Callable, Dict, Optional, Protocol, Set
+from typing import Any, Awaitable, Callable, Dict, Optional, Protocol, Set, Tuple
 
 from google.protobuf.message import DecodeError, Message
 
@@ -20,6 +20,9 @@ from moorage_sdk.loaded import Flush, LoadedPlugin
 from moorage_sdk.run import Run
 from moorage_sdk.scope import Scope
 from moorage_sdk.tasks import Task
+
+#: Of a call's time, for the hook that it runs.
+_HOOK_SHARE = 0.8
 
 _METHODS = {method.path: method for method in service_methods(plugin_pb2, "PluginService").values()}
 
@@ -59,6 +62,8 @@ class Runtime:
         self._in_link_thread = in_link_thread
         self._loop = asyncio.get_running_loop()
         self._loaded: Optional[LoadedPlugin] = None
+        #: The health hook that runs, or ran last: one at a time, however often the host asks.
+        self._asked: Optional[asyncio.Task[Tuple[bool, str]]] = None
         self._tasks: Set[asyncio.Task[None]] = set()
         #: Set when on_unload has run and its call is about to be answered.
         self.unloaded = asyncio.Event()
@@ -150,7 +155,13 @@ class Runtime:
         return plugin_pb2.RunReply(result=await run.outcome())
 
     async def _health(self, request: plugin_pb2.HealthRequest, answer: Answer) -> plugin_pb2.HealthReply:  # noqa: ARG002 - nothing is asked but how it is
-        healthy, message = await self._ready().health()
+        """A hook that does not return is told before the host's patience ends: it must not look like a stuck loop."""
+        if self._asked is None or self._asked.done():
+            self._asked = self._loop.create_task(self._ready().health(), name="moorage health hook")
+        await asyncio.wait((self._asked,), timeout=_patience(answer.call.deadline))
+        if not self._asked.done():
+            return plugin_pb2.HealthReply(healthy=False, message="its health hook does not return")
+        healthy, message = self._asked.result()
         return plugin_pb2.HealthReply(healthy=healthy, message=message)
 
     async def _unload(self, request: plugin_pb2.UnloadRequest, answer: Answer) -> plugin_pb2.UnloadReply:  # noqa: ARG002 - every reason is treated alike
@@ -205,6 +216,11 @@ def _input(request: plugin_pb2.RunRequest) -> Any:
         return values.from_wire(request.input)
     except values.ValueInvalid as error:
         raise CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, f"the input cannot be read: {error}") from None
+
+
+def _patience(deadline: Optional[float]) -> Optional[float]:
+    """Seconds of the call's time that its hook may take; the rest is for the answer's way back."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic()) * _HOOK_SHARE
 
 
 def _instant(deadline: Optional[float]) -> Optional[datetime]:
