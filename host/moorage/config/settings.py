@@ -155,6 +155,23 @@ class Settings(_Table):
             }
         )
 
+    def for_development(self, folder: Path) -> Self:
+        """Of the same services, for a developer's own plugin: a state folder of its own, and whatever sandbox this
+        machine can have.
+        """
+        digest = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+        state_dir = self.state_dir / "dev" / f"{folder.name}-{digest}"
+        sql = self.sql or {"main": SqlBackend(url=f"sqlite:///{state_dir / 'main.db'}")}
+        return self.model_copy(
+            update={
+                "state_dir": state_dir,
+                "run_dir": None,
+                "plugins": PluginSettings(),
+                "sandbox": self.sandbox.model_copy(update={"require": "none"}),
+                "sql": sql,
+            }
+        )
+
     @property
     def sockets(self) -> Path:
         """Folder of the API's and the workers' sockets."""

@@ -195,6 +195,11 @@ def _copy_folder(copy: _Copy, source: int, destination: Path, relative: str, *, 
                 raise copy.refuse(place, f"cannot be copied: {error.strerror}") from error
 
 
+def is_left_out(relative: Path) -> bool:
+    """Whether a path below a plugin's folder is a tool's or a host-provided package's, and is no part of the plugin."""
+    return any(_is_left_out(part) for part in relative.parts)
+
+
 def _is_left_out(name: str) -> bool:
     return name in LEFT_OUT or name.endswith(_LEFT_OUT_ENDINGS)
 

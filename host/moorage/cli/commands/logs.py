@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 
 from moorage.cli.client import ApiClient, RemoteProblem, connect
+from moorage.cli.log_line import print_log_line
 from moorage.cli.options import Config, OptionalName, Socket
-from moorage.cli.output import indented, local_time, note, print_json, print_json_line, say
-from moorage.cli.plain import one_line
+from moorage.cli.output import note, print_json, print_json_line
 from moorage.web.schemas.logs import LogLine
 
 commands = typer.Typer()
-
-_LEVEL_STYLES = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "bold red", "DEBUG": "dim"}
 
 
 @commands.command()
@@ -39,7 +35,7 @@ def logs(
         print_json(answer)
         return
     for line in answer["items"]:
-        _print(LogLine.model_validate(line), named=name is None)
+        print_log_line(LogLine.model_validate(line), named=name is None)
     if not answer["items"]:
         note("There are no log lines yet.")
 
@@ -56,30 +52,4 @@ def _take(data: dict[str, Any], as_json: bool, *, named: bool) -> None:
     if as_json:
         print_json_line(data)
     else:
-        _print(LogLine.model_validate(data), named=named)
-
-
-def _print(line: LogLine, *, named: bool) -> None:
-    level = logging.getLevelName(line.level)
-    parts = [
-        (local_time(line.time, date=False), "dim"),
-        (f" {level:<7} ", _LEVEL_STYLES.get(level, "")),
-        (f"{one_line(line.installation)} " if named else "", "cyan"),
-        (f"{line.logger} " if line.logger in ("stdout", "stderr") else "", "dim"),
-        (_message(line.message), ""),
-        (_fields(line), "dim"),
-    ]
-    say(Text.assemble(*parts))
-    if line.exception:
-        indented(line.exception, "dim")
-
-
-def _message(text: str) -> str:
-    """On one line where it is one; the further lines of others are indented, so that none can pass for a new entry."""
-    return "\n".join(["    " * bool(number) + one_line(part) for number, part in enumerate(text.split("\n"))])
-
-
-def _fields(line: LogLine) -> str:
-    if not isinstance(line.fields, dict) or not line.fields:
-        return ""
-    return "  " + " ".join(one_line(f"{key}={value}") for key, value in line.fields.items())
+        print_log_line(LogLine.model_validate(data), named=named)

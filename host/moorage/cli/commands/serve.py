@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import resource
-import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -20,6 +19,7 @@ from moorage.cli.installation_page import print_broken
 from moorage.cli.options import Config, Socket, load_settings
 from moorage.cli.output import note, print_json_line, say
 from moorage.cli.plain import lines
+from moorage.cli.signals import stop_event
 from moorage.cli.start_screen import print_host, print_ready, print_sandbox
 from moorage.config.settings import Settings
 from moorage.web.api import create_api
@@ -27,9 +27,6 @@ from moorage.web.schemas.installations import BrokenPlugin
 from moorage.web.server import ApiServer
 
 commands = typer.Typer()
-
-#: By the shell's convention, 128 and the number of SIGINT.
-INTERRUPTED = 130
 
 
 @commands.command()
@@ -50,7 +47,7 @@ def serve(
 
 
 async def _serve(settings: Settings, socket: Path, as_json: bool) -> None:
-    stop = _stop_event()
+    stop = stop_event()
     if not as_json:
         print_host(settings)
     async with Host(settings) as host, ApiServer(create_api(host), socket):
@@ -88,20 +85,6 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> boo
         for pending in (task, stopping):
             pending.cancel()
         await asyncio.gather(task, stopping, return_exceptions=True)
-
-
-def _stop_event() -> asyncio.Event:
-    """Set by the first SIGINT or SIGTERM. The second ends the process: the kernel ends its workers with it."""
-    stop = asyncio.Event()
-
-    def asked() -> None:
-        if stop.is_set():
-            os._exit(INTERRUPTED)
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, asked)
-    return stop
 
 
 def _allow_descriptors() -> None:
