@@ -8,9 +8,10 @@ import pytest
 
 from moorage.errors import Conflict, MoorageError
 from moorage.events.bus import EventBus
-from moorage.events.events import ExecutionEvent
+from moorage.events.events import ExecutionEnded, ExecutionEvent
 from moorage.models.execution import Execution, ExecutionError, ExecutionState, TaskOutcome
 from moorage.models.installation import DesiredState
+from moorage.orchestrator.conductor import ExecutionPostponed
 from moorage.orchestrator.orchestrator import Orchestrator
 from moorage.store.errors import ExecutionUnknown, InstallationUnknown, NotStorable
 from moorage.store.store import Store
@@ -357,28 +358,73 @@ async def test_progress_is_shown_while_it_runs_and_kept(
     ]
 
 
-async def test_what_a_dead_host_left_open_is_abandoned(
+async def test_what_a_dead_host_had_begun_is_abandoned_and_the_rest_is_taken_up_in_order(
     orchestrator: Orchestrator, store: Store, sessions: Sessions, events: EventBus, clock: FakeClock
 ) -> None:
     queued = Execution("e-0", "churn", "churn", "1.2.0", "execute", "manual", ExecutionState.QUEUED, clock.now())
-    await store.executions.create(queued)
-    await store.executions.create(replace(queued, id="e-1"))
+    # More than the queue holds: what was accepted once keeps its place.
+    waiting = [replace(queued, id=f"e-{number}", input=number) for number in (0, 2, 3, 4, 5)]
+    for execution in (*waiting, replace(queued, id="e-1")):
+        await store.executions.create(execution)
     await store.executions.started("e-1", at=clock.now(), worker=FACTS)
-    done = await orchestrator.run(request())
     announced = events.subscribe(ExecutionEvent)
 
-    recovered = await orchestrator.recover()
+    (recovered,) = await orchestrator.recover()
 
-    assert [(found.id, found.state) for found in recovered] == [("e-0", "abandoned"), ("e-1", "abandoned")]
-    assert recovered[1].worker == FACTS
-    assert await store.executions.get("e-1") == recovered[1]
-    assert await store.executions.get(done.id) == done
+    assert (recovered.id, recovered.state, recovered.worker) == ("e-1", "abandoned", FACTS)
+    assert await store.executions.get("e-1") == recovered
+    assert [execution.id for execution in orchestrator.open_ones("churn")] == [each.id for each in waiting]
     assert await orchestrator.recover() == ()
+    assert sessions.ran == []
+
+    orchestrator.resume()
+    orchestrator.resume()
+    ended = [await orchestrator.wait(execution.id) for execution in waiting]
+
+    assert sessions.ran == [execution.id for execution in waiting]
+    assert {(found.state, found.attempt) for found in ended} == {(ExecutionState.SUCCEEDED, 1)}
+    assert [found.input for found in ended] == [0, 2, 3, 4, 5]
     announced.close()
-    assert [event.execution.id async for event in announced] == ["e-0", "e-1"]
+    seen = [event.execution.id async for event in announced if isinstance(event, ExecutionEnded)]
+    assert seen == ["e-1", *(execution.id for execution in waiting)]
 
 
-async def test_stopping_drains_what_runs_and_cancels_what_waits(
+async def test_what_waits_for_a_removed_installation_is_rejected(orchestrator: Orchestrator, store: Store) -> None:
+    await store.installations.add(installation("gone"))
+    submitted = Execution(
+        "e-0", "gone", "churn", "1.2.0", "execute", "manual", ExecutionState.QUEUED, FakeClock().now()
+    )
+    await store.executions.create(submitted)
+    await store.installations.remove("gone")
+
+    (recovered,) = await orchestrator.recover()
+
+    assert recovered.state is ExecutionState.REJECTED
+    assert recovered.error is not None
+    assert "gone was removed while it waited" in recovered.error.message
+
+
+async def test_the_timeout_of_the_request_counts_in_the_next_host_too(
+    orchestrator: Orchestrator, sessions: Sessions, store: Store, events: EventBus, clock: FakeClock
+) -> None:
+    given = []
+
+    async def notes(execution: Execution, timeout: timedelta) -> TaskOutcome:
+        given.append(timeout)
+        return SUCCEEDED
+
+    submitted = await orchestrator.submit(request(timeout=timedelta(seconds=5)))
+    await orchestrator.stop()
+    sessions.run = notes
+    heir = Orchestrator(store, sessions, events, clock=clock)
+    await heir.recover()
+    heir.resume()
+
+    assert (await heir.wait(submitted.id)).state is ExecutionState.SUCCEEDED
+    assert given == [timedelta(seconds=5)]
+
+
+async def test_stopping_drains_what_runs_and_leaves_what_waits_to_the_next_host(
     orchestrator: Orchestrator, sessions: Sessions, store: Store
 ) -> None:
     release = asyncio.Event()
@@ -391,9 +437,12 @@ async def test_stopping_drains_what_runs_and_cancels_what_waits(
     running = await orchestrator.submit(request())
     waiting = await orchestrator.submit(request())
     await sessions.until(lambda: bool(sessions.running))
+    caller = asyncio.ensure_future(orchestrator.wait(waiting.id))
+    await asyncio.sleep(0)
 
     stopping = asyncio.ensure_future(orchestrator.stop())
-    cancelled = await orchestrator.wait(waiting.id)
+    with pytest.raises(ExecutionPostponed, match=f"{waiting.id} has not begun, and the host stops"):
+        await caller
     rejected = await orchestrator.submit(request())
     assert not stopping.done()
     release.set()
@@ -401,10 +450,42 @@ async def test_stopping_drains_what_runs_and_cancels_what_waits(
     await orchestrator.stop()
 
     assert (await store.executions.get(running.id)).state is ExecutionState.SUCCEEDED
-    assert cancelled.state is ExecutionState.CANCELLED
+    assert await store.executions.get(waiting.id) == waiting
+    assert await store.executions.open_ones() == (waiting,)
+    with pytest.raises(ExecutionPostponed):
+        await orchestrator.wait(waiting.id)
     assert rejected.state is ExecutionState.REJECTED
     assert rejected.error is not None
     assert "The host is stopping" in rejected.error.message
+
+
+async def test_what_waits_for_its_worker_when_the_host_stops_has_not_begun(
+    orchestrator: Orchestrator, sessions: Sessions, store: Store
+) -> None:
+    sessions.session = lambda name: _NeverReady()  # type: ignore[assignment,return-value]
+    submitted = await orchestrator.submit(request())
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    await orchestrator.stop()
+
+    assert await store.executions.open_ones() == (submitted,)
+
+
+async def test_a_second_stop_with_less_time_cuts_the_first_short(
+    orchestrator: Orchestrator, sessions: Sessions, store: Store, clock: FakeClock
+) -> None:
+    sessions.run = forever
+    running = await orchestrator.submit(request())
+    await sessions.until(lambda: bool(sessions.running))
+    first = asyncio.ensure_future(orchestrator.stop(timedelta(hours=1)))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(orchestrator.stop(timedelta(0)))
+    await asyncio.sleep(0)
+    assert not first.done()
+    clock.advance(seconds=0)
+    await asyncio.gather(first, second)
+    assert (await store.executions.get(running.id)).state is ExecutionState.CANCELLED
 
 
 async def test_stopping_cancels_what_does_not_end_in_time(

@@ -64,6 +64,8 @@ class Execution:
     ended_at: datetime | None = None
     progress: float | None = None
     progress_message: str = ""
+    #: As the request asked for; None: the manifest's.
+    timeout: timedelta | None = None
     #: Of the worker: python, protobuf and grpcio versions, pid, sandbox level, incarnation number.
     worker: WorkerFacts | None = None
 

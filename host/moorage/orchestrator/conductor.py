@@ -11,10 +11,10 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
-from moorage.errors import Invalid
+from moorage.errors import ExitCode, Invalid, MoorageError
 from moorage.events.bus import EventBus
 from moorage.events.events import ExecutionEnded, ExecutionStarted
-from moorage.models.execution import Execution, TaskOutcome
+from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.orchestrator import outcomes, states
 from moorage.orchestrator.clock import Clock, sleep
 from moorage.orchestrator.job import Job
@@ -33,7 +33,22 @@ RECORD_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (0.05, 0.2, 1, 5
 
 
 class NotQueued(Exception):
-    """Somebody gave it an outcome before it began; it must not run."""
+    """Somebody gave it an outcome, or took it back, before it began; it must not run."""
+
+
+class ExecutionPostponed(MoorageError):
+    """Told to whoever waits for an execution that this host will not begin any more."""
+
+    code = "execution_postponed"
+    exit_code = ExitCode.UNAVAILABLE
+    http_status = 503
+
+    def __init__(self, execution: str) -> None:
+        super().__init__(
+            f"{execution} has not begun, and the host stops. It stays queued, and runs when the host is back; see: "
+            f"moorage execution {execution}"
+        )
+        self.execution = execution
 
 
 @dataclass(frozen=True)
@@ -46,7 +61,10 @@ class Conductor:
     works: OwnedTasks
 
     async def conduct(self, job: Job) -> None:
-        """Returns when its outcome is recorded, or cannot be: then ``job.recorded`` holds the store's error."""
+        """Returns when its outcome is recorded, or cannot be: then ``job.recorded`` holds the store's error.
+
+        One that was postponed before its task was called is queued again instead.
+        """
         patience = job.worker_patience
         job.interrupt_after(self.clock, patience, outcomes.no_worker(job.execution.installation, patience))
         work = self.works.start(self._work(job), f"work {job.id}")
@@ -58,9 +76,13 @@ class Conductor:
             # Only the end of the event loop does that; the owner of this task uses `interruption`.
             cancelled = True
             work.cancel()
-            outcome = outcomes.after_interruption(outcomes.cancelled_by_stop(), _result(work))
+            stopped = outcomes.cancelled_by_stop() if job.running else outcomes.postponed()
+            outcome = outcomes.after_interruption(stopped, _result(work))
         job.silence()
-        await self.record(job, outcome)
+        if outcome.state is ExecutionState.QUEUED:
+            await self.put_back(job)
+        else:
+            await self.record(job, outcome)
         if cancelled:
             raise asyncio.CancelledError
 
@@ -76,6 +98,16 @@ class Conductor:
         finally:
             if not job.recorded.done():
                 job.recorded.cancel()
+
+    async def put_back(self, job: Job) -> None:
+        """Leaves it to the next host, and tells who waits for it."""
+        try:
+            await self.executions.requeued(job.id)
+        except MoorageError as error:
+            log.error("%s: it has not begun, and could not be queued again: %s", job.id, error)
+        job.recorded.set_exception(ExecutionPostponed(job.id))
+        # Nobody may be waiting.
+        job.recorded.exception()
 
     async def _work(self, job: Job) -> TaskOutcome:
         outcome: TaskOutcome | None = None
@@ -99,6 +131,9 @@ class Conductor:
         running = states.started(job.execution, at=self.clock.now(), worker=session.facts)
         assert running.started_at is not None
         if not await self.executions.started(job.id, at=running.started_at, worker=session.facts):
+            raise NotQueued
+        if job.interruption.done():
+            # Its task is not called any more: whatever stopped it was there first.
             raise NotQueued
         job.execution = running
         self.events.announce(ExecutionStarted(running.installation, running))

@@ -19,11 +19,11 @@ WORKER_MARGIN = timedelta(minutes=5)
 class Job:
     """Its execution as it is now, and what interrupts it. Changed by the orchestrator and its conductor alone."""
 
-    def __init__(self, execution: Execution, limits: Limits, timeout: timedelta | None) -> None:
+    def __init__(self, execution: Execution, limits: Limits) -> None:
         self.execution = execution
-        self.timeout = timeout or limits.timeout
+        self.timeout = execution.timeout or limits.timeout
         self.worker_patience = limits.start_timeout + limits.drain_timeout + WORKER_MARGIN
-        #: Done with the outcome that stands unless the work has succeeded by then.
+        #: Done with the outcome that stands unless the work has succeeded by then; queued: the next host's.
         self.interruption: asyncio.Future[TaskOutcome] = asyncio.get_running_loop().create_future()
         #: Done with the execution as it is stored, when it has its outcome.
         self.recorded: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()

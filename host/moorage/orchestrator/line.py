@@ -37,6 +37,10 @@ class Line:
         self._reserved -= 1
         self._waiting[execution] = None
 
+    def restore(self, execution: str) -> None:
+        """One that the host before accepted, at the end; it has its place, however full the queue is."""
+        self._waiting[execution] = None
+
     def remove(self, execution: str) -> bool:
         """Takes one that waits out of the queue. False: it does not wait."""
         if execution not in self._waiting:

@@ -13,7 +13,7 @@ from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
 from moorage.models.installation import Installation, InstallationId
 from moorage.orchestrator import outcomes, progress, states
 from moorage.orchestrator.clock import Clock, SystemClock
-from moorage.orchestrator.conductor import Conductor
+from moorage.orchestrator.conductor import Conductor, ExecutionPostponed
 from moorage.orchestrator.identifiers import ExecutionIds
 from moorage.orchestrator.job import Job
 from moorage.orchestrator.line import Line
@@ -58,16 +58,32 @@ class Orchestrator:
         self._stopping = False
 
     async def recover(self) -> tuple[Execution, ...]:
-        """Gives an outcome to what the previous host left open; to be called before anything is submitted."""
+        """Takes up what the host before left open; to be called before anything is submitted.
+
+        What it had begun is abandoned. What it had not begun waits again, in the same order, as the same execution; its
+        turn comes with ``resume``. Returns those that got an outcome.
+        """
         found = []
         for execution in await self._store.executions.open_ones():
             if execution.id in self._jobs:
                 continue
-            ended = states.ended(execution, outcomes.abandoned(), at=self._clock.now())
+            outcome = outcomes.abandoned()
+            if execution.state is ExecutionState.QUEUED:
+                installation = await self._store.installations.find(execution.installation)
+                if installation is not None:
+                    self._take_up(execution, installation)
+                    continue
+                outcome = outcomes.installation_gone(execution.installation)
+            ended = states.ended(execution, outcome, at=self._clock.now())
             if await self._store.executions.finished(ended):
                 self._events.announce(ExecutionEnded(ended.installation, ended))
                 found.append(ended)
         return tuple(found)
+
+    def resume(self) -> None:
+        """Begins what was taken up, once the installations are as they should be. May be called twice."""
+        for installation in tuple(self._lines):
+            self._begin(installation)
 
     async def submit(self, request: ExecutionRequest) -> Execution:
         """Accepts it, and returns when it is written down: queued, or rejected with the reason.
@@ -83,11 +99,15 @@ class Orchestrator:
     async def wait(self, execution_id: str) -> Execution:
         """Returns when it has its outcome.
 
-        Raises ExecutionUnknown; StoreFailed when the outcome could not be recorded.
+        Raises ExecutionUnknown; ExecutionPostponed when the host stops before it has begun; StoreFailed when the
+        outcome could not be recorded.
         """
         job = self._jobs.get(execution_id)
         if job is None:
-            return await self._store.executions.get(execution_id)
+            stored = await self._store.executions.get(execution_id)
+            if self._stopping and not stored.state.is_outcome:
+                raise ExecutionPostponed(execution_id)
+            return stored
         return await asyncio.shield(job.recorded)
 
     async def cancel(self, execution_id: str, *, by: str = "") -> Execution:
@@ -124,14 +144,15 @@ class Orchestrator:
         return tuple(job.execution for job in self._jobs.values() if installation in (None, job.execution.installation))
 
     async def stop(self, drain: timedelta = DRAIN) -> None:
-        """Rejects what comes, cancels what waits, lets what runs go on for so long, and cancels the rest.
+        """Rejects what comes, leaves what has not begun to the next host, lets what runs go on for so long, and cancels
+        the rest.
 
-        Returns when each has its outcome. May be called twice.
+        Returns when each has its outcome or is queued in the store. May be called again, with less time.
         """
         self._stopping = True
-        for line in self._lines.values():
-            for execution_id in line.waiting:
-                self._interrupt(self._jobs[execution_id], outcomes.cancelled_by_stop())
+        for job in tuple(self._jobs.values()):
+            if not job.running:
+                self._interrupt(job, outcomes.postponed())
         alarm = self._clock.call_later(drain, self._interrupt_all)
         try:
             await self._tasks.settled()
@@ -154,7 +175,7 @@ class Orchestrator:
         except BaseException:
             line.give_back()
             raise
-        return self._queue(Job(execution, installation.manifest.limits, request.timeout), line)
+        return self._queue(Job(execution, installation.manifest.limits), line)
 
     def _queue(self, job: Job, line: Line) -> Execution:
         execution = job.execution
@@ -162,9 +183,13 @@ class Orchestrator:
         line.add(job.id)
         self._events.announce(ExecutionAccepted(execution.installation, execution))
         if self._stopping:
-            self._interrupt(job, outcomes.cancelled_by_stop())
+            self._interrupt(job, outcomes.postponed())
         self._begin(execution.installation)
         return execution
+
+    def _take_up(self, execution: Execution, installation: Installation) -> None:
+        self._jobs[execution.id] = Job(execution, installation.manifest.limits)
+        self._line(installation).restore(execution.id)
 
     def _refusal(self, installation: Installation, line: Line) -> TaskOutcome | None:
         if self._stopping:
@@ -186,6 +211,7 @@ class Orchestrator:
             state=ExecutionState.QUEUED,
             queued_at=now,
             input=request.input,
+            timeout=request.timeout,
         )
 
     def _line(self, installation: Installation) -> Line:
@@ -225,13 +251,16 @@ class Orchestrator:
     async def _drop(self, job: Job, outcome: TaskOutcome) -> None:
         """It left the queue before its turn."""
         try:
-            await self._conductor.record(job, outcome)
+            if outcome.state is ExecutionState.QUEUED:
+                await self._conductor.put_back(job)
+            else:
+                await self._conductor.record(job, outcome)
         finally:
             self._leave(job)
 
     def _interrupt_all(self) -> None:
         for job in tuple(self._jobs.values()):
-            self._interrupt(job, outcomes.cancelled_by_stop())
+            self._interrupt(job, outcomes.cancelled_by_stop() if job.running else outcomes.postponed())
 
     async def _follow(self, job: Job) -> None:
         try:

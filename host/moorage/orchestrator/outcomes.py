@@ -43,6 +43,16 @@ def cancelled_by_stop() -> TaskOutcome:
     return _ended(ExecutionState.CANCELLED, "host_stopped", message)
 
 
+def postponed() -> TaskOutcome:
+    """No outcome: it stays queued, and the next host takes it up."""
+    return TaskOutcome(ExecutionState.QUEUED)
+
+
+def installation_gone(installation: InstallationId) -> TaskOutcome:
+    message = f"{installation} was removed while it waited. Install it again, then run it again."
+    return _rejected("installation_unknown", message)
+
+
 def timed_out(timeout: timedelta) -> TaskOutcome:
     seconds = f"{timeout.total_seconds():g}"
     message = f"It ran longer than its timeout of {seconds} s. Give it more with `timeout` in the manifest's limits."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, Update, insert, select, update
@@ -34,6 +34,7 @@ class Executions:
             attempt=execution.attempt,
             queued_at=execution.queued_at,
             input=execution.input,
+            timeout_seconds=None if execution.timeout is None else execution.timeout.total_seconds(),
             **_changing_values(execution),
         )
         await self._database.write(lambda connection: connection.execute(statement))
@@ -44,6 +45,14 @@ class Executions:
             update(_table)
             .where(_table.c.id == execution, _table.c.state == ExecutionState.QUEUED)
             .values(state=ExecutionState.RUNNING, started_at=at, worker=_worker_values(worker))
+        )
+
+    async def requeued(self, execution: str) -> bool:
+        """Back into the queue; only for one whose task was never called. False: it has an outcome."""
+        return await self._change_one(
+            update(_table)
+            .where(_table.c.id == execution, _table.c.state.in_(_OPEN))
+            .values(state=ExecutionState.QUEUED, started_at=None, worker=None)
         )
 
     async def progressed(self, execution: str, *, progress: float, message: str) -> bool:
@@ -136,4 +145,5 @@ def _execution(row: Row[Any]) -> Execution:
         progress=row.progress,
         progress_message=row.progress_message,
         worker=None if row.worker is None else WorkerFacts(**row.worker),
+        timeout=None if row.timeout_seconds is None else timedelta(seconds=row.timeout_seconds),
     )

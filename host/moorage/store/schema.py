@@ -61,6 +61,8 @@ installations = Table(
     Column("quarantined", Text, nullable=False),
     # Grows by one with every change of what the installation may do.
     Column("grants_epoch", BigInteger, nullable=False),
+    # The version that became ready last: what the next one is told that it follows.
+    Column("loaded_version", String(200)),
 )
 
 grants = Table(
@@ -142,6 +144,8 @@ executions = Table(
     Column("progress", Float),
     Column("progress_message", Text, nullable=False),
     Column("worker", Tagged),
+    # What the request asked for; without it the manifest's counts.
+    Column("timeout_seconds", Float),
     Index(None, "installation", "id"),
 )
 
