@@ -50,6 +50,7 @@ class OutputCapture:
         self._now = now
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
         self._pipes: tuple[_Pipe, ...] = ()
+        self._cut: Callable[[list[bytes]], list[bytes]] = list
         self._writers: tuple[int, ...] = ()
 
     async def open(self) -> tuple[int, int]:
@@ -59,9 +60,13 @@ class OutputCapture:
         self._writers = (stdout, stderr)
         self._pipes = (
             _Pipe(stdout_reader, lambda lines: self._take("stdout", logging.INFO, lines)),
-            _Pipe(stderr_reader, lambda lines: self._take("stderr", logging.WARNING, lines)),
+            _Pipe(stderr_reader, lambda lines: self._take("stderr", logging.WARNING, self._cut(lines))),
         )
         return self._writers
+
+    def divert(self, cut: Callable[[list[bytes]], list[bytes]]) -> None:
+        """Lines of standard error pass through ``cut`` first: what it keeps is neither log nor last words."""
+        self._cut = cut
 
     def release_writers(self) -> None:
         """The worker has its ends; as long as the host held them too, the end of output could not be seen."""
