@@ -68,6 +68,8 @@ class Host:
             stack.enter_context(StateLock(self.settings.state_dir))
             self._wiring = await stack.enter_async_context(Wiring(self.settings, self._services))
             await self._wiring.orchestrator.recover()
+            if not self.settings.plugins.folders:
+                self._wiring.orchestrator.resume()
             self._exit = stack.pop_all()
         return self
 
@@ -84,7 +86,11 @@ class Host:
             yield
 
     async def load(self, progress: Progress | None = None) -> tuple[Installation, ...]:
-        """Scans the folders of the settings and installs what is found; one broken plugin never stops the others."""
+        """Scans the folders of the settings and installs what is found; one broken plugin never stops the others.
+
+        Then the executions that the host before had accepted and not begun take their turn. Of a host without folders
+        they do so when it opens.
+        """
         tell = progress or _silent
         result = scan(self.settings.plugins.folders)
         broken = list(result.broken)
@@ -98,7 +104,17 @@ class Host:
                 broken.append(BrokenPlugin(found.path, str(error)))
                 tell(f"{found.manifest.name}: not installed. {error}")
         self._broken = tuple(broken)
+        self._parts.orchestrator.resume()
         return tuple(installed)
+
+    async def drain(self, timeout: timedelta | None = None) -> None:
+        """The first step of a stop: takes no more work, and lets executions that have begun go on for so long (default:
+        the settings'). What has not begun stays queued for the next host, and who waits for it is told so.
+
+        Returns when nothing runs. May be called again, with less time. Leaving the ``async with`` block does it too.
+        """
+        drain = self.settings.supervision.stop_drain if timeout is None else timeout
+        await self._parts.orchestrator.stop(drain)
 
     # -- installations -------------------------------------------------------------------------------------------
 

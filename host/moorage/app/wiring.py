@@ -88,7 +88,7 @@ class Wiring:
                 await part.open()
             stack.push_async_callback(self.launcher.close)
             stack.push_async_callback(self.supervisor.stop_all, "the host stops")
-            stack.push_async_callback(self.orchestrator.stop)
+            stack.push_async_callback(self.orchestrator.stop, self._settings.supervision.stop_drain)
             installations = await self.store.installations.list()
             for installation in installations:
                 self.remember(installation)

@@ -12,13 +12,27 @@ INTERRUPTED = 130
 
 def stop_event() -> asyncio.Event:
     """Set by the first SIGINT or SIGTERM. The second ends the process: the kernel ends its workers with it."""
-    stop = asyncio.Event()
+    (stop,) = _events(1)
+    return stop
+
+
+def stop_events() -> tuple[asyncio.Event, asyncio.Event]:
+    """Set by the first and the second SIGINT or SIGTERM: stop, and stop now. The third ends the process."""
+    stop, now = _events(2)
+    return stop, now
+
+
+def _events(count: int) -> tuple[asyncio.Event, ...]:
+    """Set one after another."""
+    events = tuple(asyncio.Event() for _ in range(count))
 
     def asked() -> None:
-        if stop.is_set():
-            os._exit(INTERRUPTED)
-        stop.set()
+        for event in events:
+            if not event.is_set():
+                event.set()
+                return
+        os._exit(INTERRUPTED)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked)
-    return stop
+    return events

@@ -85,6 +85,21 @@ class InstallationSettings(_Table):
     )
 
 
+class SupervisionSettings(_Table):
+    stop_drain: timedelta = Field(
+        default=timedelta(seconds=30),
+        ge=timedelta(0),
+        description="How long executions may go on when the host stops; what is left then is cancelled (seconds).",
+    )
+    snapshot_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=0,
+        description="Most that the copy of an installation's private data may take; more is not reloaded in turn.",
+    )
+    snapshot_files: int = Field(default=100_000, ge=1, description="Most files and folders in such a copy.")
+    snapshots_kept: int = Field(default=3, ge=0, description="Copies of private data kept for each installation.")
+
+
 class AuditSettings(_Table):
     allowed: Literal["none", "counted", "all"] = Field(
         default="counted", description="What is kept of allowed calls: nothing, counts for each minute, or every call."
@@ -109,6 +124,7 @@ class Settings(_Table):
     )
     installations: dict[str, InstallationSettings] = Field(default={}, description="Settings of single installations.")
     audit: AuditSettings = AuditSettings()
+    supervision: SupervisionSettings = SupervisionSettings()
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
@@ -221,7 +237,14 @@ def sentences(file: Path, error: ValidationError, model: type[BaseModel]) -> str
 
 def _nearest(key: str, model: type[BaseModel]) -> str:
     known: set[str] = set()
-    pending: list[Any] = [model, SandboxSettings, PluginSettings, EnvironmentSettings, InstallationSettings]
+    pending: list[Any] = [
+        model,
+        SandboxSettings,
+        PluginSettings,
+        EnvironmentSettings,
+        InstallationSettings,
+        SupervisionSettings,
+    ]
     for table in pending:
         known |= set(table.model_fields)
     close = difflib.get_close_matches(key, known, n=1)

@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 from collections.abc import Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from moorage.cli.installation_page import print_broken
 from moorage.cli.options import Config, Socket, load_settings
 from moorage.cli.output import note, print_json_line, say
 from moorage.cli.plain import lines
-from moorage.cli.signals import stop_event
+from moorage.cli.signals import stop_events
 from moorage.cli.start_screen import print_host, print_ready, print_sandbox
 from moorage.config.settings import Settings
 from moorage.web.api import create_api
@@ -47,7 +48,7 @@ def serve(
 
 
 async def _serve(settings: Settings, socket: Path, as_json: bool) -> None:
-    stop = stop_event()
+    stop, now = stop_events()
     if not as_json:
         print_host(settings)
     async with Host(settings) as host, ApiServer(create_api(host), socket):
@@ -57,9 +58,23 @@ async def _serve(settings: Settings, socket: Path, as_json: bool) -> None:
             await _announce(host, settings, socket, as_json)
             await stop.wait()
         if not as_json:
-            say("\nStopping: work in flight may finish; a second Ctrl-C ends everything at once.")
+            say("\nStopping: work in flight may finish; a second Ctrl-C cancels it, a third ends everything at once.")
+        await _drain(host, now)
     if not as_json:
         say("Stopped.")
+
+
+async def _drain(host: Host, now: asyncio.Event) -> None:
+    """While the API still answers: who waits for an execution is told how it ended, or that it waits on."""
+    draining = asyncio.create_task(host.drain(), name="serve: drain")
+    hurried = asyncio.create_task(now.wait(), name="serve: asked to stop now")
+    try:
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        if not draining.done():
+            await host.drain(timedelta(0))
+        await draining
+    finally:
+        hurried.cancel()
 
 
 async def _announce(host: Host, settings: Settings, socket: Path, as_json: bool) -> None:
