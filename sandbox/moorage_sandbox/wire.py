@@ -1,7 +1,8 @@
 """What host and zygote say to each other: small JSON messages, one each, on SOCK_SEQPACKET sockets.
 
 Control socket, one for each zygote. The host closing it ends the zygote, and with it, by the kernel, every worker.
-  host:   {"start": id} with five descriptors: plan, start record, stdout, stderr, status
+  host:   {"start": id} with five descriptors: plan, start record, stdout, stderr, status. With "tasks": count, as many
+          more, "tasks" files of version 1 control groups; with "unified": true, one more, a version 2 group's folder
           {"kill": id}
   zygote: {"ready": true} once, or {"failed": {step, errno, message}} and its end
           {"started": id}, or {"refused": id, "failed": {...}}
@@ -19,6 +20,8 @@ from typing import Any, Dict
 #: Longest message; descriptors in one message.
 MESSAGE_BYTES = 8192
 START_FDS = 5
+#: The same with the groups that the worker begins in.
+MOST_FDS = START_FDS + 8
 
 GO = b"go"
 
