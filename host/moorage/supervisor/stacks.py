@@ -76,11 +76,11 @@ class Thread:
 @dataclass(frozen=True)
 class Stack:
     #: Of all threads, the main one first; harmless and bounded.
-    text: str
+    text: str = ""
     #: The newest frame of the plugin's own code: "geo/index.py:88 build()"; empty: none is in it.
-    where: str
+    where: str = ""
     #: What the plugin's code waits for where that is an import: "importing numpy, in churn/plugin.py:3".
-    doing: str
+    doing: str = ""
 
 
 def read(lines: Sequence[str], places: Places) -> Stack:
@@ -237,7 +237,7 @@ class StackTaker:
             self._cutter.expect()
             if not self._ask():
                 self._cutter.done()
-                return Stack("", "", "")
+                return Stack()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TAKE_TIMEOUT.total_seconds()):
                     await self._quiet()
