@@ -9,6 +9,8 @@ from typing import Iterable, List, Sequence, Tuple
 # What a filter may answer (linux/seccomp.h).
 ALLOW = 0x7FFF_0000
 KILL_PROCESS = 0x8000_0000
+#: The call waits until whoever holds the filter's listener answers; without one it fails with ENOSYS.
+USER_NOTIF = 0x7FC0_0000
 _ERRNO = 0x0005_0000
 
 # Operations (linux/bpf_common.h).

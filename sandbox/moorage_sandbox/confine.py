@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Iterable, Tuple
 
 from moorage_sandbox import landlock, seccomp, syscalls
 from moorage_sandbox.numbers import NUMBERS
+from moorage_sandbox.seccomp import Variant
 from moorage_sandbox.setup import step
+
+#: The filter of a worker to which nothing special was granted.
+USUAL = Variant(listener=True)
 
 
 def set_limits(limits: Iterable[Tuple[str, int]]) -> None:
@@ -21,13 +27,16 @@ def set_limits(limits: Iterable[Tuple[str, int]]) -> None:
         resource.setrlimit(kind, (bound, bound))
 
 
-def drop_privileges(uid: int, gid: int, *, change_user: bool) -> None:
-    """No capability, no way to gain one and, as root, another user."""
+def drop_privileges(uid: int, gid: int, *, change_user: bool, empty_bounding_set: bool = True) -> None:
+    """No capability, no way to gain one and, as root, another user.
+
+    An ordinary user outside of a user namespace cannot empty the bounding set; without it nothing is gained either.
+    """
     if change_user:
         os.setgroups([])
         os.setresgid(gid, gid, gid)
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
-    for capability in range(_capabilities()):
+    for capability in range(_capabilities() if empty_bounding_set else 0):
         syscalls.prctl(syscalls.PR_CAPBSET_DROP, capability)
     if change_user:
         os.setresuid(uid, uid, uid)
@@ -46,18 +55,44 @@ def _capabilities() -> int:
     return 64
 
 
-@lru_cache(maxsize=1)
-def native_filter() -> bytes:
-    """The filter for this machine; the zygote assembles it once for all its workers."""
-    return seccomp.program(syscalls.MACHINE, NUMBERS[syscalls.MACHINE])
+@lru_cache(maxsize=4)
+def native_filter(variant: Variant = USUAL) -> bytes:
+    """The filter for this machine; the zygote assembles the usual one once for all its workers."""
+    return seccomp.program(syscalls.MACHINE, NUMBERS[syscalls.MACHINE], variant)
 
 
-def seal(files: Iterable[Tuple[str, str]]) -> int:
-    """Landlock and the system call filter. Returns the Landlock ABI that is in force, 0 without."""
+@dataclass(frozen=True)
+class Sealed:
+    #: The Landlock ABI that is in force, 0 without.
+    landlock: int
+    #: On which forbidden calls are told; -1 where the kernel gives none: there they kill at once.
+    listener: int
+
+
+def seal(files: Iterable[Tuple[str, str]], variant: Variant = USUAL) -> Sealed:
+    """Landlock and the system call filter."""
     # Not dumpable: other processes of the same user cannot look into this one.
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     with step("Landlock"):
         version = landlock.restrict(files)
     with step("seccomp"):
-        syscalls.load_filter(native_filter())
-    return version
+        return Sealed(version, _load(variant))
+
+
+def _load(variant: Variant) -> int:
+    """A kernel before 5.0 has no listeners; a process that has one already, as in some containers, gets no other."""
+    if variant.listener:
+        try:
+            return syscalls.load_filter(native_filter(variant), syscalls.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.EINVAL, errno.EPERM):
+                raise
+    syscalls.load_filter(native_filter(replace(variant, listener=False)))
+    return -1
+
+
+def seal_init() -> None:
+    """For the first process of a worker that may have others: nothing but waiting, telling and ending is left."""
+    syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+    with step("seccomp"):
+        syscalls.load_filter(seccomp.init_program(syscalls.MACHINE, NUMBERS[syscalls.MACHINE]))

@@ -67,8 +67,8 @@ def _namespace(pid: int, kind: str) -> Optional[str]:
         return None
 
 
-def judge(worker: ProcessEvidence, host: ProcessEvidence, landlock_abi: int) -> SandboxReport:
-    """The level that this evidence proves. Pure.
+def judge(worker: ProcessEvidence, host: ProcessEvidence, landlock_abi: int, *, named: bool = False) -> SandboxReport:
+    """The level that this evidence proves. Pure. ``named``: the host holds the listener of its filter.
 
     The Landlock ABI is the only thing taken from the worker's word, given before anything of a plugin ran.
     """
@@ -78,13 +78,19 @@ def judge(worker: ProcessEvidence, host: ProcessEvidence, landlock_abi: int) -> 
         "network": _differs(worker, host, "net"),
         "ipc": _differs(worker, host, "ipc"),
         "uts": _differs(worker, host, "uts"),
-        "seccomp": "filter" if worker.seccomp == SECCOMP_FILTER else "",
+        "seccomp": _seccomp(worker, named=named),
         "privileges": _privileges(worker, host),
         "limits": _limits(worker),
         "landlock": landlock_words(landlock_abi),
     }
     missing = tuple(_missing(layer) for layer, text in layers.items() if not text)
     return SandboxReport(_level(layers), {layer: text or "missing" for layer, text in layers.items()}, missing)
+
+
+def _seccomp(worker: ProcessEvidence, *, named: bool) -> str:
+    if worker.seccomp != SECCOMP_FILTER:
+        return ""
+    return "filter, forbidden calls are named" if named else "filter, forbidden calls kill unnamed"
 
 
 def _differs(worker: ProcessEvidence, host: ProcessEvidence, kind: str) -> str:
@@ -108,7 +114,7 @@ def _limits(worker: ProcessEvidence) -> str:
 
 def landlock_words(abi: int) -> str:
     """What a Landlock ABI covers; "" for none."""
-    parts = [word for least, word in ((1, "files"), (4, "TCP"), (6, "scopes")) if abi >= least]
+    parts = [word for least, word in ((1, "files"), (4, "TCP"), (6, "scopes"), (9, "sockets")) if abi >= least]
     return f"ABI {abi}: {', '.join(parts)}" if parts else ""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Iterable, Tuple
+from typing import Dict, Iterable, Tuple
 
 from moorage_sandbox.syscalls import syscall
 
@@ -27,12 +27,16 @@ _MAKE_FIFO = 1 << 10
 _REFER = 1 << 13
 _TRUNCATE = 1 << 14
 _IOCTL_DEV = 1 << 15
+_RESOLVE_UNIX = 1 << 16
 
-_ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
+_ON_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV | _RESOLVE_UNIX
 
-#: No right to execute anywhere: only execve asks for it, loading a shared library does not.
+#: The right to execute is given to workers that may have processes alone: only execve asks for it, loading a shared
+#: library does not.
 ACCESS = {
     "read": _READ_FILE | _READ_DIR,
+    "execute": _READ_FILE | _READ_DIR | _EXECUTE,
+    "socket": _READ_FILE | _READ_DIR | _RESOLVE_UNIX,
     # No MAKE_SYM: the host may look into the data folder one day.
     "write": (
         _READ_FILE
@@ -48,6 +52,7 @@ ACCESS = {
         | _TRUNCATE
     ),
     "device": _READ_FILE | _WRITE_FILE,
+    "granted device": _READ_FILE | _WRITE_FILE | _IOCTL_DEV,
 }
 
 _CREATE_RULESET_VERSION = 1
@@ -70,8 +75,13 @@ def abi() -> int:
 
 def handled_rights(version: int) -> int:
     """The file rights that an ABI knows; a right that it does not know makes the kernel refuse the ruleset."""
-    count = 13 if version < 2 else 14 if version < 3 else 15 if version < 5 else 16
+    count = 13 if version < 2 else 14 if version < 3 else 15 if version < 5 else 16 if version < 9 else 17
     return (1 << count) - 1
+
+
+def coverage(version: int) -> Dict[str, bool]:
+    """What an ABI holds: files, TCP, signals and abstract sockets, and connecting to sockets by their paths."""
+    return {"fs": version >= 1, "tcp": version >= 4, "scopes": version >= 6, "unix": version >= 9}
 
 
 def ruleset_attribute(version: int) -> bytes:

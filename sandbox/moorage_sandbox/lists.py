@@ -33,7 +33,7 @@ ALLOW = tuple(
     """.split()
 )
 
-#: Never legitimate in a plugin. The process is killed, and the host reports an attempted escape.
+#: Never legitimate in a plugin. The call waits, never to be made: the host is told, and kills the worker.
 KILL = tuple(
     """
     ptrace process_vm_readv process_vm_writev bpf kexec_load kexec_file_load init_module finit_module delete_module
@@ -55,6 +55,17 @@ REFUSE = tuple(
     setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr setrlimit
     shmget shmat shmctl shmdt semget semop semctl semtimedop msgget msgsnd msgrcv msgctl mq_open mq_unlink
     migrate_pages move_pages personality vmsplice
+    """.split()
+)
+
+#: What passes besides when `sandbox.subprocess` is granted. A file is executed by its path, which Landlock judges;
+#: execveat, which needs none, stays refused.
+SUBPROCESS = ("execve", "fork", "vfork", "setpgid")
+
+#: All that a worker's first process does when it has others: wait, tell, end.
+INIT = tuple(
+    """
+    wait4 waitid write exit exit_group rt_sigreturn rt_sigprocmask restart_syscall futex brk mmap munmap mprotect
     """.split()
 )
 

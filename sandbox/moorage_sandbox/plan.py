@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Tuple
 from moorage_sandbox.interpreter import Interpreter
 from moorage_sandbox.libraries import Libraries
 from moorage_sandbox.policy import Policy
+from moorage_sandbox.seccomp import Variant
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
 ZONES = "/usr/share/zoneinfo"
@@ -118,6 +119,13 @@ class InnerPlan:
 
 
 @dataclass(frozen=True)
+    filter: Variant
+    #: One of report.LEVELS.
+    level: str = "full"
+    #: At "full-bwrap": the command that makes namespaces and root, and then executes the interpreter.
+    wrapper: Tuple[str, ...] = ()
+    #: At "full-bwrap": what the wrapper reads from a descriptor of its own.
+    options: Tuple[str, ...] = ()
 class WorkerPaths:
     """Folders on the host that one worker sees. Real paths."""
 
@@ -126,6 +134,7 @@ class WorkerPaths:
     data: str
     socket_folder: str
 
+    filter: Variant
 
 @dataclass(frozen=True)
 class WorkerWishes:
@@ -154,6 +163,8 @@ def zygote_plan(
     zones: bool,
     user_namespace: bool,
     imports: Tuple[str, ...] = ZYGOTE_IMPORTS,
+    #: What is forbidden fails and is named, instead of ending the worker.
+    development: bool = False
 ) -> ZygotePlan:
     """The base root: libraries, /py, /sdk, /runtime, five devices, time zones if the host has them."""
     mounts = [Mount(folder, folder, "read") for folder in libraries.folders]
@@ -201,13 +212,14 @@ def worker_plan(base: ZygotePlan, interpreter: Interpreter, policy: Policy, wish
 
 
 def _files(mounts: Tuple[Mount, ...]) -> Tuple[Tuple[str, str], ...]:
-    words = {"read": "read", "socket": "read", "data": "write", "device": "device"}
+    words = {"read": "read", "socket": "socket", "data": "write", "device": "device"}
     own = [(mount.target, words[mount.access]) for mount in mounts]
     return (*own, ("/tmp", "write"), ("/dev/shm", "write"), ("/etc", "read"))  # noqa: S108 - the worker's own
 
 
 def _limits(policy: Policy, wishes: WorkerWishes) -> Tuple[Tuple[str, int], ...]:
     return (
+        filter=Variant(listener=True, development=wishes.development),
         ("RLIMIT_CORE", 0),
         ("RLIMIT_NOFILE", policy.open_files),
         ("RLIMIT_FSIZE", policy.file_bytes),
@@ -272,12 +284,13 @@ def preload_plan_from(data: bytes) -> PreloadPlan:
 
 def worker_plan_from(data: bytes) -> WorkerPlan:
     fields = _plain(data)
-    return WorkerPlan(**{**fields, "mounts": _mounts(fields["mounts"]), "program": _program_from(fields["program"])})
+    inner = {"program": _program_from(fields["program"]), "filter": Variant(**fields["filter"])}
+    return WorkerPlan(**{**fields, **inner, "mounts": _mounts(fields["mounts"])})
 
 
 def inner_plan_from(data: bytes) -> InnerPlan:
     fields = _plain(data)
-    return InnerPlan(fields["files"], _program_from(fields["program"]))
+    return InnerPlan(fields["files"], _program_from(fields["program"]), Variant(**fields["filter"]))
 
 
 def _program_from(fields: Dict[str, Any]) -> ProgramPlan:

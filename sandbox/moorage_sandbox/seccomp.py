@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Mapping
+from dataclasses import dataclass
+from typing import Dict, Iterable, List, Mapping, Tuple
 
 from moorage_sandbox import bpf, lists
-from moorage_sandbox.bpf import ALLOW, KILL_PROCESS, Block, Instruction, answer, errno_answer, high_word, load, low_word
+from moorage_sandbox.bpf import (
+    ALLOW,
+    KILL_PROCESS,
+    USER_NOTIF,
+    Block,
+    Instruction,
+    answer,
+    errno_answer,
+    high_word,
+    load,
+    low_word,
+)
 
 #: AUDIT_ARCH_* (linux/audit.h).
 ARCHITECTURES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
@@ -13,7 +25,6 @@ ARCHITECTURES = {"x86_64": 0xC000_003E, "aarch64": 0xC000_00B7}
 #: On x86_64: numbers from here on are the x32 ABI, another door to the same kernel.
 X32_BIT = 0x4000_0000
 
-_REFUSED = answer(errno_answer(lists.EPERM))
 _ALLOWED = answer(ALLOW)
 _EAFNOSUPPORT = 97
 _ENOTTY = 25
@@ -41,25 +52,77 @@ FCNTLS_REFUSED = (8, 10, 15, 1026)
 _O_CREATES = 0o100 | 0o20000000
 _SETUID_SETGID = 0o6000
 
+#: Groups of ioctl requests, by their second byte, that no granted device may stand for: terminals and tun, flags and
+#: attributes of files, cloning, network interfaces, block devices.
+IOCTL_GROUPS_REFUSED = (0x5400, 0x6600, 0x5800, 0x9400, 0x8900, 0x1200)
+_IOCTL_GROUP_MASK = 0xFF00
 
-def program(machine: str, numbers: Mapping[str, int]) -> bytes:
+
+@dataclass(frozen=True)
+class Variant:
+    """How one worker's filter differs from another's."""
+
+    #: Forbidden calls wait for the host, which names them and kills. False: the kernel kills, and nobody is told which.
+    listener: bool = False
+    #: Forbidden and refused calls fail with EPERM; the host, where it listens, names them in the log.
+    development: bool = False
+    #: Programs may be executed and processes made.
+    subprocess: bool = False
+    #: A device was granted: its requests pass.
+    devices: bool = False
+
+    @property
+    def forbidden(self) -> int:
+        """The answer to a call of the list KILL."""
+        if self.listener:
+            return USER_NOTIF
+        return errno_answer(lists.EPERM) if self.development else KILL_PROCESS
+
+    def refused(self, errno: int = lists.EPERM) -> int:
+        """The answer to a call that is not permitted."""
+        return USER_NOTIF if self.development and self.listener else errno_answer(errno)
+
+
+PLAIN = Variant()
+
+
+def program(machine: str, numbers: Mapping[str, int], variant: Variant = PLAIN) -> bytes:
     """The filter as an array of struct sock_filter, for one machine and its table of numbers."""
-    return bpf.encode(instructions(machine, numbers))
+    return bpf.encode(instructions(machine, numbers, variant))
 
 
-def instructions(machine: str, numbers: Mapping[str, int]) -> List[Instruction]:
+def instructions(machine: str, numbers: Mapping[str, int], variant: Variant = PLAIN) -> List[Instruction]:
     """Another architecture's calls kill; then the argument rules; then the lists; the rest does not exist."""
+    result = _beginning(machine)
+    for name, rule in argument_rules(variant).items():
+        if name in numbers:
+            result += bpf.when_equal(numbers[name], rule)
+    allowed, refused = allowed_and_refused(variant)
+    result += bpf.when_number_in(_known(allowed, numbers), ALLOW)
+    result += bpf.when_number_in(_known(refused, numbers), variant.refused())
+    result += bpf.when_number_in(_known(lists.KILL, numbers), variant.forbidden)
+    return [*result, *answer(errno_answer(lists.ENOSYS))]
+
+
+def init_program(machine: str, numbers: Mapping[str, int]) -> bytes:
+    """For the first process of a worker that may have others: it waits, tells how the plugin ended, and ends."""
+    wanted = bpf.when_number_in(_known(lists.INIT, numbers), ALLOW)
+    return bpf.encode([*_beginning(machine), *wanted, *answer(errno_answer(lists.EPERM))])
+
+
+def allowed_and_refused(variant: Variant) -> Tuple[Tuple[str, ...], Tuple[str, ...]]:
+    """The names that pass and those that are refused, whatever their arguments."""
+    if not variant.subprocess:
+        return lists.ALLOW, lists.REFUSE
+    refused = tuple(name for name in lists.REFUSE if name not in lists.SUBPROCESS)
+    return lists.ALLOW + lists.SUBPROCESS, refused
+
+
+def _beginning(machine: str) -> List[Instruction]:
     result = [*_native_only(machine), *load(bpf.NUMBER)]
     if machine == "x86_64":
         result += [Instruction(bpf.JUMP_IF_AT_LEAST, X32_BIT, 0, 1), *answer(KILL_PROCESS)]
-    rules = argument_rules()
-    for name, rule in rules.items():
-        if name in numbers:
-            result += bpf.when_equal(numbers[name], rule)
-    result += bpf.when_number_in(_known(lists.ALLOW, numbers), ALLOW)
-    result += bpf.when_number_in(_known(lists.REFUSE, numbers), errno_answer(lists.EPERM))
-    result += bpf.when_number_in(_known(lists.KILL, numbers), KILL_PROCESS)
-    return [*result, *answer(errno_answer(lists.ENOSYS))]
+    return result
 
 
 def _native_only(machine: str) -> Block:
@@ -71,15 +134,13 @@ def _known(names: Iterable[str], numbers: Mapping[str, int]) -> List[int]:
     return [numbers[name] for name in names if name in numbers]
 
 
-def argument_rules() -> Dict[str, Block]:
+def argument_rules(variant: Variant = PLAIN) -> Dict[str, Block]:
     """For each call that its arguments decide: a block that always ends in an answer."""
+    refused, no_family = answer(variant.refused()), answer(variant.refused(_EAFNOSUPPORT))
+    plain_mode = {"open": (2, 1), "openat": (3, 2)}
+    always_mode = {"creat": 1, "mkdir": 1, "mkdirat": 2, "chmod": 1, "fchmod": 1, "fchmodat": 2}
     return {
-        "clone": (
-            *load(low_word(0)),
-            *bpf.when_any_bit(_NEW_NAMESPACES, _REFUSED),
-            *bpf.when_any_bit(_CLONE_THREAD, _ALLOWED),
-            *_REFUSED,
-        ),
+        "clone": _clone(variant, refused),
         # EPERM instead of ENOSYS would keep glibc from starting threads (moby#42680).
         "clone3": answer(errno_answer(lists.ENOSYS)),
         "socket": (
@@ -90,40 +151,46 @@ def argument_rules() -> Dict[str, Block]:
                     *load(low_word(1)),
                     Instruction(bpf.AND, _SOCKET_TYPE_MASK),
                     *bpf.when_one_of(_SOCKET_TYPES, _ALLOWED),
-                    *_REFUSED,
+                    *refused,
                 ),
             ),
-            *answer(errno_answer(_EAFNOSUPPORT)),
+            *no_family,
         ),
-        "socketpair": (
-            *load(low_word(0)),
-            *bpf.when_equal(_AF_UNIX, _ALLOWED),
-            *answer(errno_answer(_EAFNOSUPPORT)),
-        ),
-        # The kernel looks at the low 32 bits alone: so does this (CVE-2019-10063).
-        "ioctl": (*load(low_word(1)), *bpf.when_one_of(IOCTLS, _ALLOWED), *answer(errno_answer(_ENOTTY))),
-        "prctl": (*load(low_word(0)), *bpf.when_one_of(PRCTLS, _ALLOWED), *_REFUSED),
-        "fcntl": (*load(low_word(1)), *bpf.when_one_of(FCNTLS_REFUSED, _REFUSED), *_ALLOWED),
+        "socketpair": (*load(low_word(0)), *bpf.when_equal(_AF_UNIX, _ALLOWED), *no_family),
+        "ioctl": _ioctl(variant),
+        "prctl": (*load(low_word(0)), *bpf.when_one_of(PRCTLS, _ALLOWED), *refused),
+        "fcntl": (*load(low_word(1)), *bpf.when_one_of(FCNTLS_REFUSED, refused), *_ALLOWED),
         # Reading limits, not setting them: the pointer to new ones is null.
         "prlimit64": (
             *load(low_word(2)),
             *bpf.when_equal(0, (*load(high_word(2)), *bpf.when_equal(0, _ALLOWED))),
-            *_REFUSED,
+            *refused,
         ),
-        "open": _plain_mode_if_creating(flags=1, mode=2),
-        "openat": _plain_mode_if_creating(flags=2, mode=3),
-        "creat": _plain_mode(1),
-        "mkdir": _plain_mode(1),
-        "mkdirat": _plain_mode(2),
-        "chmod": _plain_mode(1),
-        "fchmod": _plain_mode(1),
-        "fchmodat": _plain_mode(2),
+        **{name: _mode_if_creating(flags, mode, refused) for name, (mode, flags) in plain_mode.items()},
+        **{name: _mode(argument, refused) for name, argument in always_mode.items()},
     }
 
 
-def _plain_mode(argument: int) -> Block:
-    return (*load(low_word(argument)), *bpf.when_any_bit(_SETUID_SETGID, _REFUSED), *_ALLOWED)
+def _clone(variant: Variant, refused: Block) -> Block:
+    no_namespaces = (*load(low_word(0)), *bpf.when_any_bit(_NEW_NAMESPACES, refused))
+    if variant.subprocess:
+        return (*no_namespaces, *_ALLOWED)
+    return (*no_namespaces, *bpf.when_any_bit(_CLONE_THREAD, _ALLOWED), *refused)
 
 
-def _plain_mode_if_creating(flags: int, mode: int) -> Block:
-    return (*load(low_word(flags)), *bpf.when_any_bit(_O_CREATES, _plain_mode(mode)), *_ALLOWED)
+def _ioctl(variant: Variant) -> Block:
+    """The kernel looks at the low 32 bits alone: so does this (CVE-2019-10063)."""
+    known = (*load(low_word(1)), *bpf.when_one_of(IOCTLS, _ALLOWED))
+    refused = answer(errno_answer(_ENOTTY))
+    if not variant.devices:
+        return (*known, *refused)
+    group = Instruction(bpf.AND, _IOCTL_GROUP_MASK)
+    return (*known, group, *bpf.when_one_of(IOCTL_GROUPS_REFUSED, refused), *_ALLOWED)
+
+
+def _mode(argument: int, refused: Block) -> Block:
+    return (*load(low_word(argument)), *bpf.when_any_bit(_SETUID_SETGID, refused), *_ALLOWED)
+
+
+def _mode_if_creating(flags: int, mode: int, refused: Block) -> Block:
+    return (*load(low_word(flags)), *bpf.when_any_bit(_O_CREATES, _mode(mode, refused)), *_ALLOWED)

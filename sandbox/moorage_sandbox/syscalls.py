@@ -125,6 +125,7 @@ def sethostname(name: str) -> None:
 
 # -- one process (prctl.h, capability.h) ---------------------------------------------------------------------------
 
+PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
@@ -150,11 +151,16 @@ def close_range(first: int, last: int = LAST_FD) -> None:
 
 
 SECCOMP_SET_MODE_FILTER = 1
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
 
 
-def load_filter(program: bytes) -> None:
-    """Stacks a seccomp filter on this thread; needs no_new_privs. The program is an array of struct sock_filter."""
+def load_filter(program: bytes, flags: int = 0) -> int:
+    """Stacks a seccomp filter on this thread; needs no_new_privs. The program is an array of struct sock_filter.
+
+    Returns 0, or with SECCOMP_FILTER_FLAG_NEW_LISTENER a descriptor, closed on exec, on which calls are told that the
+    filter answers USER_NOTIF to.
+    """
     instructions = Buffer(program)
     count = len(program) // 8
     header = Buffer(count.to_bytes(8, "little") + instructions.address.to_bytes(8, "little"))
-    syscall("seccomp", SECCOMP_SET_MODE_FILTER, 0, header.address)
+    return syscall("seccomp", SECCOMP_SET_MODE_FILTER, flags, header.address)

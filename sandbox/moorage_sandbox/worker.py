@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import socket
 from contextlib import contextmanager
 from typing import Iterator, Sequence
 
-from moorage_sandbox import confine, image, namespaces, plan, program, syscalls, wire
+from moorage_sandbox import confine, hosted, image, namespaces, plan, program, syscalls, wire, wrapping
 from moorage_sandbox.mounts import finish_root
 from moorage_sandbox.plan import InnerPlan, WorkerPlan
 from moorage_sandbox.setup import SetupFailed, step
@@ -37,7 +38,7 @@ def main(fds: Sequence[int]) -> None:
         if worker.start == "fresh":
             with step("interpreter"):
                 image.leave_note(plan.as_json(inner), wire.WORKER_PLAN_FD)
-                image.execute(worker.executable, worker.library_path, "fresh")
+                image.execute(worker.executable, worker.library_path, "fresh", worker.program.sdk)
         seal(inner)
     gc.enable()
     program.run(inner.program)
@@ -89,9 +90,18 @@ def enter(worker: WorkerPlan) -> None:
 
 def seal(inner: InnerPlan) -> None:
     """The last layers; then waits until the host has looked at this process, and lets go of the status socket."""
-    version = confine.seal(inner.files)
+    sealed = confine.seal(inner.files, inner.filter)
     with step("host's consent"):
-        os.write(wire.STATUS_FD, wire.encode(sealed={"landlock": version}))
+        message = wire.encode(sealed={"landlock": sealed.landlock, "listener": sealed.listener >= 0})
+        _send(message, sealed.listener)
         if os.read(wire.STATUS_FD, 16) != wire.GO:
             raise RuntimeError("the host gave it up")
     os.close(wire.STATUS_FD)
+
+
+def _send(message: bytes, listener: int) -> None:
+    """The listener goes with the message, and is the host's alone from then on."""
+    with socket.socket(fileno=os.dup(wire.STATUS_FD)) as status:
+        socket.send_fds(status, [message], [] if listener < 0 else [listener])
+    if listener >= 0:
+        os.close(listener)

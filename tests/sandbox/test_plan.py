@@ -70,7 +70,7 @@ def wish(**changes) -> WorkerWishes:
 def test_plans_travel_as_json(asked) -> None:
     made = worker(asked)
     assert plan.worker_plan_from(plan.as_json(made)) == made
-    inner = plan.InnerPlan(made.files, made.program)
+    inner = plan.InnerPlan(made.files, made.program, made.filter)
     assert plan.inner_plan_from(plan.as_json(inner)) == inner
 
 
@@ -179,13 +179,22 @@ def test_fedora_libraries() -> None:
 
 
 @pytest.mark.parametrize(
-    ("abi", "rights", "size"), [(1, 13, 8), (2, 14, 8), (3, 15, 8), (4, 15, 16), (5, 16, 16), (7, 16, 24)]
+    ("abi", "rights", "size"), [(1, 13, 8), (2, 14, 8), (3, 15, 8), (4, 15, 16), (5, 16, 16), (7, 16, 24), (9, 17, 24)]
 )
 def test_landlock_asks_for_what_the_kernel_knows(abi, rights, size) -> None:
     assert landlock.handled_rights(abi) == 2**rights - 1
     assert len(landlock.ruleset_attribute(abi)) == size
 
 
-def test_landlock_lets_nothing_execute() -> None:
+def test_landlock_covers_sockets_by_path_where_the_kernel_can() -> None:
+    assert landlock.coverage(0) == {"fs": False, "tcp": False, "scopes": False, "unix": False}
+    assert landlock.coverage(7) == {"fs": True, "tcp": True, "scopes": True, "unix": False}
+    assert landlock.coverage(9) == {"fs": True, "tcp": True, "scopes": True, "unix": True}
+    resolve_unix = 1 << 16
+    assert {word for word, rights in landlock.ACCESS.items() if rights & resolve_unix} == {"socket"}
+
+
+def test_landlock_lets_execute_what_was_granted_alone() -> None:
     execute, make_symbolic_link = 1, 1 << 12
-    assert not any(rights & (execute | make_symbolic_link) for rights in landlock.ACCESS.values())
+    assert {word for word, rights in landlock.ACCESS.items() if rights & execute} == {"execute"}
+    assert not any(rights & make_symbolic_link for rights in landlock.ACCESS.values())

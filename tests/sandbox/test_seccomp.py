@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from moorage_sandbox import bpf, lists, seccomp
 from moorage_sandbox.numbers import NUMBERS
+from moorage_sandbox.seccomp import Variant
 
 MACHINES = tuple(seccomp.ARCHITECTURES)
 EPERM = bpf.errno_answer(1)
@@ -61,14 +62,26 @@ def program(machine) -> bytes:
     return seccomp.program(machine, NUMBERS[machine])
 
 
-def test_every_number_is_answered_by_its_list(program, machine) -> None:
+@pytest.mark.parametrize(
+    ("variant", "allowed", "refused", "forbidden"),
+    [
+        (Variant(), (), EPERM, bpf.KILL_PROCESS),
+        (Variant(listener=True), (), EPERM, bpf.USER_NOTIF),
+        (Variant(listener=True, subprocess=True), lists.SUBPROCESS, EPERM, bpf.USER_NOTIF),
+        (Variant(listener=True, development=True), (), bpf.USER_NOTIF, bpf.USER_NOTIF),
+        (Variant(development=True), (), EPERM, EPERM),
+    ],
+    ids=["no listener", "listener", "subprocess", "development", "development without listener"],
+)
+def test_every_number_is_answered_by_its_list(machine, variant, allowed, refused, forbidden) -> None:
+    program = seccomp.program(machine, NUMBERS[machine], variant)
     names = {number: name for name, number in NUMBERS[machine].items()}
     expected = {
-        **dict.fromkeys(lists.ALLOW, bpf.ALLOW),
-        **dict.fromkeys(lists.REFUSE, EPERM),
-        **dict.fromkeys(lists.KILL, bpf.KILL_PROCESS),
+        **dict.fromkeys(lists.REFUSE, refused),
+        **dict.fromkeys(lists.KILL, forbidden),
+        **dict.fromkeys((*lists.ALLOW, *allowed), bpf.ALLOW),
     }
-    for number in range(1024):
+    for number in range(512):
         name = names.get(number, "")
         if name not in lists.BY_ARGUMENTS:
             assert answer(program, machine, number) == expected.get(name, ENOSYS), (number, name)
@@ -82,7 +95,7 @@ def test_no_call_is_in_two_lists() -> None:
 
 def test_every_name_is_known_to_a_machine() -> None:
     known = {name for numbers in NUMBERS.values() for name in numbers}
-    assert {*lists.ALLOW, *lists.KILL, *lists.REFUSE, *lists.BY_ARGUMENTS} <= known
+    assert {*lists.INIT, *lists.SUBPROCESS, *lists.ALLOW, *lists.KILL, *lists.REFUSE, *lists.BY_ARGUMENTS} <= known
 
 
 def test_program_fits_into_the_kernel(program) -> None:
@@ -103,10 +116,31 @@ def test_x32_is_killed(number) -> None:
 
 X86_64 = seccomp.program("x86_64", NUMBERS["x86_64"])
 NR = NUMBERS["x86_64"]
+DEVICES = seccomp.program("x86_64", NR, Variant(devices=True))
 
 
 def native(name: str, *arguments: int) -> int:
     return answer(X86_64, "x86_64", NR[name], *arguments)
+
+
+@given(flags=words)
+def test_a_subprocess_lives_in_the_same_namespaces(flags) -> None:
+    program = seccomp.program("x86_64", NR, Variant(subprocess=True))
+    assert answer(program, "x86_64", NR["clone"], flags) == (EPERM if flags & 0x7E02_0000 else bpf.ALLOW)
+    assert answer(program, "x86_64", NR["execveat"]) == EPERM
+
+
+@given(request=st.integers(0, 2**16), high=st.sampled_from([0, 1 << 32]))
+def test_a_granted_device_opens_no_terminal_and_no_network(request, high) -> None:
+    group = request & 0xFF00
+    allowed = request in seccomp.IOCTLS or group not in seccomp.IOCTL_GROUPS_REFUSED
+    assert answer(DEVICES, "x86_64", NR["ioctl"], 0, request | high) == (bpf.ALLOW if allowed else ENOTTY)
+
+
+def test_the_first_process_can_do_nothing_but_wait_and_tell(machine) -> None:
+    program = seccomp.init_program(machine, NUMBERS[machine])
+    for name, number in NUMBERS[machine].items():
+        assert answer(program, machine, number) == (bpf.ALLOW if name in lists.INIT else EPERM), name
 
 
 @given(flags=words)

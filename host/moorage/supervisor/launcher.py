@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
 from moorage.models.incarnation import Verdict
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class WorkerOrder:
     stderr_fd: int
     cpus: float | None = None
     env: tuple[tuple[str, str], ...] = ()
+    #: Forbidden system calls fail and are noted, instead of ending the worker.
+    development: bool = False
+    #: Told, in a sentence for the plugin's log, what a worker under development was refused.
+    note: Callable[[str], None] = log.info
 
 
 class Worker(Protocol):
@@ -62,6 +70,9 @@ class Worker(Protocol):
 
     def terminate(self) -> None:
         """SIGTERM to the worker."""
+
+    def dump_stacks(self) -> None:
+        """The signal on which its SDK writes what all its threads do; only sent where it is handled."""
 
     def kill(self) -> None:
         """SIGKILL to the whole tree. Certain; may be called twice."""

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 
 from moorage.models.incarnation import Verdict
-from moorage.supervisor.exits import lost_with_zygote, unobserved, verdict_of
+from moorage.supervisor.exits import forbidden, lost_with_zygote, unobserved, verdict_of
+from moorage.supervisor.forbidden import ForbiddenCall, ForbiddenCalls
+from moorage_proto import signals
 from moorage_sandbox.report import SandboxReport
 
 #: Between a worker's death and the zygote's word of it; longer means that the zygote is stopped.
@@ -23,6 +26,11 @@ class SandboxedWorker:
         self._pidfd = pidfd
         self.report = report
         self._killed = False
+        self._calls: ForbiddenCalls | None = None
+        #: For which it was killed: the first one that has a name.
+        self._forbidden: ForbiddenCall | None = None
+        #: Names of calls that were noted.
+        self._noted: set[str] = set()
         self._loop = asyncio.get_running_loop()
         self._verdict: asyncio.Future[Verdict] = self._loop.create_future()
         self._loop.add_reader(pidfd, self._gone)
@@ -41,12 +49,34 @@ class SandboxedWorker:
     def terminate(self) -> None:
         self._signal(signal.SIGTERM)
 
+    def dump_stacks(self) -> None:
+        self._signal(signals.DUMP_STACKS)
+
     def kill(self) -> None:
         self._killed = True
         # The first process of a pid namespace: the kernel ends all others with it.
         self._signal(signal.SIGKILL)
 
-    def _signal(self, number: signal.Signals) -> None:
+    def listen(self, listener: int, note: Callable[[str], None] | None) -> None:
+        """Hears of forbidden calls from now on. They end the worker; or, with ``note``, each name is noted once."""
+        told = self._forbid if note is None else lambda call: self._note(call, note)
+        self._calls = ForbiddenCalls(listener, told, refuse=note is not None)
+
+    def _forbid(self, call: ForbiddenCall) -> None:
+        if self._forbidden is None or not self._forbidden.name:
+            self._forbidden = call
+        # A waiting call dies with its thread; it is never answered.
+        self.kill()
+
+    def _note(self, call: ForbiddenCall, note: Callable[[str], None]) -> None:
+        if call.name not in self._noted:
+            self._noted.add(call.name)
+            note(
+                f"The sandbox refused the system call {call.name}. Outside of development some such calls end the"
+                " worker; this is said once for each name."
+            )
+
+    def _signal(self, number: int) -> None:
         if not self._verdict.done():
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
@@ -70,4 +100,6 @@ class SandboxedWorker:
             return
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        self._verdict.set_result(verdict)
+        if self._calls is not None:
+            self._calls.close()
+        self._verdict.set_result(verdict if self._forbidden is None else forbidden(self._forbidden.name))

@@ -48,7 +48,7 @@ class ZygoteLauncher:
         async with asyncio.timeout(timeout.total_seconds()):
             base, zygote = await self._zygote(order)
             worker = self._plan(base, order)
-            return await zygote.start(worker, order.start_record, order.stdout_fd, order.stderr_fd)
+            return await zygote.start(worker, order.start_record, order.stdout_fd, order.stderr_fd, order.note)
 
     async def close(self) -> None:
         zygotes, self._zygotes = self._zygotes, {}
@@ -103,6 +103,7 @@ class ZygoteLauncher:
             code_roots=order.code_roots,
             env=order.env,
             entry=self._entry,
+            development=order.development,
         )
         return plan.worker_plan(base, self._interpreters[order.interpreter], self._policy, wishes)
 

@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import itertools
 import json
+import logging
 import os
 import signal
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,11 @@ from moorage_sandbox.plan import WorkerPlan, ZygotePlan
 from moorage_sandbox.report import SandboxReport, at_least
 from moorage_sandbox.setup import Failure
 
+log = logging.getLogger(__name__)
+
 #: struct ucred: pid, uid, gid.
 _CREDENTIALS = struct.Struct("3i")
+_INT = struct.Struct("i")
 #: How long a zygote may take to leave after its socket was closed.
 _LEAVE_SECONDS = 1.0
 _STDERR_BYTES = 2000
@@ -53,10 +57,13 @@ class ZygoteProcess:
         """Until it can fork. Raises SandboxFailed."""
         await asyncio.shield(self._ready)
 
-    async def start(self, worker: WorkerPlan, record: bytes, stdout: int, stderr: int) -> SandboxedWorker:
+    async def start(
+        self, worker: WorkerPlan, record: bytes, stdout: int, stderr: int, note: Callable[[str], None] = log.info
+    ) -> SandboxedWorker:
         """Returns when the worker is sealed, verified from outside, and let go.
 
-        Raises SandboxFailed. When cancelled, nothing of the worker is left.
+        ``note`` is told, in a sentence for the plugin's log, what a worker under development was refused. Raises
+        SandboxFailed. When cancelled, nothing of the worker is left.
         """
         if self.closed:
             raise self._failed("setup", "The zygote has ended.")
@@ -70,7 +77,7 @@ class ZygoteProcess:
                 with theirs, _memory(plan.as_json(worker)) as plan_fd, _memory(record) as record_fd:
                     async with self._turn:
                         await self._request(number, [plan_fd, record_fd, stdout, stderr, theirs.fileno()])
-                return await self._admit(ours, end)
+                return await self._admit(ours, end, worker, note)
             except BaseException:
                 self._send({"kill": number})
                 raise
@@ -83,29 +90,42 @@ class ZygoteProcess:
         finally:
             self._answers.pop(number, None)
 
-    async def _admit(self, status: socket.socket, end: asyncio.Future[int | None]) -> SandboxedWorker:
+    async def _admit(
+        self,
+        status: socket.socket,
+        end: asyncio.Future[int | None],
+        planned: WorkerPlan,
+        note: Callable[[str], None],
+    ) -> SandboxedWorker:
         """Waits for the seal, looks at the process from outside, and only then lets it go."""
-        data, pid = await _receive(status)
-        if not data:
-            raise self._failed("setup", f"The worker ended while it was set up ({await _told(end)}).")
-        message = wire.decode(data)
-        if "failed" in message:
-            raise SandboxFailed(layer_of(Failure(**message["failed"])), self._require)
-        pidfd, report = self._look_at(pid, message["sealed"]["landlock"])
+        data, pid, listener = await _receive(status)
+        try:
+            if not data:
+                raise self._failed("setup", f"The worker ended while it was set up ({await _told(end)}).")
+            message = wire.decode(data)
+            if "failed" in message:
+                raise SandboxFailed(layer_of(Failure(**message["failed"])), self._require)
+            pidfd, report = self._look_at(pid, message["sealed"]["landlock"], named=listener >= 0)
+        except BaseException:
+            if listener >= 0:
+                os.close(listener)
+            raise
         worker = SandboxedWorker(pid, pidfd, report)
+        if listener >= 0:
+            worker.listen(listener, note if planned.filter.development else None)
         end.add_done_callback(lambda told: _announce(worker, told))
         # It was alive to be let go after the pidfd was made: so the pidfd is its, and no later process's.
         status.send(wire.GO)
         return worker
 
-    def _look_at(self, pid: int, landlock_abi: int) -> tuple[int, SandboxReport]:
+    def _look_at(self, pid: int, landlock_abi: int, *, named: bool) -> tuple[int, SandboxReport]:
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             raise self._failed("setup", "The worker ended before the host could look at it.") from None
         try:
             seen = evidence.read_evidence(pid)
-            report = evidence.judge(seen, evidence.read_evidence(os.getpid()), landlock_abi)
+            report = evidence.judge(seen, evidence.read_evidence(os.getpid()), landlock_abi, named=named)
             if not at_least(report.level, self._require):
                 raise SandboxFailed(report.missing[0], self._require)
         except BaseException:
@@ -253,11 +273,13 @@ def _memory(data: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-async def _receive(status: socket.socket) -> tuple[bytes, int]:
-    """The next message, and the sender's pid as this process's pid namespace knows it: the kernel's word."""
+async def _receive(status: socket.socket) -> tuple[bytes, int, int]:
+    """The next message, the sender's pid as this process's pid namespace knows it (the kernel's word), and a descriptor
+    that came along, or -1."""
     await _readable(status.fileno())
-    data, ancillary, _, _ = status.recvmsg(wire.MESSAGE_BYTES, socket.CMSG_SPACE(_CREDENTIALS.size))
-    return data, _sender(ancillary)
+    room = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_INT.size)
+    data, ancillary, _, _ = status.recvmsg(wire.MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+    return data, _sender(ancillary), _descriptor(ancillary)
 
 
 async def _readable(fd: int) -> None:
@@ -276,6 +298,14 @@ def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
             pid: int = _CREDENTIALS.unpack(data[: _CREDENTIALS.size])[0]
             return pid
     return 0
+
+
+def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptor: int = _INT.unpack_from(data)[0]
+            return descriptor
+    return -1
 
 
 async def _told(end: asyncio.Future[int | None]) -> str:

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -34,7 +35,7 @@ def refuse(calls):
     syscalls.load_filter(bpf.encode(program))
 
 
-def worker_order(base, job, output):
+def worker_order(base, job, output, notes):
     stage = Path(base)
     return WorkerOrder(
         installation="stage",
@@ -56,13 +57,16 @@ def worker_order(base, job, output):
         stdout_fd=output,
         stderr_fd=output,
         env=(("STAGE", "inside"),),
+        development=job.get("development", False),
+        note=notes.append,
     )
 
 
 async def run_job(launcher, base, job):
     output = os.memfd_create("output")
+    notes = []
     try:
-        worker = await launcher.start(worker_order(base, job, output), timeout=TIMEOUT)
+        worker = await launcher.start(worker_order(base, job, output, notes), timeout=TIMEOUT)
         verdict = await worker.wait()
         text = os.pread(output, 1 << 20, 0).decode()
     except SandboxFailed as error:
@@ -70,10 +74,12 @@ async def run_job(launcher, base, job):
     finally:
         os.close(output)
     first = text.partition("\n")[0]
-    result = {"outcome": verdict.signal or f"exit {verdict.exit_code}", "output": text}
+    ended = verdict.signal or f"exit {verdict.exit_code}"
+    named = re.search("called (\\w+), which", verdict.sentence)
+    result = {"outcome": f"forbidden {named[1]}" if named else ended, "output": text, "sentence": verdict.sentence}
     with contextlib.suppress(ValueError):
         result.update(json.loads(first))
-    return {**result, "level": worker.sandbox_level, "verdict": verdict.kind, "pid": worker.pid}
+    return {**result, "level": worker.sandbox_level, "verdict": verdict.kind, "pid": worker.pid, "notes": notes}
 
 
 async def echo_server(base):
@@ -99,7 +105,7 @@ async def hold(launcher, order):
     workers = []
     for job in order["jobs"]:
         output = os.memfd_create("output")
-        workers.append(await launcher.start(worker_order(order["base"], job, output), timeout=TIMEOUT))
+        workers.append(await launcher.start(worker_order(order["base"], job, output, []), timeout=TIMEOUT))
     print(json.dumps([worker.pid for worker in workers]), flush=True)
     await asyncio.gather(*(worker.wait() for worker in workers))
 
