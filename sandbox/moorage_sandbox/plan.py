@@ -56,6 +56,11 @@ class PreloadPlan:
 
     sys_path: Tuple[str, ...]
     imports: Tuple[str, ...]
+    #: What sys.prefix and sys.base_prefix are while it imports.
+    prefix: str = "/venv"
+    base_prefix: str = "/py"
+    #: Whether zygote and workers each are the first process of a pid namespace.
+    pid_namespaces: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class ZygotePlan:
     executable: str
     library_path: str
     preload: PreloadPlan
+    #: One of report.LEVELS: the level that its workers are made at. Below "full" it stays on the host's file system.
+    level: str = "full"
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,10 @@ class ProgramPlan:
     #: Entries after site-packages.
     late_path: Tuple[str, ...]
     work_folder: str
+    #: sys.prefix, sys.base_prefix, and the folder of this package, as the worker sees them.
+    prefix: str = "/venv"
+    base_prefix: str = "/py"
+    sdk: str = "/sdk"
 
 
 @dataclass(frozen=True)
@@ -108,6 +119,13 @@ class WorkerPlan:
     executable: str
     library_path: str
     program: ProgramPlan
+    filter: Variant
+    #: One of report.LEVELS.
+    level: str = "full"
+    #: At "full-bwrap": the command that makes namespaces and root, and then executes the interpreter.
+    wrapper: Tuple[str, ...] = ()
+    #: At "full-bwrap": what the wrapper reads from a descriptor of its own.
+    options: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,16 +134,10 @@ class InnerPlan:
 
     files: Tuple[Tuple[str, str], ...]
     program: ProgramPlan
+    filter: Variant
 
 
 @dataclass(frozen=True)
-    filter: Variant
-    #: One of report.LEVELS.
-    level: str = "full"
-    #: At "full-bwrap": the command that makes namespaces and root, and then executes the interpreter.
-    wrapper: Tuple[str, ...] = ()
-    #: At "full-bwrap": what the wrapper reads from a descriptor of its own.
-    options: Tuple[str, ...] = ()
 class WorkerPaths:
     """Folders on the host that one worker sees. Real paths."""
 
@@ -134,7 +146,6 @@ class WorkerPaths:
     data: str
     socket_folder: str
 
-    filter: Variant
 
 @dataclass(frozen=True)
 class WorkerWishes:
@@ -152,6 +163,8 @@ class WorkerWishes:
     code_roots: Tuple[str, ...] = ("",)
     env: Tuple[Tuple[str, str], ...] = ()
     entry: str = ENTRY
+    #: What is forbidden fails and is named, instead of ending the worker.
+    development: bool = False
 
 
 def zygote_plan(
@@ -163,8 +176,6 @@ def zygote_plan(
     zones: bool,
     user_namespace: bool,
     imports: Tuple[str, ...] = ZYGOTE_IMPORTS,
-    #: What is forbidden fails and is named, instead of ending the worker.
-    development: bool = False
 ) -> ZygotePlan:
     """The base root: libraries, /py, /sdk, /runtime, five devices, time zones if the host has them."""
     mounts = [Mount(folder, folder, "read") for folder in libraries.folders]
@@ -208,6 +219,7 @@ def worker_plan(base: ZygotePlan, interpreter: Interpreter, policy: Policy, wish
         executable=base.executable,
         library_path=base.library_path,
         program=_program(interpreter, wishes),
+        filter=Variant(listener=True, development=wishes.development),
     )
 
 
@@ -219,7 +231,6 @@ def _files(mounts: Tuple[Mount, ...]) -> Tuple[Tuple[str, str], ...]:
 
 def _limits(policy: Policy, wishes: WorkerWishes) -> Tuple[Tuple[str, int], ...]:
     return (
-        filter=Variant(listener=True, development=wishes.development),
         ("RLIMIT_CORE", 0),
         ("RLIMIT_NOFILE", policy.open_files),
         ("RLIMIT_FSIZE", policy.file_bytes),

@@ -34,11 +34,11 @@ def main(fds: Sequence[int]) -> None:
     with failures_reported():
         worker = plan.worker_plan_from(image.read_note(wire.WORKER_PLAN_FD))
         enter(worker)
-        inner = InnerPlan(worker.files, worker.program)
+        inner = InnerPlan(worker.files, worker.program, worker.filter)
         if worker.start == "fresh":
             with step("interpreter"):
                 image.leave_note(plan.as_json(inner), wire.WORKER_PLAN_FD)
-                image.execute(worker.executable, worker.library_path, "fresh", worker.program.sdk)
+                image.execute(worker.executable, worker.library_path, "fresh")
         seal(inner)
     gc.enable()
     program.run(inner.program)
