@@ -101,6 +101,10 @@ class AttachedLink:
         reply = await link.call(_PLUGIN["health"], request, scope=self._scope, timeout=timeout.total_seconds())
         return Health(reply.healthy, reply.message)
 
+    async def ping(self, timeout: timedelta) -> float:
+        link = await self._link()
+        return await link.ping(timeout.total_seconds())
+
     async def unload(self, reason: str, timeout: timedelta) -> None:
         if not self._linked.done():
             return

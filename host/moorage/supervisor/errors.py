@@ -15,7 +15,7 @@ class StartFailed(MoorageError):
     http_status = 502
 
     def __init__(self, installation: str, verdict: Verdict) -> None:
-        more = f" Its last lines: moorage show {installation}" if verdict.traceback else ""
+        more = f" Its last lines: moorage show {installation}" if verdict.lines or verdict.traceback else ""
         super().__init__(f"{installation} did not start. {verdict.sentence}{more}")
         self.verdict = verdict
 

@@ -21,7 +21,6 @@ from moorage.supervisor.stacks import Stack
 from moorage.telemetry.plain import cut, neutralise
 from moorage_proto.errors import CallError, Reason, Status
 
-
 #: Of one core, while it does not answer; a worker that waits uses none.
 BUSY_SHARE = 0.02
 
@@ -113,6 +112,16 @@ def verdict_on(condition: Condition, kind: VerdictKind, now: datetime) -> Verdic
     where = f" It was at {condition.where}." if condition.where else ""
     sentence = f"It did not answer for {seconds}, and the host ended it. {condition.message}{where}"
     return Verdict(kind, sentence, stack=condition.stack)
+
+
+def told(number: int, condition: Condition) -> str:
+    """A line for the plugin's log."""
+    if condition.kind is ConditionKind.ANSWERING:
+        return f"#{number} answers, and is well again."
+    if condition.kind is ConditionKind.UNHEALTHY:
+        return f"#{number} is unhealthy: {condition.message or 'its health hook says no'}"
+    where = f" It is at {condition.where}." if condition.where else ""
+    return f"#{number} does not answer. {condition.message}{where}"
 
 
 class Subject(Protocol):

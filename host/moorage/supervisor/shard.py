@@ -37,7 +37,11 @@ class AttachedWorker(Protocol):
         ``crashed`` when the link is lost meanwhile. Cancelled, it cancels the plugin's task and rolls back.
         """
 
-    async def health(self, timeout: timedelta) -> Health: ...
+    async def health(self, timeout: timedelta) -> Health:
+        """The plugin's own opinion, from its own loop. A loop that is stuck does not answer: DEADLINE_EXCEEDED."""
+
+    async def ping(self, timeout: timedelta) -> float:
+        """Seconds until the SDK's link loop answered, which has a thread of its own."""
 
     async def unload(self, reason: str, timeout: timedelta) -> None:
         """Runs ``on_unload``, then tells the worker to leave."""

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from moorage.models.installation import InstallationId
 from moorage.models.log import LogLine
 from moorage.telemetry.lines import LineSplitter, text
-from moorage.telemetry.logs import Logs
+from moorage.telemetry.logs import HOST_LOGGER, Logs
 
 #: Lines kept for the verdict of a worker that dies.
 TAIL_LINES = 200
@@ -89,7 +89,15 @@ class OutputCapture:
         """The last lines of both, oldest first; unfinished ones too, and those that the log had no room for."""
         unfinished = [pipe.partial for pipe in self._pipes if pipe.partial]
         newest = [*self._tail, *unfinished][-count:] if count > 0 else []
-        return tuple(self._logs.plain(self._installation, text(line)) for line in newest)
+        return tuple(self.plain(text(line)) for line in newest)
+
+    def plain(self, text: str) -> str:
+        """A text of the worker's as its log would show it."""
+        return self._logs.plain(self._installation, text)
+
+    def tell(self, level: int, message: str) -> None:
+        """A line of the host's own in the plugin's log."""
+        self._logs.write(LogLine(self._installation, self._incarnation, self._now(), level, HOST_LOGGER, message))
 
     def _take(self, logger: str, level: int, lines: list[bytes]) -> None:
         self._tail.extend(lines[-TAIL_LINES:])
