@@ -18,6 +18,14 @@ class Violation(Exception):
         return CallError(Status.FAILED_PRECONDITION, self.reason, f"protocol violation: {self}; the link was ended")
 
 
+def cut_off(lane: int) -> Violation:
+    """A stream that ended while its connection stands: no process has ended, and nobody said why."""
+    return Violation(
+        f"lane {lane} broke off and its connection did not: a message beyond the bounds of gRPC came, "
+        "or the stream was ended without an error frame"
+    )
+
+
 def link_closed(sentence: str) -> CallError:
     return CallError(Status.UNAVAILABLE, Reason.LINK_CLOSED, sentence)
 

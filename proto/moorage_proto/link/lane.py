@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Callable, Deque, Optional, Protocol
+from time import perf_counter
+from typing import Callable, Deque, Optional, Protocol, Sequence
 
+from moorage_proto import link_pb2
 from moorage_proto.link.assembly import Assembly
 from moorage_proto.link.failures import Violation
 from moorage_proto.link.flow import Encode, Flow
@@ -21,6 +23,11 @@ log = logging.getLogger(__name__)
 
 #: Longest that the last frame may take to leave, and the peer's end of stream to arrive.
 FLUSH_TIMEOUT_SECONDS = 1.0
+
+#: A peer whose frames hold up the loop for longer is not read for some times as long. Correct ones stay far below.
+LONG_TURN_SECONDS = 0.02
+GIVE_WAY_FACTOR = 3.0
+MAX_GIVE_WAY_SECONDS = 2.0
 
 
 class Transport(Protocol):
@@ -39,8 +46,11 @@ class Transport(Protocol):
 class LaneOwner(Protocol):
     """What a lane tells its link."""
 
-    def received(self, lane: Lane, data: bytes) -> None:
-        """A Batch arrived. Must not raise."""
+    def decoded(self, data: bytes) -> Sequence[link_pb2.Frame]:
+        """A Batch arrived; its frames, none where it is malformed. Must not raise."""
+
+    def received(self, lane: Lane, received: Sequence[link_pb2.Frame]) -> None:
+        """The next frames of a Batch. Must not raise."""
 
     def lost(self, lane: Lane, sentence: str) -> None:
         """The stream is over, and this end did not end it."""
@@ -183,17 +193,38 @@ class Lane:
 
     async def _read(self) -> None:
         read = self._transport.read
-        received = self._owner.received
         try:
             while True:
                 data = await read()
                 if data is None:
                     break
                 if not self._stopped:
-                    received(self, data)
+                    await self._process(self._owner.decoded(data))
         except Exception:
             log.exception("reading on lane %d failed", self.number)
         self._owner.lost(self, "the peer or gRPC ended the stream, or its process has ended")
+
+    async def _process(self, frames: Sequence[link_pb2.Frame]) -> None:
+        """In turns: a peer that sends tens of thousands of frames in one Batch must not hold up other links."""
+        received = self._owner.received
+        turn = self._limits.turn_frames
+        if len(frames) <= turn:
+            started = perf_counter()
+            received(self, frames)
+            await self._give_way(perf_counter() - started)
+            return
+        for begin in range(0, len(frames), turn):
+            started = perf_counter()
+            received(self, frames[begin : begin + turn])
+            await self._give_way(perf_counter() - started)
+            if self._stopped:
+                return
+            await asyncio.sleep(0)
+
+    async def _give_way(self, taken_seconds: float) -> None:
+        """A message that is small on the wire and costly to read is followed by time for others."""
+        if taken_seconds > LONG_TURN_SECONDS:
+            await asyncio.sleep(min(taken_seconds * GIVE_WAY_FACTOR, MAX_GIVE_WAY_SECONDS))
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

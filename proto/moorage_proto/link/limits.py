@@ -52,6 +52,8 @@ class LinkLimits:
     max_queued_bytes: int = 64 * MIB
     #: Received items that nobody has consumed, of all streams together.
     max_buffered_bytes: int = 64 * MIB
+    #: Received frames that are processed before other links have their turn.
+    turn_frames: int = 64
 
     @property
     def max_payload_bytes(self) -> int:

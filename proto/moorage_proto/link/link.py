@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from typing import Any, Dict, Optional, TypeVar
+from typing import Any, Callable, Dict, Optional, Sequence, TypeVar
 
 from google.protobuf.message import Message
 
+from moorage_proto import link_pb2
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.link import failures, frames
 from moorage_proto.link.client import ClientCall, Done
@@ -40,8 +41,11 @@ class Link:
         *,
         limits: Optional[LinkLimits] = None,
         name: str = "link",
+        stands: Callable[[], bool] = lambda: False,
     ) -> None:
+        """``stands`` is asked when a stream has ended without a word: whether its connection goes on nevertheless."""
         self.name = name
+        self._stands = stands
         self.limits = limits or LinkLimits()
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[CallError] = self._loop.create_future()
@@ -195,9 +199,16 @@ class Link:
 
     # What lanes and frames tell
 
-    def received(self, lane: Lane, data: bytes) -> None:
+    def decoded(self, data: bytes) -> Sequence[link_pb2.Frame]:
         try:
-            self._reception.receive(lane, data)
+            return frames.decode(data, self.limits)
+        except Violation as violation:
+            self.end(violation.error)
+            return ()
+
+    def received(self, lane: Lane, received: Sequence[link_pb2.Frame]) -> None:
+        try:
+            self._reception.receive(lane, received)
         except Violation as violation:
             self.end(violation.error)
         except Exception:
@@ -207,6 +218,8 @@ class Link:
             )
 
     def lost(self, lane: Lane, sentence: str) -> None:
+        if self._table.ended is None and self._stands():
+            self.end(failures.cut_off(lane.number).error)
         self.end(failures.link_closed(f"lane {lane.number} is lost: {sentence}"))
 
     def overflowed(self, lane: Lane) -> None:

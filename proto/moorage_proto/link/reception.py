@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Callable, Dict, Optional, Protocol
+from typing import Callable, Dict, Optional, Protocol, Sequence
 
 from moorage_proto import link_pb2
 from moorage_proto.errors import CallError, Reason, from_wire
@@ -57,9 +57,9 @@ class Reception:
             None: self._misplaced,
         }
 
-    def receive(self, lane: Lane, data: bytes) -> None:
-        """One Batch. Raises Violation."""
-        for frame in frames.decode(data, self._table.limits):
+    def receive(self, lane: Lane, received: Sequence[link_pb2.Frame]) -> None:
+        """Some frames of one Batch. Raises Violation."""
+        for frame in received:
             kind = frame.WhichOneof("body")
             if frame.more and kind not in _SPLIT:
                 raise Violation(f"a frame of kind {kind} said that more of it follows")
