@@ -13,7 +13,7 @@ from moorage.broker.broker import Broker
 from moorage.broker.link_state import Identity
 from moorage.broker.listener import Listener
 from moorage.broker.scope import ScopeKind
-from moorage.models.attachment import Attachment, Health, Peer
+from moorage.models.attachment import Attachment, Health, Holding, Peer
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.views import TaskView
 from moorage.telemetry.trace import new_traceparent
@@ -69,6 +69,9 @@ class AttachedLink:
     @property
     def denied(self) -> int:
         return self._session.denied
+
+    def holdings(self) -> tuple[Holding, ...]:
+        return self._session.holdings()
 
     async def listen(self) -> None:
         await self._listener.start()

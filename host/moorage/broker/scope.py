@@ -6,9 +6,11 @@ import asyncio
 import itertools
 import logging
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from moorage.models.attachment import Holding
 from moorage.models.installation import InstallationId
 from moorage_proto.errors import CallError, Reason, Status
 
@@ -41,6 +43,14 @@ class Held(Protocol):
         """Whether the present grants no longer allow it; it is then finished without success and released."""
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """A held resource of which people are told while it is open."""
+
+    def open_since(self) -> tuple[str, datetime] | None:
+        """What it is, for people, and since when; None: nothing worth telling."""
+
+
 @dataclass
 class Scope:
     """One live scope of one link."""
@@ -60,6 +70,11 @@ class Scope:
 
     _handles: itertools.count[int] = field(default_factory=lambda: itertools.count(1), repr=False)
     _ending: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    def holdings(self) -> tuple[Holding, ...]:
+        """What people should know is open, oldest first."""
+        told = [resource.open_since() for resource in self.held.values() if isinstance(resource, Telling)]
+        return tuple(Holding(self.execution, *what) for what in sorted(filter(None, told), key=lambda each: each[1]))
 
     def hold(self, resource: Held) -> int:
         """Owns the resource from now on; the number is the handle the worker may name it by."""

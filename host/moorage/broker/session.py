@@ -15,6 +15,7 @@ from moorage.broker.link_state import Identity, LinkState
 from moorage.broker.methods import MethodTable
 from moorage.broker.quota import Quota
 from moorage.broker.scope import Held, Scope, ScopeKind
+from moorage.models.attachment import Holding
 from moorage.models.installation import InstallationId
 from moorage.models.manifest import Limits
 from moorage_proto.capability import Grants
@@ -71,6 +72,10 @@ class BrokerSession:
     @property
     def grants(self) -> Grants:
         return self._link.grants
+
+    def holdings(self) -> tuple[Holding, ...]:
+        """What is open in all its scopes."""
+        return tuple(holding for scope in self._link.scopes.values() for holding in scope.holdings())
 
     def dispatch(self, call: IncomingCall) -> None:
         """The link's dispatcher."""

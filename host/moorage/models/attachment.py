@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from moorage.models.installation import InstallationId
@@ -35,6 +36,17 @@ class Peer:
 
     protobuf: str
     grpcio: str
+
+
+@dataclass(frozen=True)
+class Holding:
+    """Something that the host keeps open for a worker."""
+
+    #: The execution for which it is open; empty: for the worker itself.
+    execution: str
+    #: "transaction on sql main".
+    what: str
+    since: datetime
 
 
 @dataclass(frozen=True)

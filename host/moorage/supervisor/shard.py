@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
-from moorage.models.attachment import Attachment, Health, Peer
+from moorage.models.attachment import Attachment, Health, Holding, Peer
 from moorage.models.execution import Execution, TaskOutcome
 from moorage.models.views import TaskView
 from moorage_proto.capability import Grants
@@ -25,6 +25,9 @@ class AttachedWorker(Protocol):
 
     @property
     def denied(self) -> int: ...
+
+    def holdings(self) -> tuple[Holding, ...]:
+        """What the host keeps open for it: transactions, say."""
 
     async def connected(self, timeout: timedelta) -> Peer:
         """Until the handshake is done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from moorage.broker.scope import Held
@@ -53,6 +54,10 @@ class Connection(Held, Protocol):
     Every call decides each table and column through the guard before anything is read or written, and raises CallError.
     Deadlines are of the event loop's clock; a cancelled call leaves nothing running.
     """
+
+    @property
+    def transaction_since(self) -> datetime | None:
+        """When the present transaction began; None: there is none."""
 
     async def execute(
         self, guard: Guard, statement: str, parameters: Sequence[Any], *, first_rows: int, deadline: float | None

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 from moorage.broker.services.base import Guard
@@ -74,6 +75,7 @@ class SqliteConnection:
         self._statement_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
         self._expiry: asyncio.Task[None] | None = None
+        self.transaction_since: datetime | None = None
         share.connections += 1
 
     async def execute(
@@ -196,7 +198,10 @@ class SqliteConnection:
         self._lift_limit()
         if session.transaction is not Transaction.WRITING or self._released:
             self._writer.release(self)
-        if session.transaction is not Transaction.NONE and not self._released:
+        if session.transaction is Transaction.NONE or self._released:
+            self.transaction_since = None
+        else:
+            self.transaction_since = self.transaction_since or datetime.now(UTC)
             loop = asyncio.get_running_loop()
             self._idle_timer = loop.call_later(self._limits.idle, self._expire, self._turns)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from moorage.broker.scope import Scope
 from moorage.broker.services.sql import refusals
 from moorage.broker.services.sql.base import Connection, Cursor
@@ -56,6 +58,11 @@ class HeldConnection:
 
     def revoked(self) -> bool:
         return self.connection.revoked()
+
+    def open_since(self) -> tuple[str, datetime] | None:
+        """Implements ``Telling``: of a transaction, not of a connection that waits."""
+        since = self.connection.transaction_since
+        return None if since is None else (f"transaction on sql {self.backend}", since)
 
 
 class HeldCursor:
