@@ -86,6 +86,24 @@ class InstallationSettings(_Table):
 
 
 class SupervisionSettings(_Table):
+    health_interval: timedelta = Field(
+        default=timedelta(seconds=10), gt=timedelta(0), description="Between two looks at a worker's health (seconds)."
+    )
+    health_timeout: timedelta = Field(
+        default=timedelta(seconds=5),
+        gt=timedelta(0),
+        description="How long a plugin's event loop may take to answer before it counts as busy or silent (seconds).",
+    )
+    silence_limit: timedelta = Field(
+        default=timedelta(minutes=5),
+        ge=timedelta(0),
+        description="A worker that has not answered for so long is killed (seconds); 0: never.",
+    )
+    unhealthy_limit: timedelta = Field(
+        default=timedelta(0),
+        ge=timedelta(0),
+        description="A worker whose own health hook has said no for so long is stopped (seconds); 0: it is shown only.",
+    )
     stop_drain: timedelta = Field(
         default=timedelta(seconds=30),
         ge=timedelta(0),
