@@ -7,10 +7,16 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class LoadRequest(_message.Message):
-    __slots__ = ("config",)
+    __slots__ = ("config", "state", "from_version", "version")
     CONFIG_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    FROM_VERSION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     config: _value_pb2.Record
-    def __init__(self, config: _Optional[_Union[_value_pb2.Record, _Mapping]] = ...) -> None: ...
+    state: _value_pb2.Value
+    from_version: str
+    version: str
+    def __init__(self, config: _Optional[_Union[_value_pb2.Record, _Mapping]] = ..., state: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., from_version: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class LoadReply(_message.Message):
     __slots__ = ("tasks", "hooks")
@@ -63,6 +69,16 @@ class HealthReply(_message.Message):
     healthy: bool
     message: str
     def __init__(self, healthy: bool = ..., message: _Optional[str] = ...) -> None: ...
+
+class ExportStateRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ExportStateReply(_message.Message):
+    __slots__ = ("state",)
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    state: _value_pb2.Value
+    def __init__(self, state: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class UnloadRequest(_message.Message):
     __slots__ = ("reason",)

@@ -15,6 +15,7 @@ from moorage_sdk.errors import (
     ScopeClosed,
     SerializationFailure,
 )
+from moorage_sdk.handover import Handover
 from moorage_sdk.markers import Backend, Settings
 from moorage_sdk.plugin import Plugin
 
@@ -27,6 +28,7 @@ __all__ = [
     "CapabilityMissing",
     "Context",
     "DeadlineExceeded",
+    "Handover",
     "HostUnavailable",
     "MoorageError",
     "Plugin",

@@ -1,8 +1,8 @@
 """Injection: what each parameter of a task, hook or provider is given. Decided when the plugin is loaded.
 
 A parameter is looked up by its annotation, in this order: the Context, the plugin's settings, the plugin's own
-providers, the faces of services. What is left of a task may be its input: the one parameter whose type is a
-dataclass, TypedDict or pydantic model, or that is named ``input``. Anything else is refused.
+providers, the handover, the faces of services. What is left of a task may be its input: the one parameter whose type is
+a dataclass, TypedDict or pydantic model, or that is named ``input``. Anything else is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Tuple
 
 from moorage_sdk.context import Context
 from moorage_sdk.errors import PluginInvalid
+from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts
 from moorage_sdk.lifetime import Lifetime
 from moorage_sdk.markers import Settings
@@ -36,7 +37,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """The plugin's settings; None for an optional capability that was not granted."""
+    """The plugin's settings; the handover; None for an optional capability that was not granted."""
 
     value: Any
     scoped: bool = False
@@ -125,9 +126,15 @@ class Injector:
     """Makes plans for one plugin."""
 
     def __init__(
-        self, host: HostFacts, providers: Mapping[Any, Provider], settings: Callable[[Any], Any], settings_type: Any
+        self,
+        host: HostFacts,
+        providers: Mapping[Any, Provider],
+        settings: Callable[[Any], Any],
+        settings_type: Any,
+        handover: Optional[Handover] = None,
     ) -> None:
         self._host = host
+        self._handover = handover
         self._providers = providers
         #: Reads the installation's settings as a type; raises PluginInvalid.
         self._settings = settings
@@ -185,9 +192,21 @@ class Injector:
         provider = self._providers.get(parameter.wanted) if _hashable(parameter.wanted) else None
         if provider is not None:
             return FromProvider(provider, self.provider_plan(provider))
+        if parameter.wanted is Handover:
+            return self._handover_source(parameter, owner)
+        if parameter.wanted is str and (parameter.name, owner) == ("from_version", "hook 'on_upgrade'"):
+            return Constant(self._handover.from_version if self._handover is not None else "")
         if parameter.wanted in (Exception, BaseException) and owner == "hook 'on_error'":
             return FromError()
         return self._face_source(parameter)
+
+    def _handover_source(self, parameter: Parameter, owner: str) -> Source:
+        if owner.startswith("task "):
+            raise PluginInvalid(
+                f"{owner}: parameter {parameter.name!r}: the Handover is for the start of the plugin; take it in "
+                "on_load or in a provider, and keep there what the tasks need of it"
+            )
+        return Constant(self._handover if self._handover is not None or parameter.optional else Handover())
 
     def _face_source(self, parameter: Parameter) -> Optional[Source]:
         name = type_name(typing.get_origin(parameter.wanted) or parameter.wanted)

@@ -6,12 +6,14 @@ import logging
 from datetime import datetime
 from typing import Any, Awaitable, Callable, Dict, Mapping, Optional, Tuple
 
+from moorage_proto import value_pb2, values
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_sdk import scope as scopes
 from moorage_sdk import tracebacks
 from moorage_sdk.channel import Channel
 from moorage_sdk.context import Context
 from moorage_sdk.errors import PluginInvalid
+from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts
 from moorage_sdk.injection import FromProvider, Injector, Plan
 from moorage_sdk.lifetime import Lifetime
@@ -19,6 +21,7 @@ from moorage_sdk.plugin import Plugin
 from moorage_sdk.providers import by_type
 from moorage_sdk.run import Run
 from moorage_sdk.schema import AnnotationUnsupported, Mismatch, shape_of
+from moorage_sdk.schema.containers import plain
 from moorage_sdk.scope import Scope
 from moorage_sdk.services import builtin, registry
 from moorage_sdk.tasks import Task, load_task
@@ -36,13 +39,24 @@ class LoadedPlugin:
     """Made by ``load``; ended by ``unload``."""
 
     def __init__(
-        self, plugin: Plugin, *, channel: Channel, host: HostFacts, config: Mapping[str, Any], flush: Flush
+        self,
+        plugin: Plugin,
+        *,
+        channel: Channel,
+        host: HostFacts,
+        config: Mapping[str, Any],
+        flush: Flush,
+        handover: Optional[Handover] = None,
+        version: str = "",
     ) -> None:
+        """``version`` is the plugin's own; ``handover`` is what the worker before it left, if it left anything."""
         self._plugin = plugin
         self._channel = channel
         self._host = host
         self._config = config
         self._flush = flush
+        self._handover = handover
+        self._version = version
         self._threads = Threads()
         self._scope = scopes.current()
         self._lifetime = self._new_lifetime(self._scope, self.context(self._scope))
@@ -55,18 +69,21 @@ class LoadedPlugin:
         return tuple(self._hooks)
 
     async def load(self) -> None:
-        """Resolves every annotation, makes what lives as long as the plugin, and runs ``on_load``.
+        """Resolves every annotation, runs ``on_upgrade`` where another version came before, makes what lives as long as
+        the plugin, and runs ``on_load``.
 
         Raises PluginInvalid, or whatever the plugin's code raises; close it then with ``unload``.
         """
         providers = by_type(self._plugin.providers)
-        injector = Injector(self._host, providers, self._read_settings, self._plugin.settings)
+        injector = Injector(self._host, providers, self._read_settings, self._plugin.settings, self._handover)
         if self._plugin.settings is not None:
             self._read_settings(self._plugin.settings)
         for name, function in self._plugin.hooks.items():
             self._hooks[name] = injector.plan(function, f"hook {name!r}")
         for name, function in self._plugin.tasks.items():
             self.tasks[name] = load_task(name, function, injector)
+        if self._handover is not None and self._handover.is_upgrade(self._version):
+            await self._run_hook("on_upgrade", self._lifetime.context)
         made = [FromProvider(provider, injector.provider_plan(provider)) for provider in providers.values()]
         for source in made:
             if not source.scoped:
@@ -93,6 +110,14 @@ class LoadedPlugin:
         if isinstance(answer, str):
             return not answer, answer
         return answer is None or bool(answer), ""
+
+    async def export_state(self) -> Optional[value_pb2.Value]:
+        """What ``export_state`` returns, ready for the wire; None where the plugin hands nothing over.
+
+        Raises what the plugin's code raises; Mismatch or ValueInvalid for what cannot cross.
+        """
+        state = await self._run_hook("export_state", self._lifetime.context)
+        return None if state is None else values.to_wire(plain(state, "the state"))
 
     async def unload(self) -> None:
         """Runs ``on_unload``, if ``on_load`` succeeded, and closes what lives as long as the plugin.

@@ -12,7 +12,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 #: Where a task's function remembers its plugin, for tests that are handed the function.
 PLUGIN_ATTRIBUTE = "__moorage_plugin__"
 
-HOOKS = ("on_load", "on_unload", "on_error", "health")
+HOOKS = ("on_load", "on_upgrade", "on_unload", "on_error", "health", "export_state")
 
 
 class Plugin:
@@ -65,8 +65,25 @@ class Plugin:
         return declare if function is None else declare(function)
 
     def on_load(self, function: Function) -> Function:
-        """Runs once, before any task; when it raises the plugin does not start."""
+        """Runs once, before any task; when it raises the plugin does not start.
+
+        A parameter annotated ``Handover`` is given what the worker before it left.
+        """
         return self._hook("on_load", function)
+
+    def on_upgrade(self, function: Function) -> Function:
+        """Runs once, before everything else of the plugin, when another version was ready before this one.
+
+        A parameter ``from_version: str`` is given that version. When it raises, this version does not start.
+        """
+        return self._hook("on_upgrade", function)
+
+    def export_state(self, function: Function) -> Function:
+        """Runs before a reload; what it returns is the next worker's ``Handover.state``.
+
+        Other work may go on meanwhile, and after it. When it raises, the reload is given up.
+        """
+        return self._hook("export_state", function)
 
     def on_unload(self, function: Function) -> Function:
         """Runs once, after the last task."""

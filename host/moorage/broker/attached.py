@@ -82,9 +82,16 @@ class AttachedLink:
         hello = self._listener.hello
         return Peer(hello.protobuf_version, hello.grpcio_version)
 
-    async def load(self, config: Mapping[str, Any]) -> tuple[TaskView, ...]:
+    async def load(
+        self, config: Mapping[str, Any], *, version: str = "", state: bytes | None = None, from_version: str = ""
+    ) -> tuple[TaskView, ...]:
         link = await self._link()
-        request = plugin_pb2.LoadRequest(config=values.record_to_wire(config))
+        request = plugin_pb2.LoadRequest(
+            config=values.record_to_wire(config),
+            version=version,
+            state=None if state is None else value_pb2.Value.FromString(state),
+            from_version=from_version,
+        )
         reply = await link.call(_PLUGIN["load"], request, scope=self._scope, traceparent=new_traceparent())
         return tuple(_task_view(task) for task in reply.tasks)
 
@@ -107,6 +114,20 @@ class AttachedLink:
     async def ping(self, timeout: timedelta) -> float:
         link = await self._link()
         return await link.ping(timeout.total_seconds())
+
+    async def export_state(self, timeout: timedelta) -> bytes | None:
+        link = await self._link()
+        request = plugin_pb2.ExportStateRequest()
+        try:
+            reply = await link.call(
+                _PLUGIN["export_state"], request, scope=self._scope, timeout=timeout.total_seconds()
+            )
+        except CallError as error:
+            if error.reason == Reason.METHOD_UNKNOWN:
+                # An SDK from before there was anything to hand over.
+                return None
+            raise
+        return reply.state.SerializeToString() if reply.HasField("state") else None
 
     async def unload(self, reason: str, timeout: timedelta) -> None:
         if not self._linked.done():

@@ -32,7 +32,10 @@ class AttachedWorker(Protocol):
     async def connected(self, timeout: timedelta) -> Peer:
         """Until the handshake is done."""
 
-    async def load(self, config: Mapping[str, Any]) -> tuple[TaskView, ...]: ...
+    async def load(
+        self, config: Mapping[str, Any], *, version: str = "", state: bytes | None = None, from_version: str = ""
+    ) -> tuple[TaskView, ...]:
+        """Imports the plugin and runs ``on_load``, given what the worker before it left (``export_state``)."""
 
     async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         """Runs one execution in a scope of its own, and ends the scope: commit first, then the outcome.
@@ -45,6 +48,12 @@ class AttachedWorker(Protocol):
 
     async def ping(self, timeout: timedelta) -> float:
         """Seconds until the SDK's link loop answered, which has a thread of its own."""
+
+    async def export_state(self, timeout: timedelta) -> bytes | None:
+        """What the plugin leaves to its next worker, to be given to its ``load`` and to nobody else.
+
+        None: nothing, also of an SDK that is too old for it.
+        """
 
     async def unload(self, reason: str, timeout: timedelta) -> None:
         """Runs ``on_unload``, then tells the worker to leave."""

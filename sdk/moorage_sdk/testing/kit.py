@@ -6,16 +6,17 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 
-from moorage_proto import capability, link_pb2, values
+from moorage_proto import capability, link_pb2, value_pb2, values
 from moorage_proto.capability import Capability, Grants
 from moorage_proto.errors import CallError, Reason
 from moorage_sdk import channel, entry_points
 from moorage_sdk import scope as scopes
 from moorage_sdk.errors import MoorageError, typed
+from moorage_sdk.handover import Handover
 from moorage_sdk.host import facts_from_welcome
 from moorage_sdk.loaded import LoadedPlugin
 from moorage_sdk.plugin import PLUGIN_ATTRIBUTE, Plugin
@@ -45,6 +46,8 @@ class TaskRun:
     logs: Tuple[LogLine, ...]
     #: (fraction, message)
     progress: Tuple[Tuple[float, str], ...]
+    #: What ``export_state`` returned after the task, where the test asked for it.
+    state: Any = None
 
     @property
     def result(self) -> Any:
@@ -106,17 +109,30 @@ class Moorage:
         attempt: int = 1,
         trigger: str = "test",
         deadline: Optional[datetime] = None,
+        handover: Optional[Handover] = None,
+        export_state: bool = False,
     ) -> TaskRun:
         """Runs a task, by its function or its name, and commits or rolls back as the host would.
 
         ``input`` is what the host was given: plain values, or an object of the input's class. ``config`` is laid over
-        ``moorage.config`` and stays. Never raises for a failing task: look at ``error``, or let ``result`` raise it.
+        ``moorage.config`` and stays. ``handover`` is what the worker before left, as at a reload; ``on_upgrade`` runs
+        where its ``from_version`` is not the project's. ``export_state`` asks for the plugin's state after the task:
+        ``run.state``. Never raises for a failing task: look at ``error``, or let ``result`` raise it.
         """
         _refuse_inside_a_loop()
         loop = asyncio.new_event_loop()
         try:
             return loop.run_until_complete(
-                self.run_async(task, input, config=config, attempt=attempt, trigger=trigger, deadline=deadline)
+                self.run_async(
+                    task,
+                    input,
+                    config=config,
+                    attempt=attempt,
+                    trigger=trigger,
+                    deadline=deadline,
+                    handover=handover,
+                    export_state=export_state,
+                )
             )
         finally:
             loop.run_until_complete(loop.shutdown_asyncgens())
@@ -131,6 +147,8 @@ class Moorage:
         attempt: int = 1,
         trigger: str = "test",
         deadline: Optional[datetime] = None,
+        handover: Optional[Handover] = None,
+        export_state: bool = False,
     ) -> TaskRun:
         """As ``run``, for async tests."""
         self.config.update(config or {})
@@ -139,6 +157,7 @@ class Moorage:
         scope = Scope(execution, execution=execution, attempt=attempt, trigger=trigger)
         first_line, first_report = len(self.log.lines), len(self.execution.reports)
         value: Any = None
+        state: Any = None
         error: Optional[BaseException] = None
         with self._host() as handler:
             loaded = LoadedPlugin(
@@ -147,10 +166,14 @@ class Moorage:
                 host=facts_from_welcome(self._welcome()),
                 config=self.config.settings,
                 flush=handler.flush_async,
+                handover=_crossed_handover(handover),
+                version=self.manifest.version,
             )
             try:
                 await loaded.load()
                 value = await self._run(loaded, name, scope, input, deadline)
+                if export_state:
+                    state = _received(await loaded.export_state())
             except Exception as raised:  # noqa: BLE001 - the test is told in TaskRun.error
                 error = _as_plugin_sees(raised)
             finally:
@@ -161,6 +184,7 @@ class Moorage:
             error,
             tuple(self.log.lines[first_line:]),
             tuple((fraction, message) for _, fraction, message in reports),
+            state,
         )
 
     def close(self) -> None:
@@ -228,6 +252,14 @@ class Moorage:
 def _crossed(value: Any) -> Any:
     """The input as the plugin is given it: over the wire, as everything that a host was handed."""
     return values.from_wire(values.to_wire(plain(value, "input")))
+
+
+def _crossed_handover(handover: Optional[Handover]) -> Optional[Handover]:
+    return None if handover is None else replace(handover, state=_crossed(handover.state))
+
+
+def _received(state: Optional[value_pb2.Value]) -> Any:
+    return None if state is None else values.from_wire(state)
 
 
 def _as_plugin_sees(raised: Exception) -> BaseException:

@@ -33,6 +33,7 @@ class TestedManifest:
     __test__ = False  # its name is no invitation to pytest
 
     name: str
+    version: str = ""
     #: "churn.plugin:plugin"; empty: tests name functions, not tasks.
     entry_point: str = ""
     capabilities: Tuple[Capability, ...] = ()
@@ -58,6 +59,7 @@ def _read(document: Mapping[str, Any]) -> TestedManifest:
     table = document["tool"]["moorage"]
     return TestedManifest(
         name=document.get("project", {}).get("name", "plugin"),
+        version=document.get("project", {}).get("version", ""),
         entry_point=table.get("plugin", ""),
         capabilities=tuple(_capabilities(table)),
         config=_defaults(table.get("config", {})),

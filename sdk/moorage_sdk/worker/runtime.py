@@ -15,6 +15,7 @@ from moorage_proto.methods import Method, service_methods
 from moorage_sdk import entry_points, tracebacks
 from moorage_sdk.channel import Channel
 from moorage_sdk.errors import PluginInvalid
+from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts
 from moorage_sdk.loaded import Flush, LoadedPlugin
 from moorage_sdk.run import Run
@@ -71,6 +72,7 @@ class Runtime:
             "load": self._load,
             "run": self._run,
             "health": self._health,
+            "export_state": self._export_state,
             "unload": self._unload,
         }
 
@@ -133,6 +135,8 @@ class Runtime:
             host=self._host,
             config=values.record_from_wire(request.config),
             flush=self._flush,
+            handover=_handover(request),
+            version=request.version,
         )
         try:
             await loaded.load()
@@ -163,6 +167,19 @@ class Runtime:
             return plugin_pb2.HealthReply(healthy=False, message="its health hook does not return")
         healthy, message = self._asked.result()
         return plugin_pb2.HealthReply(healthy=healthy, message=message)
+
+    async def _export_state(
+        self,
+        request: plugin_pb2.ExportStateRequest,  # noqa: ARG002 - there is nothing to ask for in particular
+        answer: Answer,  # noqa: ARG002 - the host that no longer waits ignores the answer
+    ) -> plugin_pb2.ExportStateReply:
+        loaded = self._ready()
+        try:
+            return plugin_pb2.ExportStateReply(state=await loaded.export_state())
+        except Exception as error:
+            problem = f"export_state raised {tracebacks.message_of(error)}"
+            failure = tracebacks.failure_of(error)
+            raise CallError(Status.UNKNOWN, Reason.TASK_FAILED, problem, task=failure) from error
 
     async def _unload(self, request: plugin_pb2.UnloadRequest, answer: Answer) -> plugin_pb2.UnloadReply:  # noqa: ARG002 - every reason is treated alike
         loaded, self._loaded = self._loaded, None
@@ -221,6 +238,13 @@ def _input(request: plugin_pb2.RunRequest) -> Any:
 def _patience(deadline: Optional[float]) -> Optional[float]:
     """Seconds of the call's time that its hook may take; the rest is for the answer's way back."""
     return None if deadline is None else max(0.0, deadline - time.monotonic()) * _HOOK_SHARE
+
+
+def _handover(request: plugin_pb2.LoadRequest) -> Optional[Handover]:
+    """None: nothing was handed over, and the version is the one that was there before, or the first."""
+    state = values.from_wire(request.state) if request.HasField("state") else None
+    handover = Handover(state, request.from_version)
+    return handover if state is not None or handover.is_upgrade(request.version) else None
 
 
 def _instant(deadline: Optional[float]) -> Optional[datetime]:
