@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage.telemetry.capture import OutputCapture
+from moorage.telemetry.capture import TAIL_BYTES, OutputCapture
 from moorage.telemetry.lines import CUT_MARK, LINE_BYTES, LineSplitter, text
 from moorage.telemetry.logs import Logs
 
@@ -125,3 +125,29 @@ def test_long_lines_are_cut_wherever_the_bytes_are(lengths: list[int], step: int
     lines = [text(line) for start in range(0, len(data), step) for line in splitter.feed(data[start : start + step])]
     assert len(splitter.partial) <= LINE_BYTES
     assert lines == ["x" * min(n, LINE_BYTES) + (CUT_MARK if n > LINE_BYTES else "") for n in lengths or [0]]
+
+
+async def test_the_last_words_are_bounded_in_bytes_too(logs: Logs) -> None:
+    capture = await captured(logs, "import os\nfor n in range(20): os.write(1, b'%02d' % n + b'x' * 9_997 + b'\\n')")
+    tail = capture.tail(200)
+    assert [line[:2] for line in tail] == [f"{number:02}" for number in range(14, 20)]
+    assert sum(map(len, tail)) <= TAIL_BYTES
+
+
+async def test_what_is_diverted_is_neither_log_nor_last_words(logs: Logs, sink: Sink) -> None:
+    capture = OutputCapture("churn", "churn-1", logs)
+    taken: list[bytes] = []
+
+    def cut(lines: list[bytes]) -> list[bytes]:
+        taken.extend(line for line in lines if line.startswith(b"dump"))
+        return [line for line in lines if not line.startswith(b"dump")]
+
+    capture.divert(cut)
+    stdout, stderr = await capture.open()
+    os.write(stderr, b"one\ndump 1\ntwo\n")
+    os.write(stdout, b"dump 2\n")
+    await capture.close()
+    await logs.flush()
+    assert taken == [b"dump 1"]
+    assert sorted(line.message for line in sink.stored) == ["dump 2", "one", "two"]
+    assert sorted(capture.tail(9)) == ["dump 2", "one", "two"]

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moorage.models.log import LogLine
+from moorage.telemetry.lines import CUT_MARK
 from moorage.telemetry.logs import FIELDS_LIMIT, LINES_KEPT, TEXT_LIMIT, WAITING_CHARACTERS, WAITING_LINES, Logs
 from moorage.telemetry.masking import Masker
 from moorage.telemetry.plain import cut, neutralise
@@ -210,3 +211,37 @@ def test_a_cut_tells_how_much_is_gone() -> None:
 def test_masking_prefers_the_longest_and_leaves_short_ones() -> None:
     masker = Masker(["abc", "abcd", "abcdef", "a.cd"])
     assert masker.text("abc abcd abcdef aXcd a.cd") == "abc [masked] [masked] aXcd [masked]"
+
+
+def test_a_secret_is_masked_where_its_control_characters_are_escaped() -> None:
+    masker = Masker(["pass\x07word"])
+    assert masker.text(neutralise("it is pass\x07word!")) == "it is [masked]!"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("x" * 10 + "hunter", "x" * 10 + "[masked]"),
+        ("x" * 10 + "hunter2!", "x" * 10 + "[masked]"),
+        ("x hun", "x hun"),
+        ("hunt er", "hunt er"),
+        ("", ""),
+    ],
+)
+def test_half_of_a_secret_at_a_cut_is_masked(text: str, masked: str) -> None:
+    assert Masker(["hunter2!", "other secret"]).beginning(text) == masked
+
+
+async def test_a_captured_line_that_was_cut_within_a_secret(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock) as logs:
+        logs.set_secrets("churn", ["correct horse"])
+        logs.write(line(clock, f"{'x' * 100}correct ho{CUT_MARK}"))
+        await logs.flush()
+    assert sink.stored[0].message == f"{'x' * 100}[masked]{CUT_MARK}"
+
+
+@pytest.mark.parametrize(
+    "character", ["\0", "\x1b", "\x9b", "\x7f", "\u202e", "\u2066", "\u2064", "\u3164", "\xad", "\ufffb", "\U000e0041"]
+)
+def test_what_misleads_a_reader_is_written_as_its_escape(character: str) -> None:
+    assert neutralise(f"a{character}b") == f"a{character.encode('unicode_escape').decode()}b"

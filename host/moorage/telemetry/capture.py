@@ -20,8 +20,9 @@ from moorage.models.log import LogLine
 from moorage.telemetry.lines import LineSplitter, text
 from moorage.telemetry.logs import HOST_LOGGER, Logs
 
-#: Lines kept for the verdict of a worker that dies.
+#: Lines kept for the verdict of a worker that dies, and their bytes.
 TAIL_LINES = 200
+TAIL_BYTES = 65_536
 
 #: Read at one time, and how much of that in one window: 2.5 MB/s and 4,000 lines/s for each worker.
 CHUNK_BYTES = 32_768
@@ -49,6 +50,7 @@ class OutputCapture:
         self._logs = logs
         self._now = now
         self._tail: deque[bytes] = deque(maxlen=TAIL_LINES)
+        self._tail_bytes = 0
         self._pipes: tuple[_Pipe, ...] = ()
         self._cut: Callable[[list[bytes]], list[bytes]] = list
         self._writers: tuple[int, ...] = ()
@@ -100,13 +102,22 @@ class OutputCapture:
         self._logs.write(LogLine(self._installation, self._incarnation, self._now(), level, HOST_LOGGER, message))
 
     def _take(self, logger: str, level: int, lines: list[bytes]) -> None:
-        self._tail.extend(lines[-TAIL_LINES:])
+        self._remember(lines[-TAIL_LINES:])
         kept = lines[:WINDOW_LINES]
         now = self._now()
         for line in kept:
             self._logs.write(LogLine(self._installation, self._incarnation, now, level, logger, text(line)))
         if len(lines) > len(kept):
             self._logs.drop(self._installation, self._incarnation, len(lines) - len(kept))
+
+    def _remember(self, lines: list[bytes]) -> None:
+        for line in lines:
+            if len(self._tail) == TAIL_LINES:
+                self._tail_bytes -= len(self._tail[0])
+            self._tail.append(line)
+            self._tail_bytes += len(line)
+        while self._tail_bytes > TAIL_BYTES:
+            self._tail_bytes -= len(self._tail.popleft())
 
 
 class _Pipe:

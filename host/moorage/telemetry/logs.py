@@ -16,6 +16,7 @@ from moorage.events.subscription import Subscription, Subscriptions
 from moorage.models.installation import InstallationId
 from moorage.models.log import LogLine
 from moorage.telemetry.flusher import Flusher
+from moorage.telemetry.lines import CUT_MARK
 from moorage.telemetry.masking import Masker
 from moorage.telemetry.plain import cut, neutralise
 
@@ -203,6 +204,9 @@ _KEPT = (type(None), bool, int, float, bytes, Decimal, date, time, timedelta, UU
 
 
 def _text(text: str, masker: Masker) -> str:
+    if text.endswith(CUT_MARK):
+        # The capture had to cut bytes before it was known what they are.
+        return cut(masker.beginning(neutralise(text.removesuffix(CUT_MARK))), TEXT_LIMIT) + CUT_MARK
     # In this order: an escape sequence may stand inside a secret, and a cut may leave half of it.
     return cut(masker.text(neutralise(text)), TEXT_LIMIT)
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from moorage.telemetry.plain import neutralise
+
 #: What stands where a secret stood.
 MASK = "[masked]"
 
@@ -18,12 +20,21 @@ class Masker:
     output arrives line by line."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        parts = {part for secret in secrets for part in (secret, *secret.splitlines()) if len(part) >= SHORTEST}
+        known = {part for secret in secrets for part in (secret, *secret.splitlines())}
+        # Texts come with their control characters escaped; of a secret in them, those are escaped too.
+        parts = {part for part in known | {neutralise(part) for part in known} if len(part) >= SHORTEST}
         longest_first = sorted(parts, key=lambda part: (-len(part), part))
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+        self._parts = longest_first
 
     def text(self, text: str) -> str:
         return text if self._pattern is None else self._pattern.sub(MASK, text)
+
+    def beginning(self, text: str) -> str:
+        """Of a text that was cut: the part of a secret that stands at its end is masked too."""
+        text = self.text(text)
+        half = max((_overlap(text, part) for part in self._parts), default=0)
+        return text[: len(text) - half] + MASK if half >= SHORTEST else text
 
     def value(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -33,3 +44,9 @@ class Masker:
         if isinstance(value, (list, tuple)):
             return [self.value(item) for item in value]
         return value
+
+
+def _overlap(text: str, secret: str) -> int:
+    """How many of the secret's first characters the text ends with."""
+    longest = min(len(text), len(secret) - 1)
+    return next((length for length in range(longest, SHORTEST - 1, -1) if text.endswith(secret[:length])), 0)

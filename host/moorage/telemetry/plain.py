@@ -8,10 +8,10 @@ import re
 _COLOURS = re.compile(r"\x1b\[[0-9;:]{0,64}m")
 
 #: What moves a cursor, hides text or turns its direction: C0 and C1 controls but tab and newline, line and paragraph
-#: separators, bidirectional controls (Unicode TR9), zero-width characters, tags, lone surrogates.
+#: separators, bidirectional controls (Unicode TR9), characters without width or shape, tags, lone surrogates.
 _DANGEROUS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060\u2066-\u2069\ufeff"
-    "\U000e0000-\U000e007f\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028\u2029"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]"
 )
 
 

@@ -132,3 +132,12 @@ async def test_across_a_link_it_takes_no_capability(broker: Broker, lines: Lines
     async with connected(broker, grants()) as link:
         await link.worker.call(WRITE, record(message="hello"), scope=SCOPE)
     assert [(line.installation, line.message) for line in lines] == [("churn", "hello")]
+
+
+@pytest.mark.parametrize("name", ["moorage", "stdout", "stderr", "moor\x1b[0mage", " moorage "])
+def test_no_plugin_writes_under_the_hosts_own_name(
+    service: LogService, lines: Lines, caller: Caller, name: str
+) -> None:
+    service.write(caller, record(logger=name, message="all is well"))
+    (line,) = lines
+    assert line.logger in ("plugin.moorage", "plugin.stdout", "plugin.stderr")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from moorage.broker.services.base import Caller
 from moorage.models.log import LogLine
 from moorage.telemetry.logs import HOST_LOGGER
+from moorage.telemetry.plain import neutralise
 from moorage_proto import log_pb2, values
 from moorage_proto.errors import CallError, Reason, Status
 
@@ -69,7 +70,8 @@ class LogService:
 
 def _line(caller: Caller, record: log_pb2.LogRecord, now: datetime) -> LogLine:
     """Installation and incarnation are the link's; a scope that is not the link's names no execution."""
-    logger = record.logger or "root"
+    # As it will be shown: an escape sequence in a name must not make it a reserved one.
+    logger = neutralise(record.logger).strip() or "root"
     return LogLine(
         installation=caller.installation,
         incarnation=caller.incarnation,
