@@ -26,19 +26,31 @@ def main(order: Dict[str, Any]) -> NoReturn:
     image.place(order["control"], wire.CONTROL_FD)
     control = socket.socket(fileno=wire.CONTROL_FD)
     try:
-        _enter(plan.zygote_plan_from(order["plan"].encode()))
+        _enter(plan.zygote_plan_from(order["plan"].encode()), order["sdk"])
     except SetupFailed as error:
         control.send(error.failure.as_json())
     os._exit(wire.SETUP_EXIT)
 
 
-def _enter(zygote: ZygotePlan) -> NoReturn:
+def _enter(zygote: ZygotePlan, sdk: str) -> NoReturn:
+    """Below the level "full" it only becomes nobody's child, and goes on where it stands."""
     with step("descriptors"):
         os.umask(0o022)
         image.place(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
         # It stands for the host's own tree of processes: workers write their maps through it.
         image.place(os.open("/proc", os.O_PATH | os.O_CLOEXEC), wire.PROC_FD)
         syscalls.close_range(wire.PROC_FD + 1)
+    if zygote.level == "full":
+        _enter_namespaces(zygote)
+    elif os.fork():
+        os._exit(0)
+    with step("interpreter"):
+        image.leave_note(plan.as_json(zygote.preload), wire.PRELOAD_PLAN_FD)
+        # Below "full" this package is still where the order said.
+        image.execute(zygote.executable, zygote.library_path, "zygote", "/sdk" if zygote.level == "full" else sdk)
+
+
+def _enter_namespaces(zygote: ZygotePlan) -> None:
     if zygote.user_namespace:
         with step("user namespace"):
             enter_user_namespace(wire.PROC_FD, 0, 0)
@@ -47,9 +59,6 @@ def _enter(zygote: ZygotePlan) -> NoReturn:
         syscalls.unshare(syscalls.CLONE_NEWNS)
     with step("mounts"):
         enter_base_root(zygote)
-    with step("interpreter"):
-        image.leave_note(plan.as_json(zygote.preload), wire.PRELOAD_PLAN_FD)
-        image.execute(zygote.executable, zygote.library_path, "zygote")
 
 
 def _become_first_process() -> None:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Mapping, Optional, Tuple
-
-from moorage_sandbox.layers import missing_layer
-from moorage_sandbox.report import MissingLayer, SandboxReport
+from typing import Dict, FrozenSet, Mapping, Optional, Tuple
 
 #: Entries of /proc/<pid>/ns.
 NAMESPACES = ("mnt", "pid", "net", "ipc", "uts")
-SECCOMP_FILTER = 2
+
+#: Lines of /proc/<pid>/limits, by the constants that a plan names.
+_LIMITS = {
+    "RLIMIT_CORE": "Max core file size",
+    "RLIMIT_NOFILE": "Max open files",
+    "RLIMIT_FSIZE": "Max file size",
+    "RLIMIT_STACK": "Max stack size",
+    "RLIMIT_MEMLOCK": "Max locked memory",
+    "RLIMIT_NPROC": "Max processes",
+    "RLIMIT_DATA": "Max data size",
+}
+
+#: Mount point to its options: {"/data": {"rw", "nosuid", "nodev", "noexec", "relatime"}}.
+Mounts = Mapping[str, FrozenSet[str]]
 
 
 @dataclass(frozen=True)
@@ -31,12 +41,17 @@ class ProcessEvidence:
     processes: Optional[int]
     #: Its pid in each pid namespace, from the reader's inwards.
     pids: Tuple[int, ...]
+    #: None where they were not read.
+    mounts: Optional[Mounts] = None
+    #: Names of RLIMIT_ constants and hard limits, None for no bound.
+    rlimits: Mapping[str, Optional[int]] = field(default_factory=dict)
 
 
-def read_evidence(pid: int) -> ProcessEvidence:
-    """Reads /proc/<pid>. Raises OSError when the process is gone."""
+def read_evidence(pid: int, *, mounts: bool = False) -> ProcessEvidence:
+    """Reads /proc/<pid>, on request with its mounts. Raises OSError when the process is gone."""
     status = _status(Path(f"/proc/{pid}/status").read_text())
     limits = Path(f"/proc/{pid}/limits").read_text()
+    rlimits = {name: _hard_limit(limits, line) for name, line in _LIMITS.items()}
     return ProcessEvidence(
         namespaces={kind: _namespace(pid, kind) for kind in (*NAMESPACES, "user")},
         uids=tuple(int(word) for word in status["Uid"].split()),
@@ -44,10 +59,25 @@ def read_evidence(pid: int) -> ProcessEvidence:
         bounding_capabilities=int(status["CapBnd"], 16),
         no_new_privileges=status["NoNewPrivs"] == "1",
         seccomp=int(status["Seccomp"]),
-        data_bytes=_hard_limit(limits, "Max data size"),
-        processes=_hard_limit(limits, "Max processes"),
+        data_bytes=rlimits["RLIMIT_DATA"],
+        processes=rlimits["RLIMIT_NPROC"],
         pids=tuple(int(word) for word in status["NSpid"].split()),
+        mounts=read_mounts(pid) if mounts else None,
+        rlimits=rlimits,
     )
+
+
+def read_mounts(pid: int) -> Mounts:
+    """/proc/<pid>/mountinfo (proc_pid_mountinfo(5)). Of several mounts on one point the last is the one in force."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines())
+    return {_plain(fields[4]): frozenset(fields[5].split(",")) for fields in lines}
+
+
+def _plain(point: str) -> str:
+    """The kernel writes spaces, tabs, line ends and backslashes in octal."""
+    for character in " \t\n\\":
+        point = point.replace(f"\\{ord(character):03o}", character)
+    return point
 
 
 def _status(text: str) -> Dict[str, str]:
@@ -65,63 +95,3 @@ def _namespace(pid: int, kind: str) -> Optional[str]:
         return os.readlink(f"/proc/{pid}/ns/{kind}")  # noqa: PTH115 - the target is no path
     except PermissionError:
         return None
-
-
-def judge(worker: ProcessEvidence, host: ProcessEvidence, landlock_abi: int, *, named: bool = False) -> SandboxReport:
-    """The level that this evidence proves. Pure. ``named``: the host holds the listener of its filter.
-
-    The Landlock ABI is the only thing taken from the worker's word, given before anything of a plugin ran.
-    """
-    layers = {
-        "mount": _differs(worker, host, "mnt"),
-        "pid": _differs(worker, host, "pid") if worker.pids[-1] == 1 else "",
-        "network": _differs(worker, host, "net"),
-        "ipc": _differs(worker, host, "ipc"),
-        "uts": _differs(worker, host, "uts"),
-        "seccomp": _seccomp(worker, named=named),
-        "privileges": _privileges(worker, host),
-        "limits": _limits(worker),
-        "landlock": landlock_words(landlock_abi),
-    }
-    missing = tuple(_missing(layer) for layer, text in layers.items() if not text)
-    return SandboxReport(_level(layers), {layer: text or "missing" for layer, text in layers.items()}, missing)
-
-
-def _seccomp(worker: ProcessEvidence, *, named: bool) -> str:
-    if worker.seccomp != SECCOMP_FILTER:
-        return ""
-    return "filter, forbidden calls are named" if named else "filter, forbidden calls kill unnamed"
-
-
-def _differs(worker: ProcessEvidence, host: ProcessEvidence, kind: str) -> str:
-    own = worker.namespaces[kind]
-    return "own namespace" if own is not None and own != host.namespaces[kind] else ""
-
-
-def _privileges(worker: ProcessEvidence, host: ProcessEvidence) -> str:
-    if worker.effective_capabilities or worker.bounding_capabilities or not worker.no_new_privileges:
-        return ""
-    if len(set(worker.uids)) == 1 and worker.uids[0] not in (0, *host.uids):
-        return f"no capabilities, uid {worker.uids[0]}"
-    return "no capabilities, own user namespace" if _differs(worker, host, "user") else ""
-
-
-def _limits(worker: ProcessEvidence) -> str:
-    if worker.data_bytes is None or worker.processes is None:
-        return ""
-    return f"memory {worker.data_bytes // 2**20} MiB, {worker.processes} processes"
-
-
-def landlock_words(abi: int) -> str:
-    """What a Landlock ABI covers; "" for none."""
-    parts = [word for least, word in ((1, "files"), (4, "TCP"), (6, "scopes"), (9, "sockets")) if abi >= least]
-    return f"ABI {abi}: {', '.join(parts)}" if parts else ""
-
-
-def _level(layers: Mapping[str, str]) -> str:
-    """Landlock's absence alone lowers nothing: the mount namespace covers the same files."""
-    return "full" if all(text for layer, text in layers.items() if layer != "landlock") else "none"
-
-
-def _missing(layer: str) -> MissingLayer:
-    return missing_layer(layer, 0, f"/proc of the running worker does not show the layer {layer!r}.")

@@ -1,7 +1,7 @@
 """How a zygote's child comes to be in its control groups before its first instruction, or right after it.
 
 To move another process (write its pid to cgroup.procs) waits for a grace period of RCU: 5 to 15 ms, more than all the
-rest of a start. Two ways do not. Version 2: clone3(2) with CLONE_INTO_CGROUP makes the child inside. Version 1: a single
+rest of a start. Two ways do not. Version 2: clone3(2) with CLONE_INTO_CGROUP makes the child inside. Version 1: a lone
 thread that writes 0 to "tasks" moves itself without that lock. Either needs what the host opened: the zygote sees no
 cgroup file system, and its child is never outside for longer than the trusted code before its sandbox runs.
 """

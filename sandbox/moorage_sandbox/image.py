@@ -8,7 +8,7 @@ from typing import NoReturn, Tuple
 #: Isolated, no site, no bytecode written, UTF-8 whatever the locale.
 FLAGS = ("-I", "-S", "-B", "-X", "utf8")
 
-_CODE = "import sys; sys.path.append('/sdk'); from moorage_sandbox.{module} import main; main()"
+_CODE = "import sys; sys.path.append({sdk!r}); from moorage_sandbox.{module} import main; main()"
 
 
 def command(executable: str, code: str) -> Tuple[str, ...]:
@@ -41,10 +41,16 @@ def read_note(fd: int) -> bytes:
     return data
 
 
-def execute(executable: str, library_path: str, module: str) -> NoReturn:
+def call(executable: str, module: str, sdk: str = "/sdk") -> Tuple[str, ...]:
+    """The command that runs ``moorage_sandbox.<module>.main()``; ``sdk`` is the folder of that package."""
+    return command(executable, _CODE.format(module=module, sdk=sdk))
+
+
+def execute(executable: str, library_path: str, module: str, sdk: str = "/sdk") -> NoReturn:
     """Goes on as ``moorage_sandbox.<module>.main()`` in a new image of the interpreter; descriptors stay open.
 
     An executable that names its libpython by the host's path finds it by LD_LIBRARY_PATH.
     """
-    arguments = command(executable, _CODE.format(module=module))
-    os.execve(executable, arguments, {"LD_LIBRARY_PATH": library_path})  # noqa: S606 - no shell is meant
+    arguments = call(executable, module, sdk)
+    env = {"LD_LIBRARY_PATH": library_path} if library_path else {}
+    os.execve(executable, arguments, env)  # noqa: S606 - no shell is meant

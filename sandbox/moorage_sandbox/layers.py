@@ -34,6 +34,12 @@ LAYERS: Mapping[str, Layer] = {
     "uts": Layer("The plugin would see this machine's name.", _NAMESPACES),
     "privileges": Layer("The plugin would keep rights of the host's user, or could gain some.", _DEFECT),
     "limits": Layer("Memory, processes and files of the plugin would have no bound.", _DEFECT),
+    "cgroup": Layer(
+        "Memory and processes are bounded by rlimits alone, which do not count a whole tree of processes nor what fills"
+        " /tmp; bounds on CPU time have no effect.",
+        "Run the host as root, or as a user in a delegated control group (systemd: Delegate=yes; in a container, mount"
+        " /sys/fs/cgroup writable).",
+    ),
     "landlock": Layer(
         "Only the mount namespace keeps files from the plugin; there is no second layer.",
         "Use a kernel from 5.13 on, with `landlock` among its security modules (lsm=).",
@@ -42,9 +48,24 @@ LAYERS: Mapping[str, Layer] = {
         "The kernel's whole system call surface would be open to the plugin.",
         "Use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64; in a container, let seccomp(2) pass.",
     ),
+    "noexec": Layer(
+        "Native code that the plugin writes to /data or /tmp can be loaded into its own process; the system call filter"
+        " holds it there as it holds everything else.",
+        "Let the host make namespaces itself: " + _NAMESPACES[0].lower() + _NAMESPACES[1:],
+    ),
+    "bwrap": Layer(
+        "Where the host may not make namespaces itself, nobody makes them for it.",
+        "Install bubblewrap 0.8 or newer, and let AppArmor's profile for it pass user namespaces.",
+    ),
+    "zygote": Layer("No worker can start.", _DEFECT),
     "files": Layer(
         "No worker can start.",
         "Look whether interpreter, runtime folder and the plugin's folders exist, and whether all may read them.",
+    ),
+    "proc": Layer(
+        "The plugin was granted sandbox.proc, and no /proc can be mounted for it.",
+        "A container hides parts of its /proc, and then the kernel lets nobody mount another one: unmask /proc there"
+        " (--security-opt systempaths=unconfined), or revoke sandbox.proc.",
     ),
     "setup": Layer("No worker can start.", _DEFECT),
 }
@@ -62,8 +83,30 @@ _LAYER_OF_STEP: Dict[str, str] = {
     "Landlock": "landlock",
     "seccomp": "seccomp",
     "interpreter": "files",
+    "proc": "proc",
+    "first process": "pid",
+    "bwrap": "bwrap",
+    "zygote": "zygote",
     "imports": "files",
 }
+
+
+#: What is lost at the level "restricted", where Landlock and the filter still hold.
+_WHEN_RESTRICTED = {
+    "user": "Other processes of the host's user are kept from the plugin by Landlock and the filter alone.",
+    "mount": "The named sockets of other programs (databases, Docker, other plugins) can be connected to where file"
+    " permissions allow it, names of files can be found out with stat(2), and the room on disk is not bounded.",
+    "pid": "The plugin can find out which process ids exist; that its descendants end with it takes a control group.",
+    "network": "The system call filter and Landlock's rules for TCP alone keep the plugin from the network.",
+    "ipc": "The system call filter alone keeps the plugin from the shared memory and queues of other programs.",
+}
+
+
+def missing_at(level: str, layer: str, reason: str) -> MissingLayer:
+    """A layer that a worker of this level has not."""
+    words = LAYERS[layer]
+    consequence = _WHEN_RESTRICTED.get(layer, words.consequence) if level == "restricted" else words.consequence
+    return MissingLayer(layer, 0, reason, consequence, words.remedy)
 
 
 def missing_layer(layer: str, error_number: int, reason: str) -> MissingLayer:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Dict
 
-from moorage_sandbox import evidence, landlock, syscalls
+from moorage_sandbox import landlock, syscalls
+from moorage_sandbox.judgement import landlock_words
 from moorage_sandbox.report import MissingLayer, SandboxReport
 
 #: Imported by the probe's zygote, and run by its worker.
@@ -23,7 +24,7 @@ def refused_report(missing: MissingLayer) -> SandboxReport:
     """The report when no worker could be made: nothing is in force. It tells what the kernel has all the same."""
     offered: Dict[str, str] = {missing.layer: "missing"}
     offered.setdefault("seccomp", "offered by the kernel" if _seccomp() else "missing")
-    offered.setdefault("landlock", evidence.landlock_words(landlock.abi()) or "missing")
+    offered.setdefault("landlock", landlock_words(landlock.abi()) or "missing")
     return SandboxReport("none", offered, (missing,))
 
 

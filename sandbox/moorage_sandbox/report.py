@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Mapping, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Mapping, Optional, Tuple
 
 #: Strongest first.
 LEVELS = ("full", "full-bwrap", "restricted", "none")
@@ -26,14 +26,77 @@ class MissingLayer:
 
 
 @dataclass(frozen=True)
+class LandlockFacts:
+    #: 0: the kernel has none.
+    abi: int = 0
+    fs: bool = False
+    tcp: bool = False
+    #: Signals and abstract sockets.
+    scopes: bool = False
+    #: Connecting to sockets by their paths.
+    unix: bool = False
+
+
+@dataclass(frozen=True)
+class SeccompFacts:
+    #: Machine as uname(2) tells it; "" without a filter.
+    arch: str = ""
+    #: SHA-256 of the filter that was loaded.
+    filter_hash: str = ""
+    #: Whether forbidden calls are named before they end the worker.
+    named: bool = False
+
+
+@dataclass(frozen=True)
+class CgroupFacts:
+    #: "v1", "v2" or "none".
+    version: str = "none"
+    memory: bool = False
+    pids: bool = False
+    cpu: bool = False
+
+
+@dataclass(frozen=True)
 class SandboxReport:
     #: One of LEVELS.
     level: str
     #: Layer to what is in force: {"mount": "own, empty root", "landlock": "ABI 7: files, TCP, scopes", ...}.
     layers: Mapping[str, str]
     missing: Tuple[MissingLayer, ...] = ()
+    landlock: LandlockFacts = LandlockFacts()
+    seccomp: SeccompFacts = SeccompFacts()
+    #: As the host's user namespace knows it; None: no worker was made.
+    uid: Optional[int] = None
+    #: Effective, permitted and bounding set together.
+    capabilities: int = 0
+    no_new_privileges: bool = False
+    #: What the worker has as /proc: "none", "own" or "host".
+    proc: str = "none"
+    #: Names of RLIMIT_ constants and hard limits.
+    rlimits: Mapping[str, Optional[int]] = field(default_factory=dict)
+    cgroup: CgroupFacts = CgroupFacts()
+    #: How the whole tree is killed: "pid namespace", "cgroup.kill", "process" or "process group".
+    kill: str = ""
+    #: What bounds its memory: "cgroup", "rlimit_data", "watchdog" or "".
+    memory: str = ""
 
 
 def at_least(level: str, required: str) -> bool:
     """Whether a level is as strong as the required one."""
     return LEVELS.index(level) <= LEVELS.index(required)
+
+
+def in_cgroup(report: SandboxReport, cgroup: CgroupFacts) -> SandboxReport:
+    """The report of a worker that is in a control group too. Pure."""
+    if cgroup.version == "none":
+        return report
+    bounded = [name for name in ("memory", "pids", "cpu") if getattr(cgroup, name)]
+    words = f"{cgroup.version}: {', '.join(bounded) or 'kill alone'}"
+    return replace(
+        report,
+        cgroup=cgroup,
+        layers={**report.layers, "cgroup": words},
+        missing=tuple(missing for missing in report.missing if missing.layer != "cgroup"),
+        kill="cgroup.kill",
+        memory="cgroup" if cgroup.memory else report.memory,
+    )

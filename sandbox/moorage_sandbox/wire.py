@@ -37,6 +37,8 @@ PRELOAD_PLAN_FD = 6
 #: A worker's, until it is sealed: 0, 1 and 2 are the start record and the host's pipes; PROC_FD stays for a while.
 STATUS_FD = 3
 WORKER_PLAN_FD = 4
+#: At the level full-bwrap: where the plugin's standard error waits while bwrap's own goes to the host.
+STDERR_FD = 5
 
 
 def encode(**message: Any) -> bytes:

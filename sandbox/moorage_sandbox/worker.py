@@ -9,7 +9,7 @@ import socket
 from contextlib import contextmanager
 from typing import Iterator, Sequence
 
-from moorage_sandbox import confine, hosted, image, namespaces, plan, program, syscalls, wire, wrapping
+from moorage_sandbox import confine, hosted, image, init, namespaces, plan, program, syscalls, wire, wrapping
 from moorage_sandbox.mounts import finish_root
 from moorage_sandbox.plan import InnerPlan, WorkerPlan
 from moorage_sandbox.setup import SetupFailed, step
@@ -28,17 +28,25 @@ _OTHER_NAMESPACES = CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWUTS
 _HIGH_FD = 64
 
 
-def main(fds: Sequence[int]) -> None:
-    """Returns when the worker's entry has returned. ``fds``: plan, start record, stdout, stderr, status."""
+def main(fds: Sequence[int], zygote: int) -> None:
+    """Returns when the worker's entry has returned.
+
+    ``fds``: plan, start record, stdout, stderr, status. ``zygote``: its pid, as seen by a worker without namespaces.
+    """
     _place_descriptors(fds)
     with failures_reported():
         worker = plan.worker_plan_from(image.read_note(wire.WORKER_PLAN_FD))
-        enter(worker)
+        if worker.level == "full-bwrap":
+            wrapping.execute(worker, zygote)
+        if worker.level == "restricted":
+            hosted.enter(worker, zygote)
+        else:
+            enter(worker)
         inner = InnerPlan(worker.files, worker.program, worker.filter)
         if worker.start == "fresh":
             with step("interpreter"):
                 image.leave_note(plan.as_json(inner), wire.WORKER_PLAN_FD)
-                image.execute(worker.executable, worker.library_path, "fresh")
+                image.execute(worker.executable, worker.library_path, "fresh", worker.program.sdk)
         seal(inner)
     gc.enable()
     program.run(inner.program)
@@ -68,6 +76,8 @@ def enter(worker: WorkerPlan) -> None:
     in_userns = worker.user_namespace
     with step("namespaces"):
         unshare(CLONE_NEWNS if in_userns else CLONE_NEWNS | _OTHER_NAMESPACES)
+    if worker.init:
+        init.fork_plugin(worker)
     with step("mounts"):
         # In the zygote's user namespace the host's user is 0.
         owner = (0, 0) if in_userns else (worker.uid, worker.gid)

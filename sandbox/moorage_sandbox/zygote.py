@@ -9,6 +9,7 @@ plugin; it reads neither plans nor start records, makes no channel, and ends whe
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import importlib
 import os
@@ -16,9 +17,10 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Dict, List, NoReturn, Optional, Tuple
 
-from moorage_sandbox import confine, image, plan, program, syscalls, wire, worker
+from moorage_sandbox import confine, forking, image, plan, program, syscalls, wire, worker
 from moorage_sandbox.plan import PreloadPlan
 from moorage_sandbox.setup import SetupFailed, step
 
@@ -28,30 +30,34 @@ _WARM_UPS = 3
 def main() -> None:
     """Returns in workers alone, when their entry has returned."""
     control = socket.socket(fileno=wire.CONTROL_FD)
+    wanted = plan.preload_plan_from(image.read_note(wire.PRELOAD_PLAN_FD))
     try:
-        preload(plan.preload_plan_from(image.read_note(wire.PRELOAD_PLAN_FD)))
+        preload(wanted)
     except SetupFailed as error:
         control.send(error.failure.as_json())
         os._exit(wire.SETUP_EXIT)
-    fds = Zygote(control).serve()
-    worker.main(fds)
+    zygote = os.getpid()
+    fds = Zygote(control, wanted.pid_namespaces).serve()
+    worker.main(fds, zygote)
 
 
 def preload(wanted: PreloadPlan) -> None:
     """Imports and warms up; afterwards the memory is as many workers as possible can share it."""
     with step("imports"):
         # Workers come without another import of sysconfig or site: they take the prefix from here.
-        program.look_like_a_venv()
+        program.look_like_a_venv(wanted.prefix, wanted.base_prefix)
         sys.path[:] = wanted.sys_path
         os.environ.update(plan.GRPC_ENV)
         for name in wanted.imports:
             importlib.import_module(name)
         confine.native_filter()
+        forking.can_fork_into()
         for _ in range(_WARM_UPS):
             asyncio.run(asyncio.sleep(0))
-    with step("pid namespace"):
-        # Each fork depends on it: better refused now than at the first worker.
-        syscalls.setns(wire.OWN_PID_NAMESPACE_FD, syscalls.CLONE_NEWPID)
+    if wanted.pid_namespaces:
+        with step("pid namespace"):
+            # Each fork depends on it: better refused now than at the first worker.
+            syscalls.setns(wire.OWN_PID_NAMESPACE_FD, syscalls.CLONE_NEWPID)
     with step("one thread"):
         threads = _threads()
         if threads != 1:
@@ -72,8 +78,9 @@ def _threads() -> int:
 class Zygote:
     """Waits for requests and for the ends of workers."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, pid_namespaces: bool) -> None:
         self._control = control
+        self._pid_namespaces = pid_namespaces
         self._workers: Dict[int, int] = {}  # pid, in this pid namespace, to the host's id
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
@@ -101,13 +108,17 @@ class Zygote:
         if "kill" in request:
             self._kill(request["kill"])
             return None
+        tasks = fds[wire.START_FDS : wire.START_FDS + request.get("tasks", 0)]
         try:
-            pid = self._fork()
+            pid = self._fork(fds[-1] if request.get("unified") else None)
         except SetupFailed as error:
             self._control.send(wire.encode(refused=request["start"], **wire.decode(error.failure.as_json())))
             pid = -1
         if pid == 0:
-            return fds
+            # The host looks whether it is where it should be, and joins it itself where this did not do.
+            with suppress(OSError):
+                forking.join_self(tasks)
+            return fds[: wire.START_FDS]
         for fd in fds:
             os.close(fd)
         if pid > 0:
@@ -117,7 +128,7 @@ class Zygote:
 
     def _receive(self) -> Tuple[bytes, List[int]]:
         try:
-            data, fds, _, _ = socket.recv_fds(self._control, wire.MESSAGE_BYTES, wire.START_FDS)
+            data, fds, _, _ = socket.recv_fds(self._control, wire.MESSAGE_BYTES, wire.MOST_FDS)
         except OSError:
             self._leave()
         if not data:
@@ -125,24 +136,38 @@ class Zygote:
         return data, fds
 
     def _leave(self) -> NoReturn:
-        """The host is gone. The kernel ends whoever lives in this pid namespace, descendants included."""
+        """The host is gone. The kernel ends whoever lives in this pid namespace, descendants included.
+
+        Without one, workers get a signal from here and, should this process be killed, from the kernel.
+        """
+        if not self._pid_namespaces:
+            for pid in self._workers:
+                os.kill(pid, signal.SIGKILL)
         os._exit(0)
 
-    def _fork(self) -> int:
-        with step("pid namespace"):
-            syscalls.unshare(syscalls.CLONE_NEWPID)
-            try:
-                pid = os.fork()
-            except OSError:
-                syscalls.setns(wire.OWN_PID_NAMESPACE_FD, syscalls.CLONE_NEWPID)
-                raise
+    def _fork(self, folder: Optional[int]) -> int:
+        if self._pid_namespaces:
+            pid = self._fork_first_process(folder)
+        else:
+            with step("fork"):
+                pid = _fork_in(folder)
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             self._control.detach()
-            return 0
-        # The next unshare is refused until the one before is taken back.
-        syscalls.setns(wire.OWN_PID_NAMESPACE_FD, syscalls.CLONE_NEWPID)
+        return pid
+
+    def _fork_first_process(self, folder: Optional[int]) -> int:
+        with step("pid namespace"):
+            syscalls.unshare(syscalls.CLONE_NEWPID)
+            try:
+                pid = _fork_in(folder)
+            except OSError:
+                syscalls.setns(wire.OWN_PID_NAMESPACE_FD, syscalls.CLONE_NEWPID)
+                raise
+        if pid:
+            # The next unshare is refused until the one before is taken back.
+            syscalls.setns(wire.OWN_PID_NAMESPACE_FD, syscalls.CLONE_NEWPID)
         return pid
 
     def _kill(self, wanted: int) -> None:
@@ -160,3 +185,14 @@ class Zygote:
             if pid == 0:
                 return
             self._control.send(wire.encode(ended=self._workers.pop(pid, 0), status=status))
+
+
+def _fork_in(folder: Optional[int]) -> int:
+    """In the version 2 group whose folder is given, where kernel and interpreter can."""
+    if folder is not None and forking.can_fork_into():
+        try:
+            return forking.fork_into(folder)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:  # the group has as many processes as it may have
+                raise
+    return os.fork()

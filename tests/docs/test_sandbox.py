@@ -9,8 +9,9 @@ import pytest
 
 from moorage.models.manifest import Limits
 from moorage_sandbox import lists
-from moorage_sandbox.evidence import ProcessEvidence, judge
+from moorage_sandbox.evidence import ProcessEvidence
 from moorage_sandbox.interpreter import Interpreter
+from moorage_sandbox.judgement import judge
 from moorage_sandbox.libraries import Libraries
 from moorage_sandbox.plan import Mount, WorkerPaths, WorkerWishes, worker_plan, zygote_plan
 from moorage_sandbox.policy import DEFAULT_POLICY, MEBIBYTE

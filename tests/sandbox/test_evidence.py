@@ -8,9 +8,11 @@ import pytest
 
 from moorage.models.incarnation import VerdictKind
 from moorage.supervisor.exits import verdict_of
+from moorage.supervisor.zygote_process import unwrapped
 from moorage_sandbox import layers
-from moorage_sandbox.evidence import ProcessEvidence, judge
-from moorage_sandbox.report import LEVELS, at_least
+from moorage_sandbox.evidence import ProcessEvidence
+from moorage_sandbox.judgement import Made, judge
+from moorage_sandbox.report import LEVELS, CgroupFacts, LandlockFacts, SeccompFacts, at_least, in_cgroup
 from moorage_sandbox.setup import Failure
 
 HOST = ProcessEvidence(
@@ -45,7 +47,7 @@ def test_everything_is_full() -> None:
 def test_a_user_namespace_does_for_a_uid() -> None:
     host = replace(HOST, uids=(1000,) * 4)
     worker = replace(WORKER, uids=(1000,) * 4)
-    assert judge(worker, host, 7).level == "none"
+    assert judge(worker, host, 7).level == "restricted"
     assert judge(replace(worker, namespaces={**WORKER.namespaces, "user": "user:[2]"}), host, 7).level == "full"
 
 
@@ -63,15 +65,88 @@ def test_a_user_namespace_does_for_a_uid() -> None:
         ({"no_new_privileges": False}, "privileges"),
         ({"effective_capabilities": 1}, "privileges"),
         ({"bounding_capabilities": 1}, "privileges"),
-        ({"uids": (0,) * 4}, "privileges"),
-        ({"uids": (61_001, 61_001, 0, 61_001)}, "privileges"),
     ],
 )  # fmt: skip
 def test_one_layer_less_is_not_full(changes, layer) -> None:
     report = judge(replace(WORKER, **changes), HOST, landlock_abi=7)
-    assert report.level == "none"
+    assert report.level == ("none" if layer in ("limits", "seccomp", "privileges") else "restricted")
     assert [entry.layer for entry in report.missing] == [layer]
     assert report.missing[0].remedy
+
+
+@pytest.mark.parametrize("uids", [(0,) * 4, (61_001, 61_001, 0, 61_001)])
+def test_root_is_no_level(uids) -> None:
+    report = judge(replace(WORKER, uids=uids), HOST, landlock_abi=7)
+    assert report.level == "none"
+    assert [entry.layer for entry in report.missing] == ["user", "privileges"]
+
+
+HOSTED = replace(WORKER, namespaces=HOST.namespaces, pids=(200,))
+
+
+def test_without_namespaces_it_is_restricted_from_landlocks_fourth_version_on() -> None:
+    made = Made("restricted")
+    assert judge(HOSTED, HOST, 4, made=made).level == "restricted"
+    assert judge(HOSTED, HOST, 3, made=made).level == "none"
+    missing = judge(HOSTED, HOST, 4, made=made).missing
+    assert [entry.layer for entry in missing] == ["mount", "pid", "network", "ipc", "uts"]
+    assert "stat(2)" in missing[0].consequence
+
+
+def test_an_ordinary_user_keeps_the_bounding_set_that_it_cannot_empty() -> None:
+    host = replace(HOST, uids=(1000,) * 4)
+    worker = replace(HOSTED, uids=(1000,) * 4, bounding_capabilities=1)
+    assert judge(worker, host, 7, made=Made("restricted")).level == "restricted"
+    assert judge(replace(worker, effective_capabilities=1), host, 7, made=Made("restricted")).level == "none"
+
+
+def test_what_bwrap_made_is_no_more_than_that() -> None:
+    made = Made("full-bwrap", pid=2)
+    report = judge(replace(WORKER, pids=(200, 2)), HOST, 7, made=made)
+    assert report.level == "full-bwrap"
+    assert [entry.layer for entry in report.missing] == ["noexec"]
+
+
+MOUNTED = {"/": frozenset({"ro", "nosuid"}), "/data": frozenset({"rw", "nosuid", "noexec", "relatime"})}
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        ({**MOUNTED, "/etc": frozenset({"ro"})}, "/etc is mounted and should not be"),
+        ({"/": MOUNTED["/"]}, "/data is not mounted"),
+        ({**MOUNTED, "/data": frozenset({"rw", "nosuid"})}, "/data lacks noexec"),
+    ],
+)
+def test_mounts_that_are_not_the_plans_are_no_layer(found, problem) -> None:
+    made = Made(mounts={"/": frozenset({"ro"}), "/data": frozenset({"nosuid", "noexec"})})
+    assert judge(replace(WORKER, mounts=MOUNTED), HOST, 7, made=made).level == "full"
+    report = judge(replace(WORKER, mounts=found), HOST, 7, made=made)
+    assert report.level == "restricted"
+    assert problem in report.missing[0].reason
+
+
+def test_a_limit_above_the_plans_is_no_limit() -> None:
+    made = Made(rlimits={"RLIMIT_CORE": 0})
+    assert judge(replace(WORKER, rlimits={"RLIMIT_CORE": 0}), HOST, 7, made=made).level == "full"
+    for actual in (1, None):
+        assert judge(replace(WORKER, rlimits={"RLIMIT_CORE": actual}), HOST, 7, made=made).level == "none"
+
+
+def test_the_facts_are_told() -> None:
+    made = Made(seccomp=SeccompFacts("x86_64", "abc"))
+    report = judge(WORKER, HOST, 9, named=True, made=made)
+    assert report.landlock == LandlockFacts(9, fs=True, tcp=True, scopes=True, unix=True)
+    assert report.seccomp == SeccompFacts("x86_64", "abc", named=True)
+    assert (report.uid, report.capabilities, report.no_new_privileges, report.proc) == (61_001, 0, True, "none")
+    assert (report.kill, report.memory) == ("pid namespace", "rlimit_data")
+    grouped = in_cgroup(report, CgroupFacts("v1", memory=True, pids=True))
+    assert (grouped.kill, grouped.memory, grouped.layers["cgroup"]) == ("cgroup.kill", "cgroup", "v1: memory, pids")
+
+
+@pytest.mark.parametrize(("told", "meant"), [(0, 0), (3 << 8, 3 << 8), (159 << 8, 31), (137 << 8, 9), (9, 9)])
+def test_what_bwrap_tells_of_its_program(told, meant) -> None:
+    assert unwrapped(told) == meant
 
 
 def test_landlock_is_missed_but_lowers_nothing() -> None:

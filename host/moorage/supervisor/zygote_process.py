@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import hashlib
 import itertools
 import json
 import logging
@@ -15,12 +17,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from moorage.supervisor.cgroups import opened_to_join
 from moorage.supervisor.errors import SandboxFailed
+from moorage.supervisor.launcher import Admission
 from moorage.supervisor.sandboxed import SandboxedWorker
-from moorage_sandbox import boot, evidence, image, plan, wire
+from moorage_sandbox import boot, confine, evidence, image, judgement, plan, syscalls, wire
+from moorage_sandbox.cgroup import Group
 from moorage_sandbox.layers import layer_of, missing_layer
 from moorage_sandbox.plan import WorkerPlan, ZygotePlan
-from moorage_sandbox.report import SandboxReport, at_least
+from moorage_sandbox.report import SandboxReport, SeccompFacts, at_least
+from moorage_sandbox.seccomp import Variant
 from moorage_sandbox.setup import Failure
 
 log = logging.getLogger(__name__)
@@ -36,8 +42,9 @@ _STDERR_BYTES = 2000
 class ZygoteProcess:
     """Made by ``boot_zygote``; ended by ``close``, by its own death, or by this process's."""
 
-    def __init__(self, control: socket.socket, require: str) -> None:
+    def __init__(self, control: socket.socket, base: ZygotePlan, require: str) -> None:
         self._control = control
+        self._base = base
         self._require = require
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
@@ -58,7 +65,13 @@ class ZygoteProcess:
         await asyncio.shield(self._ready)
 
     async def start(
-        self, worker: WorkerPlan, record: bytes, stdout: int, stderr: int, note: Callable[[str], None] = log.info
+        self,
+        worker: WorkerPlan,
+        record: bytes,
+        stdout: int,
+        stderr: int,
+        note: Callable[[str], None] = log.info,
+        admission: Admission | None = None,
     ) -> SandboxedWorker:
         """Returns when the worker is sealed, verified from outside, and let go.
 
@@ -75,17 +88,20 @@ class ZygoteProcess:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             try:
                 with theirs, _memory(plan.as_json(worker)) as plan_fd, _memory(record) as record_fd:
+                    fds = [plan_fd, record_fd, stdout, stderr, theirs.fileno()]
                     async with self._turn:
-                        await self._request(number, [plan_fd, record_fd, stdout, stderr, theirs.fileno()])
-                return await self._admit(ours, end, worker, note)
+                        await self._request(number, fds, admission.group if admission is not None else None)
+                return await self._admit(ours, end, worker, note, admission)
             except BaseException:
                 self._send({"kill": number})
                 raise
 
-    async def _request(self, number: int, fds: list[int]) -> None:
+    async def _request(self, number: int, fds: list[int], group: Group | None) -> None:
         answer = self._answers[number] = self._loop.create_future()
         try:
-            self._send({"start": number}, fds)
+            with opened_to_join(group) as (unified, tasks):
+                places = {"tasks": len(tasks), "unified": unified is not None}
+                self._send({"start": number, **places}, [*fds, *tasks, *([] if unified is None else [unified])])
             await answer
         finally:
             self._answers.pop(number, None)
@@ -96,16 +112,22 @@ class ZygoteProcess:
         end: asyncio.Future[int | None],
         planned: WorkerPlan,
         note: Callable[[str], None],
+        admission: Admission | None,
     ) -> SandboxedWorker:
         """Waits for the seal, looks at the process from outside, and only then lets it go."""
         data, pid, listener = await _receive(status)
         try:
             if not data:
                 raise self._failed("setup", f"The worker ended while it was set up ({await _told(end)}).")
+            if not data.startswith(b"{"):
+                raise self._failed("bwrap", f"{await _rest(status, data)}.")
             message = wire.decode(data)
             if "failed" in message:
                 raise SandboxFailed(layer_of(Failure(**message["failed"])), self._require)
-            pidfd, report = self._look_at(pid, message["sealed"]["landlock"], named=listener >= 0)
+            pidfd, report = self._look_at(pid, planned, message["sealed"]["landlock"], named=listener >= 0)
+            if admission is not None:
+                with _closed_on_error(pidfd):
+                    await admission.admit(pid)
         except BaseException:
             if listener >= 0:
                 os.close(listener)
@@ -113,19 +135,21 @@ class ZygoteProcess:
         worker = SandboxedWorker(pid, pidfd, report)
         if listener >= 0:
             worker.listen(listener, note if planned.filter.development else None)
-        end.add_done_callback(lambda told: _announce(worker, told))
+        end.add_done_callback(lambda told: _announce(worker, told, wrapped=planned.level == "full-bwrap"))
         # It was alive to be let go after the pidfd was made: so the pidfd is its, and no later process's.
         status.send(wire.GO)
         return worker
 
-    def _look_at(self, pid: int, landlock_abi: int, *, named: bool) -> tuple[int, SandboxReport]:
+    def _look_at(self, pid: int, planned: WorkerPlan, landlock_abi: int, *, named: bool) -> tuple[int, SandboxReport]:
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             raise self._failed("setup", "The worker ended before the host could look at it.") from None
         try:
-            seen = evidence.read_evidence(pid)
-            report = evidence.judge(seen, evidence.read_evidence(os.getpid()), landlock_abi, named=named)
+            made = judgement.made_of(planned, self._base.mounts, _filter_of(planned))
+            seen = evidence.read_evidence(pid, mounts=made.mounts is not None)
+            host = evidence.read_evidence(os.getpid())
+            report = judgement.judge(seen, host, landlock_abi, named=named, made=made)
             if not at_least(report.level, self._require):
                 raise SandboxFailed(report.missing[0], self._require)
         except BaseException:
@@ -237,7 +261,7 @@ async def boot_zygote(interpreter: str, sdk: Path, zygote: ZygotePlan, require: 
             start_new_session=True,
         )
         theirs.close()
-        result = ZygoteProcess(ours, require)
+        result = ZygoteProcess(ours, zygote, require)
         try:
             # This process only makes the zygote; the zygote is its child, and nobody's.
             await process.wait()
@@ -292,6 +316,15 @@ async def _readable(fd: int) -> None:
         loop.remove_reader(fd)
 
 
+@contextlib.contextmanager
+def _closed_on_error(fd: int) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        os.close(fd)
+        raise
+
+
 def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
@@ -317,9 +350,35 @@ async def _told(end: asyncio.Future[int | None]) -> str:
     return "no word from its zygote"
 
 
-def _announce(worker: SandboxedWorker, end: asyncio.Future[int | None]) -> None:
+def _announce(worker: SandboxedWorker, end: asyncio.Future[int | None], *, wrapped: bool) -> None:
     status = end.result()
     if status is None:
         worker.zygote_lost()
     else:
-        worker.ended(status)
+        worker.ended(unwrapped(status) if wrapped else status)
+
+
+def unwrapped(status: int) -> int:
+    """What waitpid(2) would have told of the worker, from what it told of bwrap: that exits with 128 and the signal."""
+    code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0
+    return code - 128 if 128 < code < 128 + signal.NSIG else status
+
+
+async def _rest(status: socket.socket, data: bytes) -> str:
+    """Of what bwrap complains, in several messages, before it ends."""
+    parts = [data]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LEAVE_SECONDS):
+            while parts[-1]:
+                more, _, _ = await _receive(status)
+                parts.append(more)
+    return b"".join(parts).decode(errors="replace").strip().rstrip(".")
+
+
+@functools.lru_cache(maxsize=16)
+def _hash_of(variant: Variant) -> str:
+    return hashlib.sha256(confine.native_filter(variant)).hexdigest()
+
+
+def _filter_of(planned: WorkerPlan) -> SeccompFacts:
+    return SeccompFacts(syscalls.MACHINE, _hash_of(planned.filter))
