@@ -5,7 +5,7 @@ controller has its own, and a version 2 hierarchy without controllers may stand 
 one gives the kill, and the word that a group is empty.
 """
 
-# ruff: noqa: PTH100, PTH103, PTH106, PTH110, PTH118, PTH119, PTH123 - folders are keys and parts of names here, and each call is one system call
+# ruff: noqa: PTH103, PTH106, PTH110, PTH119, PTH123 - folders are keys and parts of names here, and each call is one system call
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import select
 import signal
 import time
 from dataclasses import dataclass
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 #: What a version 1 hierarchy may give; "cpuacct" only counts.
 CONTROLLERS = ("memory", "pids", "cpu", "cpuacct", "freezer")
@@ -85,10 +85,11 @@ def _places(cgroup: str) -> Dict[str, str]:
 
 
 def _below(mount: str, root: str, place: str) -> Optional[str]:
-    inside = "/" if root == "/" else root.rstrip("/") + "/"
-    if not (place + "/").startswith(inside) or "/.." in place:
+    """The folder of a group, when what is mounted is the tree below the group ``root``."""
+    inside, place = root.rstrip("/"), place.rstrip("/")
+    if (place != inside and not place.startswith(inside + "/")) or "/.." in place:
         return None
-    return os.path.join(mount, (place + "/")[len(inside) :]).rstrip("/")
+    return mount + place[len(inside) :]
 
 
 def _unescaped(path: str) -> str:
@@ -193,14 +194,13 @@ def make(group: Group) -> None:
         os.makedirs(folder, exist_ok=True)
 
 
-def bound(group: Group, bounds: Bounds, controllers: Iterable[str] = CONTROLLERS) -> None:
+def bound(group: Group, bounds: Bounds, controllers: Sequence[str] = CONTROLLERS) -> None:
     """Sets bounds, of these controllers alone. Raises OSError that names the file."""
-    wanted = set(controllers)
-    for controller, folder in group.folders.items():
-        version = 2 if controller == UNIFIED else 1
-        for owner, file, value in settings(version, bounds):
-            if owner in wanted and controller in (owner, UNIFIED):
-                _write_bound(f"{folder}/{file}", value)
+    for version in (1, 2):
+        for controller, file, value in settings(version, bounds):
+            legacy = controller in group.folders
+            if controller in controllers and legacy == (version == 1):
+                _write_bound(f"{group.folders[controller if legacy else UNIFIED]}/{file}", value)
 
 
 def _write_bound(path: str, value: str) -> None:

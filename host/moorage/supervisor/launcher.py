@@ -10,8 +10,20 @@ from pathlib import Path
 from typing import Protocol
 
 from moorage.models.incarnation import Verdict
+from moorage_sandbox.cgroup import Group
 
 log = logging.getLogger(__name__)
+
+
+class Admission(Protocol):
+    """What must be done with a worker's process before it is let go."""
+
+    @property
+    def group(self) -> Group | None:
+        """The control group in which it may begin; whoever does not care is joined by ``admit``."""
+
+    async def admit(self, pid: int) -> None:
+        """``pid``: in the host's pid namespace. Raises SandboxFailed: then it must not be let go."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,12 @@ class WorkerOrder:
     development: bool = False
     #: Told, in a sentence for the plugin's log, what a worker under development was refused.
     note: Callable[[str], None] = log.info
+    #: The number of the incarnation.
+    number: int = 0
+    #: Workers of one generation share the installation's limits; another generation, in a reload, has its own.
+    generation: int = 0
+    #: None: nothing is to be done.
+    admission: Admission | None = None
 
 
 class Worker(Protocol):
@@ -64,6 +82,14 @@ class Worker(Protocol):
     @property
     def sandbox_level(self) -> str:
         """ "full", "full-bwrap", "restricted" or "none": what the host verified for this very process."""
+
+    @property
+    def group(self) -> Group | None:
+        """Its control group; None: it has none."""
+
+    @property
+    def out_of_memory(self) -> str:
+        """After its end: that the kernel killed one of its processes for its memory, as a sentence; or empty."""
 
     async def wait(self) -> Verdict:
         """Until the worker is gone with its whole tree; may be awaited by several."""

@@ -12,6 +12,7 @@ from moorage.models.incarnation import Verdict
 from moorage.supervisor.exits import forbidden, lost_with_zygote, unobserved, verdict_of
 from moorage.supervisor.forbidden import ForbiddenCall, ForbiddenCalls
 from moorage_proto import signals
+from moorage_sandbox.cgroup import Group
 from moorage_sandbox.report import SandboxReport
 
 #: Between a worker's death and the zygote's word of it; longer means that the zygote is stopped.
@@ -20,6 +21,10 @@ _WORD_TIMEOUT_SECONDS = 2.0
 
 class SandboxedWorker:
     """Implements the launcher's Worker. Made by ZygoteProcess, which calls ``ended`` and ``zygote_lost``."""
+
+    #: Groups are made by the launcher around this one.
+    group: Group | None = None
+    out_of_memory = ""
 
     def __init__(self, pid: int, pidfd: int, report: SandboxReport) -> None:
         self._pid = pid

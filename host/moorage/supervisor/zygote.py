@@ -48,7 +48,9 @@ class ZygoteLauncher:
         async with asyncio.timeout(timeout.total_seconds()):
             base, zygote = await self._zygote(order)
             worker = self._plan(base, order)
-            return await zygote.start(worker, order.start_record, order.stdout_fd, order.stderr_fd, order.note)
+            return await zygote.start(
+                worker, order.start_record, order.stdout_fd, order.stderr_fd, order.note, order.admission
+            )
 
     async def close(self) -> None:
         zygotes, self._zygotes = self._zygotes, {}

@@ -1,0 +1,167 @@
+"""A launcher around another: each worker gets its control group and its run record, and leaves neither behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import timedelta
+
+from moorage.models.incarnation import Verdict, VerdictKind
+from moorage.supervisor import cgroups
+from moorage.supervisor.cgroups import Cgroups, Member
+from moorage.supervisor.errors import SandboxFailed
+from moorage.supervisor.launcher import Launcher, Worker, WorkerOrder
+from moorage.supervisor.records import Records, record_of
+from moorage_sandbox import cgroup
+from moorage_sandbox.cgroup import Bounds, Group
+from moorage_sandbox.layers import missing_layer
+
+log = logging.getLogger(__name__)
+
+
+class Admission:
+    """Implements the launcher's Admission for one worker."""
+
+    def __init__(self, order: WorkerOrder, member: Member | None, records: Records) -> None:
+        self._order = order
+        self._member = member
+        self._records = records
+
+    @property
+    def group(self) -> Group | None:
+        return self._member.group if self._member is not None else None
+
+    async def admit(self, pid: int) -> None:
+        """Returns when the process is seen in its group and its record is written. Raises SandboxFailed."""
+        try:
+            await asyncio.to_thread(self._admit, pid)
+        except OSError as error:
+            raise _refused(error) from error
+
+    def _admit(self, pid: int) -> None:
+        order, group = self._order, self.group
+        if group is not None:
+            cgroups.see_joined(group, pid)
+        self._records.write(record_of(order.installation, order.number, order.incarnation, pid, group))
+
+
+class BoundedWorker:
+    """Implements the launcher's Worker. Its end is the end of all that lives in its group."""
+
+    def __init__(self, worker: Worker, order: WorkerOrder, member: Member | None, parts: BoundedLauncher) -> None:
+        self._worker = worker
+        self._order = order
+        self._member = member
+        self._parts = parts
+        #: That the kernel killed one of its processes for its memory; known when it has ended.
+        self.out_of_memory = ""
+        self._ending = asyncio.create_task(self._end(), name=f"group of {order.incarnation}")
+
+    @property
+    def pid(self) -> int:
+        return self._worker.pid
+
+    @property
+    def sandbox_level(self) -> str:
+        return self._worker.sandbox_level
+
+    @property
+    def group(self) -> Group | None:
+        return self._member.group if self._member is not None else None
+
+    async def wait(self) -> Verdict:
+        return await asyncio.shield(self._ending)
+
+    def terminate(self) -> None:
+        self._worker.terminate()
+
+    def kill(self) -> None:
+        # First the one that the launcher knows: it notes that the host wanted it.
+        self._worker.kill()
+        if self._member is not None and not self._ending.done():
+            try:
+                cgroup.kill(self._member.group)
+            except OSError as error:
+                log.warning("%s: its control group could not be killed: %s", self._order.incarnation, error)
+
+    async def _end(self) -> Verdict:
+        verdict = await self._worker.wait()
+        return await asyncio.to_thread(self._clean_up, verdict)
+
+    def _clean_up(self, verdict: Verdict) -> Verdict:
+        """Evidence first, then nothing of it stays."""
+        order, records = self._order, self._parts.records
+        by = records.killed_by(order.installation, order.number)
+        if self._member is not None:
+            self._empty(self._member.group)
+            if cgroup.out_of_memory_kills(self._member.group):
+                self.out_of_memory = out_of_memory(order.memory_bytes)
+            if not self._parts.cgroups.leave(self._member):
+                log.error("%s: its control group could not be removed", order.incarnation)
+        records.remove(order.installation, order.number)
+        if by:
+            return replace(verdict, kind=VerdictKind.KILLED_BY_OPERATOR, sentence=f"Killed directly by {by}.")
+        if self.out_of_memory and verdict.signal == "SIGKILL":
+            return replace(verdict, kind=VerdictKind.OUT_OF_MEMORY, sentence=self.out_of_memory)
+        return verdict
+
+    def _empty(self, group: Group) -> None:
+        """The kernel's word that the whole tree is gone; what is left of it has no worker any more."""
+        if cgroup.populated(group):
+            cgroup.kill(group)
+            if not cgroup.wait_until_empty(group, cgroups.EMPTY_SECONDS):
+                log.error("%s: processes survived SIGKILL: %s", self._order.incarnation, cgroup.processes(group))
+
+
+class BoundedLauncher:
+    """Implements the launcher's contract with another launcher, control groups and run records."""
+
+    def __init__(self, launcher: Launcher, groups: Cgroups, records: Records) -> None:
+        self._launcher = launcher
+        self.cgroups = groups
+        self.records = records
+
+    async def start(self, order: WorkerOrder, *, timeout: timedelta) -> BoundedWorker:
+        """See Launcher.start."""
+        member = await self._enter(order)
+        try:
+            admitted = replace(order, admission=Admission(order, member, self.records))
+            worker = await self._launcher.start(admitted, timeout=timeout)
+        except BaseException:
+            await asyncio.shield(asyncio.to_thread(self._give_up, order, member))
+            raise
+        return BoundedWorker(worker, order, member, self)
+
+    async def close(self) -> None:
+        await self._launcher.close()
+
+    async def _enter(self, order: WorkerOrder) -> Member | None:
+        bounds = Bounds(order.memory_bytes, order.pids, order.cpus)
+        try:
+            # Some ten quick calls: a thread would cost more than they do.
+            return self.cgroups.enter(order.installation, order.number, order.generation, bounds)
+        except OSError as error:
+            raise _refused(error) from error
+
+    def _give_up(self, order: WorkerOrder, member: Member | None) -> None:
+        if member is not None:
+            if cgroup.populated(member.group):
+                cgroup.kill(member.group)
+                cgroup.wait_until_empty(member.group, cgroups.EMPTY_SECONDS)
+            self.cgroups.leave(member)
+        self.records.remove(order.installation, order.number)
+
+
+def out_of_memory(memory_bytes: int) -> str:
+    """The sentence of a verdict."""
+    limit = f"{memory_bytes / 2**20:g} MiB"
+    return (
+        f"It used more than its {limit} of memory, and the kernel killed it. If it needs more, raise limits.memory in"
+        " its manifest."
+    )
+
+
+def _refused(error: OSError) -> SandboxFailed:
+    place = f"{error.filename}: " if error.filename else ""
+    return SandboxFailed(missing_layer("cgroup", error.errno or 0, f"{place}{error.strerror or error}."), "full")
