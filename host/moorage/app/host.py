@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -24,12 +23,13 @@ from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
 from moorage.models.incarnation import IncarnationStatus
-from moorage.models.installation import DesiredState, Installation
+from moorage.models.installation import Installation
 from moorage.models.log import LogLine
 from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport
 from moorage.packages.scan import scan
 from moorage.store.grants import Grant
-from moorage.supervisor.supervisor import Ended
+from moorage.supervisor.desired import Disable, Enable, Hold, Release, Resume, Scale
+from moorage.supervisor.member import Ended
 from moorage_sandbox.report import SandboxReport
 
 Progress = Callable[[str], None]
@@ -134,6 +134,7 @@ class Host:
             installer = Installer(self.settings, self._parts.store, self._parts.environments)
             installation = await installer.install(order, progress or _silent)
         self._parts.remember(installation)
+        await self._scale_as_set(installation)
         for warning in unknown_verbs(installation.manifest, self._parts.broker.verbs):
             (progress or _silent)(warning)
         self.events.announce(Installed(installation.id, installation))
@@ -150,7 +151,6 @@ class Host:
         return await self._view(await self._parts.store.installations.get(name))
 
     async def start(self, name: str, *, by: str = "") -> InstallationView:
-        await self._parts.store.installations.get(name)
         await self._parts.supervisor.start(name)
         await self._act("start", name, by)
         return await self.installation(name)
@@ -163,18 +163,40 @@ class Host:
         return await self._parts.supervisor.health(name)
 
     async def stop(self, name: str, *, by: str = "", hold: str = "") -> StopReport:
-        installation = await self._parts.store.installations.get(name)
-        if hold:
-            await self._desire(installation, replace(installation.desired, held_reason=hold, held_by=by or "someone"))
+        await self._parts.store.installations.get(name)
         await self._act("stop", name, by, hold)
-        ended = await self._parts.supervisor.stop(name, hold or "a person asked for it")
-        return _report(name, ended, "stopped", f"held until: moorage release {name}" if hold else "")
+        if not hold:
+            return _report(name, await self._parts.supervisor.stop(name, "a person asked for it"), "stopped")
+        await self._parts.supervisor.change(name, Hold(hold, by), by=by)
+        ended = await self._parts.supervisor.retire(name, hold)
+        return _report(name, ended, "stopped", f"held until: moorage release {name}")
 
-    async def release(self, name: str, *, by: str = "") -> InstallationView:
-        installation = await self._parts.store.installations.get(name)
-        desired = replace(installation.desired, held_reason="", held_by="", quarantined="")
-        await self._desire(installation, desired)
-        await self._act("release", name, by)
+    async def release(self, name: str, *, by: str = "", reason: str = "") -> InstallationView:
+        """Ends a hold or a quarantine; what was up before is up again when this returns.
+
+        Raises what ``start`` raises, once it is released.
+        """
+        await self._parts.supervisor.change(name, Release(reason), by=by)
+        await self._act("release", name, by, reason)
+        return await self._up_again(name)
+
+    async def enable(self, name: str, *, by: str = "", reason: str = "") -> InstallationView:
+        """It takes work again; what was up before is up again when this returns. Raises as ``release``."""
+        await self._parts.supervisor.change(name, Enable(reason), by=by)
+        await self._act("enable", name, by, reason)
+        return await self._up_again(name)
+
+    async def disable(self, name: str, *, by: str = "", reason: str = "") -> StopReport:
+        """It takes no new work; returns when what runs has finished, and its workers are gone."""
+        await self._act("disable", name, by, reason)
+        await self._parts.supervisor.change(name, Disable(reason), by=by)
+        ended = await self._parts.supervisor.retire(name, reason or "it was disabled")
+        return _report(name, ended, "stopped", f"disabled until: moorage enable {name}")
+
+    async def scale(self, name: str, replicas: int, *, by: str = "") -> InstallationView:
+        """How many workers it has when it is up; they come and go after this has returned. Raises ReplicasInvalid."""
+        await self._parts.supervisor.change(name, Scale(replicas=replicas), by=by)
+        await self._act("scale", name, by, str(replicas))
         return await self.installation(name)
 
     async def kill(self, name: str, *, by: str = "") -> StopReport:
@@ -187,7 +209,9 @@ class Host:
     async def reload(self, name: str, *, by: str = "") -> InstallationView:
         installation = await self._parts.store.installations.get(name)
         await self._act("reload", name, by)
-        await self.install(installation.source_path, name=name, by=by)
+        fresh = await self.install(installation.source_path, name=name, by=by)
+        if fresh.code_hash != installation.code_hash:
+            await self._parts.supervisor.change(name, Resume(), by=by)
         await self._parts.supervisor.stop(name, "reload")
         await self._parts.supervisor.start(name)
         return await self.installation(name)
@@ -339,8 +363,17 @@ class Host:
         narrower = [rows[str(right)] for right in effective if right not in requested and str(right) in rows]
         return (*views, *(_narrower(row) for row in narrower))
 
-    async def _desire(self, installation: Installation, desired: DesiredState) -> None:
-        await self._parts.store.installations.set_desired(installation.id, desired)
+    async def _up_again(self, name: str) -> InstallationView:
+        keeper = self._parts.supervisor.keeper(name)
+        if keeper is not None and keeper.wanted and keeper.installation.desired.runnable:
+            await keeper.start()
+        return await self.installation(name)
+
+    async def _scale_as_set(self, installation: Installation) -> None:
+        """A number of workers in the settings counts from each scan on."""
+        options = self.settings.installations.get(installation.id)
+        if options is not None and options.replicas is not None:
+            await self._parts.supervisor.change(installation.id, Scale(replicas=options.replicas), by="settings")
 
     async def _act(self, action: str, installation: str, by: str, message: str = "") -> None:
         self._parts.audit.record(

@@ -15,7 +15,7 @@ from moorage.config.settings import InstallationSettings, Settings
 from moorage.environments.builder import EnvironmentBuilder
 from moorage.environments.errors import EnvironmentMissing
 from moorage.errors import Conflict, Invalid, NotFound
-from moorage.models.installation import Installation
+from moorage.models.installation import DesiredState, Installation
 from moorage.models.manifest import Manifest
 from moorage.packages.config_schema import effective_config
 from moorage.packages.manifest import read_manifest
@@ -97,7 +97,8 @@ class Installer:
             installation = replace(installation, desired=present.desired, uid=present.uid)
             await self._store.installations.replace(installation)
         else:
-            installation = replace(installation, uid=await self._uid(name))
+            desired = DesiredState(replicas=options.replicas or 1)
+            installation = replace(installation, desired=desired, uid=await self._uid(name))
             await self._store.installations.add(installation)
         if granted:
             await self._store.grants.grant(name, granted, by=order.by or "settings")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,16 +19,16 @@ from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
 from moorage.broker.services.sql import SqlService
 from moorage.broker.shard import LocalShard
-from moorage.config.settings import Settings
+from moorage.config.settings import InstallationSettings, Settings, SupervisionSettings
 from moorage.environments.builder import EnvironmentBuilder
 from moorage.events.bus import EventBus
-from moorage.events.events import Crashed, Loaded, Unloaded
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation, InstallationId
 from moorage.orchestrator.orchestrator import Orchestrator
 from moorage.packages.source import collect_sources
 from moorage.store.store import Store
 from moorage.supervisor.probe import probe_sandbox
+from moorage.supervisor.restarts import Policy
 from moorage.supervisor.supervisor import Parts, Supervisor
 from moorage.supervisor.zygote import ZygoteLauncher
 from moorage.telemetry.audit import Audit
@@ -73,7 +73,9 @@ class Wiring:
                 audit=self.audit,
                 sockets=settings.sockets,
                 data=settings.state_dir / "data",
-                announce=self._announce,
+                announce=self.events.announce,
+                policy=_policy(settings.supervision),
+                idle_stop=self._idle_stop,
             )
         )
         self.orchestrator = Orchestrator(self.store, self.supervisor, self.events)
@@ -103,8 +105,9 @@ class Wiring:
         await self._stack.aclose()
 
     def remember(self, installation: Installation) -> None:
-        """The settings that its calls are answered from, from now on."""
+        """The settings that its calls are answered from, and what the next worker runs, from now on."""
         self._configs[installation.id] = installation.config
+        self.supervisor.know(installation)
 
     @property
     def kafka_servers(self) -> Mapping[str, str]:
@@ -133,13 +136,21 @@ class Wiring:
             verdict = Verdict(VerdictKind.HOST_DIED, "Its host ended without stopping it, and the kernel ended it too.")
             await self.store.incarnations.record(_dead(status, verdict))
 
-    async def _announce(self, status: IncarnationStatus) -> None:
-        if status.state is IncarnationState.READY:
-            self.events.announce(Loaded(status.installation, status))
-        elif status.verdict is not None:
-            kind = Unloaded if status.verdict.planned else Crashed
-            self.events.announce(kind(status.installation, status))
+    def _idle_stop(self, installation: InstallationId) -> timedelta | None:
+        own = self._settings.installations.get(installation, InstallationSettings()).idle_stop
+        idle_stop = self._settings.supervision.idle_stop if own is None else own
+        return idle_stop or None
 
 
 def _dead(status: IncarnationStatus, verdict: Verdict) -> IncarnationStatus:
     return replace(status, state=IncarnationState.STOPPED, verdict=verdict, stopped_at=datetime.now(UTC))
+
+
+def _policy(settings: SupervisionSettings) -> Policy:
+    return Policy(
+        restarts=settings.restarts,
+        window=settings.window,
+        stable_after=settings.stable_after,
+        backoff_first=settings.backoff_first,
+        backoff_most=settings.backoff_most,
+    )

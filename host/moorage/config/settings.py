@@ -83,9 +83,41 @@ class InstallationSettings(_Table):
     start: Literal["zygote", "fresh"] | None = Field(
         default=None, description='"fresh": own process image, not a fork.'
     )
+    replicas: int | None = Field(
+        default=None, ge=1, le=64, description="Workers at a time. Default: what `moorage scale` said, or 1."
+    )
+    idle_stop: timedelta | None = Field(
+        default=None, ge=timedelta(0), description="In place of supervision.idle_stop (seconds)."
+    )
 
 
 class SupervisionSettings(_Table):
+    restarts: int = Field(
+        default=5,
+        ge=0,
+        description="Restarts of one installation within the window; the next death puts it in quarantine.",
+    )
+    window: timedelta = Field(
+        default=timedelta(minutes=5), gt=timedelta(0), description="How long a death counts (seconds)."
+    )
+    stable_after: timedelta = Field(
+        default=timedelta(minutes=1),
+        gt=timedelta(0),
+        description="A worker that was ready for so long has proved itself; earlier deaths are forgotten (seconds).",
+    )
+    backoff_first: timedelta = Field(
+        default=timedelta(milliseconds=200),
+        ge=timedelta(0),
+        description="Wait before the first restart, doubled with each further one, and jittered (seconds).",
+    )
+    backoff_most: timedelta = Field(
+        default=timedelta(seconds=30), ge=timedelta(0), description="Longest wait before a restart (seconds)."
+    )
+    idle_stop: timedelta = Field(
+        default=timedelta(0),
+        ge=timedelta(0),
+        description="Stop an installation that nobody has needed for so long; 0: never (seconds).",
+    )
     health_interval: timedelta = Field(
         default=timedelta(seconds=10), gt=timedelta(0), description="Between two looks at a worker's health (seconds)."
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moorage.models.execution import Execution
-from moorage.models.incarnation import IncarnationStatus
-from moorage.models.installation import Installation, InstallationId
+from moorage.models.incarnation import IncarnationState, IncarnationStatus
+from moorage.models.installation import DesiredState, Installation, InstallationId
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,25 @@ class Installed(Event):
     """It was installed, or brought to another version or configuration."""
 
     now: Installation
+
+
+@dataclass(frozen=True)
+class DesiredChanged(Event):
+    """People, or the restart policy, want something else of it: enabled, disabled, held, released, scaled, ..."""
+
+    before: DesiredState
+    after: DesiredState
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True)
+class StateChanged(Event):
+    """A worker went from one state to another; ``incarnation`` has the new one."""
+
+    before: IncarnationState
+    incarnation: IncarnationStatus
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,16 @@ class Grant:
 
 
 @dataclass(frozen=True)
+class Rights:
+    """What an installation may do, and what it lacks."""
+
+    #: Requested ∩ granted, with the deny rules and the epoch.
+    effective: EffectiveGrants
+    #: What the manifest requires and nobody granted: with any, the installation does not start.
+    missing: tuple[Capability, ...]
+
+
+@dataclass(frozen=True)
 class _Rules:
     epoch: int
     manifest: Manifest
@@ -109,19 +119,26 @@ class Grants:
 
         Raises InstallationUnknown.
         """
-        rules = await self._rules(installation)
-        requested = (request.capability for request in rules.manifest.capabilities)
-        return EffectiveGrants(allow=effective(requested, rules.allowed), deny=rules.denied, epoch=rules.epoch)
+        return (await self.rights(installation)).effective
 
     async def missing(self, installation: InstallationId) -> tuple[Capability, ...]:
         """What the manifest requires and nobody granted: with any, the installation does not start.
 
         Raises InstallationUnknown.
         """
-        rules = await self._rules(installation)
-        return missing(rules.manifest.required, rules.allowed, rules.denied)
+        return (await self.rights(installation)).missing
 
-    async def _rules(self, installation: InstallationId) -> _Rules:
+    async def rights(self, installation: InstallationId, manifest: Manifest | None = None) -> Rights:
+        """Both at one moment; measured against another manifest than the stored one where one is given.
+
+        Raises InstallationUnknown.
+        """
+        rules = await self._rules(installation, manifest)
+        requested = (request.capability for request in rules.manifest.capabilities)
+        allowed = EffectiveGrants(allow=effective(requested, rules.allowed), deny=rules.denied, epoch=rules.epoch)
+        return Rights(allowed, missing(rules.manifest.required, rules.allowed, rules.denied))
+
+    async def _rules(self, installation: InstallationId, manifest: Manifest | None) -> _Rules:
         def work(connection: Connection) -> _Rules:
             chosen = select(schema.installations).where(schema.installations.c.id == installation)
             row = connection.execute(chosen).one_or_none()
@@ -131,7 +148,7 @@ class Grants:
             rules = connection.execute(own).all()
             allowed = tuple(parse(rule.capability) for rule in rules if rule.effect == Effect.ALLOW)
             denied = tuple(parse(rule.capability) for rule in rules if rule.effect == Effect.DENY)
-            return _Rules(row.grants_epoch, manifest_of(row), allowed, denied)
+            return _Rules(row.grants_epoch, manifest or manifest_of(row), allowed, denied)
 
         return await self._database.read(work)
 

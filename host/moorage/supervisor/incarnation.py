@@ -8,21 +8,26 @@ import logging
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, TypeVar
 
-from moorage.models.attachment import Attachment, Health
+from moorage.clock import Clock, SystemClock
+from moorage.models.attachment import Attachment, Health, Holding
 from moorage.models.execution import Execution, TaskOutcome, WorkerFacts
+from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation
 from moorage.models.views import TaskView
 from moorage.supervisor import lifecycle
 from moorage.supervisor.errors import StartFailed
+from moorage.supervisor.health import HealthPolicy, told
 from moorage.supervisor.launcher import Launcher, Worker, WorkerOrder
 from moorage.supervisor.lifecycle import Event
+from moorage.supervisor.observer import Observer
 from moorage.supervisor.runs import Runs
 from moorage.supervisor.shard import AttachedWorker, Shard
+from moorage.supervisor.stacks import Stack
 from moorage.telemetry.capture import OutputCapture
 from moorage_proto import start_pb2
 from moorage_proto.capability import Grants
@@ -32,17 +37,13 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-#: File name of the socket in the worker's own folder, and the folder's place in the sandbox.
+#: File name of the socket in the worker's own folder.
 SOCKET_NAME = "h"
-SOCKET_IN_WORKER = f"/run/host/{SOCKET_NAME}"
 
 #: After the shutdown frame, and again after SIGTERM: how long a worker may take to go by itself.
 LEAVE_TIMEOUT = timedelta(seconds=1)
 UNLOAD_TIMEOUT = timedelta(seconds=5)
 HEALTH_TIMEOUT = timedelta(seconds=5)
-
-#: Lines of output that a verdict keeps when the plugin left no traceback.
-VERDICT_LINES = 200
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,20 @@ class Launch:
     order: WorkerOrder
     grants: Grants
     python: str
+    health: HealthPolicy = field(default_factory=HealthPolicy)
+    #: What the version before left for this one, and which version that was; of a reload alone.
+    state: Any = None
+    from_version: str = ""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A step of an incarnation from one state to another."""
+
+    before: IncarnationState
+    status: IncarnationStatus
+    #: Words or sentences for people.
+    reason: str
 
 
 class Incarnation:
@@ -68,8 +83,13 @@ class Incarnation:
         launcher: Launcher,
         capture: OutputCapture,
         on_refused: Callable[[CallError], None],
-        on_change: Callable[[IncarnationStatus], Awaitable[None]],
+        on_change: Callable[[Transition], Awaitable[None]],
+        on_condition: Callable[[IncarnationStatus, Condition], Awaitable[None]] | None = None,
+        clock: Clock | None = None,
     ) -> None:
+        """``on_condition`` is told when it answers no more, or again, and when its own health changes.
+
+        ``on_change`` writes a transition down and announces it. No other begins before it has returned."""
         order = launch.order
         self.id = order.incarnation
         self.tasks: tuple[TaskView, ...] = ()
@@ -80,12 +100,18 @@ class Incarnation:
         self._on_change = on_change
         self._shard = shard
         self._on_refused = on_refused
+        self._on_condition = on_condition
+        self._observer = Observer(
+            order, capture, launch.health, clock or SystemClock(), self._condition_changed, self._condemn
+        )
         self._token = secrets.token_bytes(32)
         self._attached: AttachedWorker | None = None
         self._worker: Worker | None = None
         self._runs: Runs | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
+        #: Tells of the latest transition, after the ones before.
+        self._telling: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         #: Set by whoever ends it on purpose, or knows better than the exit status why it ends.
         self._blame: Verdict | None = None
@@ -112,8 +138,7 @@ class Incarnation:
             async with asyncio.timeout(self._limits.start_timeout.total_seconds()):
                 await self._bring_up()
         except TimeoutError:
-            limit = f"{self._limits.start_timeout.total_seconds():g} s"
-            await self._fail(Verdict(VerdictKind.START_DEADLINE, f"It was not ready within {limit}."))
+            await self._fail(await self._observer.start_deadline(self._limits.start_timeout))
         except CallError as error:
             traceback = error.task.traceback if error.task is not None else ""
             await self._fail(Verdict(VerdictKind.LOAD_FAILED, error.message, traceback=traceback))
@@ -128,6 +153,7 @@ class Incarnation:
     async def _bring_up(self) -> None:
         attached = self._attached = await self._shard.attach(self._attachment(), self._on_refused)
         worker = self._worker = await self._launch_worker()
+        self._observer.meet(worker, attached)
         self.status = replace(self.status, pid=worker.pid, sandbox_level=worker.sandbox_level)
         self._watchers.append(asyncio.create_task(self._watch_worker(worker), name=f"worker {self.id}"))
         peer = await self._unless_gone(attached.connected(self._limits.start_timeout))
@@ -136,7 +162,8 @@ class Incarnation:
         self._watchers.append(asyncio.create_task(self._watch_taint(attached), name=f"taint {self.id}"))
         self.tasks = await self._unless_gone(attached.load(self._launch.installation.config))
         self._runs = Runs(attached, self._ended)
-        await self._apply(Event.LOADED, ready_at=datetime.now(UTC))
+        self._watch_health()
+        self._apply(Event.LOADED, "it has loaded", ready_at=datetime.now(UTC))
 
     def _attachment(self) -> Attachment:
         launch = self._launch
@@ -153,16 +180,19 @@ class Incarnation:
 
     async def _launch_worker(self) -> Worker:
         stdout, stderr = await self._capture.open()
-        record = start_pb2.StartRecord(
-            token=self._token,
-            socket=SOCKET_IN_WORKER,
-            entry_point=self._launch.installation.manifest.entry_point,
-        )
-        order = replace(self._launch.order, stdout_fd=stdout, stderr_fd=stderr, start_record=record.SerializeToString())
+        order = replace(self._launch.order, stdout_fd=stdout, stderr_fd=stderr, start_record=self._start_record)
         try:
             return await self._launcher.start(order, timeout=self._limits.start_timeout)
         finally:
             self._capture.release_writers()
+
+    def _start_record(self, socket_folder: str) -> bytes:
+        record = start_pb2.StartRecord(
+            token=self._token,
+            socket=f"{socket_folder}/{SOCKET_NAME}",
+            entry_point=self._launch.installation.manifest.entry_point,
+        )
+        return record.SerializeToString()
 
     async def _unless_gone(self, awaitable: Awaitable[Result]) -> Result:
         """Waits for the link, but not past the worker's death: that has a better story to tell."""
@@ -174,6 +204,9 @@ class Incarnation:
             raise StartFailed(self._launch.installation.id, await asyncio.shield(self._ended))
         finally:
             waiting.cancel()
+
+    def _watch_health(self) -> None:
+        self._watchers.append(asyncio.create_task(self._observer.watch.run(), name=f"health {self.id}"))
 
     async def _fail(self, verdict: Verdict) -> NoReturn:
         await self._end(verdict)
@@ -203,6 +236,31 @@ class Incarnation:
             start=status.start,
         )
 
+    @property
+    def installation(self) -> Installation:
+        """What it runs."""
+        return self._launch.installation
+
+    @property
+    def sessions(self) -> int:
+        """To how many it is lent."""
+        return self._runs.sessions if self._runs is not None else 0
+
+    def enter(self) -> None:
+        """A session begins; a ready one alone is lent. A stop waits for its end, up to the drain timeout."""
+        assert self._runs is not None, "sessions are handed out of ready incarnations only"
+        self._runs.enter()
+
+    def leave(self) -> None:
+        """The session is over; also of one that is gone meanwhile."""
+        assert self._runs is not None, "it was entered before"
+        self._runs.leave()
+
+    async def free(self) -> None:
+        """Until no session is open."""
+        if self._runs is not None:
+            await self._runs.free()
+
     async def run_task(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         assert self._runs is not None, "sessions are handed out of ready incarnations only"
         return await self._runs.run(execution, timeout)
@@ -211,6 +269,29 @@ class Incarnation:
         """The plugin's own opinion of its state. Raises CallError."""
         assert self._attached is not None, "asked of ready incarnations only"
         return await self._attached.health(HEALTH_TIMEOUT)
+
+    @property
+    def condition(self) -> Condition:
+        """Whether it answers, and how it is; of ready ones."""
+        return self._observer.watch.condition
+
+    async def take_stack(self) -> Stack:
+        """What all its threads do, now."""
+        return await self._observer.take_stack()
+
+    def unobserved(self) -> contextlib.AbstractContextManager[None]:
+        """Its health is not looked at meanwhile: a developer has stopped it at a breakpoint."""
+        return self._observer.watch.held()
+
+    @property
+    def holdings(self) -> tuple[Holding, ...]:
+        """What the host keeps open for it."""
+        return self._attached.holdings() if self._attached is not None else ()
+
+    @property
+    def executions(self) -> tuple[str, ...]:
+        """What runs on it."""
+        return self._runs.executions if self._runs is not None else ()
 
     @property
     def calls(self) -> int:
@@ -226,17 +307,19 @@ class Incarnation:
 
     # -- end -----------------------------------------------------------------------------------------------------
 
-    async def stop(self, reason: str) -> tuple[str, ...]:
+    async def stop(self, reason: str, drain: timedelta | None = None) -> tuple[str, ...]:
         """The ladder: drain, on_unload, shutdown frame, SIGTERM, SIGKILL of the whole tree. May be called twice.
 
-        Returns the ids of executions that had to be cancelled.
+        ``drain``: how long sessions may go on; the manifest's, if none is given. Returns the ids of executions that
+        had to be cancelled.
         """
         if self._ending is not None:
             await self.wait()
             return ()
         blame = self._blame = self._blame or Verdict(VerdictKind.PLANNED_STOP, f"Stopped: {reason}.")
-        await self._apply(Event.STOP_REQUESTED)
-        cancelled = await self._runs.drain(self._limits.drain_timeout, blame) if self._runs is not None else ()
+        self._apply(Event.STOP_REQUESTED, reason)
+        drain = self._limits.drain_timeout if drain is None else drain
+        cancelled = await self._runs.drain(drain, blame) if self._runs is not None else ()
         await self._unload(reason)
         worker = self._worker
         if worker is not None and not await self._left():
@@ -301,16 +384,29 @@ class Incarnation:
         self._blame = self._blame or Verdict(VerdictKind.TAINTED, sentence)
         await self.stop("tainted")
 
+    async def _condemn(self, verdict: Verdict) -> None:
+        """Of the health watch: for a worker that does not answer the ladder has no step but the last."""
+        self._blame = self._blame or verdict
+        if verdict.kind is not VerdictKind.SILENT:
+            await self.stop("unhealthy")
+        elif self._worker is not None:
+            self._worker.kill()
+
+    async def _condition_changed(self, condition: Condition) -> None:
+        level = logging.INFO if condition.kind is ConditionKind.ANSWERING else logging.WARNING
+        self._capture.tell(level, told(self.status.number, condition))
+        if self._on_condition is not None:
+            await self._on_condition(self.status, condition)
+
     async def _end(self, verdict: Verdict) -> None:
         """Returns when everything is released. Idempotent; goes on when its caller is cancelled."""
         if self._ending is None:
-            self.status = replace(
-                self.status, state=lifecycle.after(self.status.state, Event.ENDED), stopped_at=datetime.now(UTC)
-            )
-            self._ending = asyncio.create_task(self._release(verdict), name=f"end {self.id}")
+            before = self.status.state
+            self.status = replace(self.status, state=lifecycle.after(before, Event.ENDED), stopped_at=datetime.now(UTC))
+            self._ending = asyncio.create_task(self._release(before, verdict), name=f"end {self.id}")
         await asyncio.shield(self._ending)
 
-    async def _release(self, verdict: Verdict) -> None:
+    async def _release(self, before: IncarnationState, verdict: Verdict) -> None:
         """All there is; each part goes on when another failed."""
         if self._worker is not None:
             self._worker.kill()
@@ -321,14 +417,12 @@ class Incarnation:
             except Exception:
                 log.exception("%s: clean-up after the end of %s failed", self._launch.installation.id, self.id)
         shutil.rmtree(self._launch.order.socket_dir, ignore_errors=True)
-        verdict = self._blame or self._with_last_lines(verdict)
+        verdict = self._observer.judged(self._blame or verdict)
         self.status = replace(self.status, verdict=verdict)
         for watcher in self._watchers:
             watcher.cancel()
         try:
-            await self._on_change(self.status)
-        except Exception:
-            log.exception("%s: the end of %s could not be recorded", self._launch.installation.id, self.id)
+            await self._tell(Transition(before, self.status, verdict.sentence))
         finally:
             self._ended.set_result(verdict)
 
@@ -336,16 +430,26 @@ class Incarnation:
         if self._attached is not None:
             await self._attached.end()
 
-    def _with_last_lines(self, verdict: Verdict) -> Verdict:
-        if verdict.traceback:
-            return verdict
-        return replace(verdict, traceback="\n".join(self._capture.tail(VERDICT_LINES)))
-
-    async def _apply(self, event: Event, **changes: Any) -> None:
-        state = lifecycle.after(self.status.state, event)
-        if state is not self.status.state:
+    def _apply(self, event: Event, reason: str, **changes: Any) -> None:
+        before = self.status.state
+        state = lifecycle.after(before, event)
+        if state is not before:
             self.status = replace(self.status, state=state, **changes)
-            await self._on_change(self.status)
+            self._tell(Transition(before, self.status, reason))
+
+    def _tell(self, transition: Transition) -> asyncio.Task[None]:
+        """Work does not wait for the store; what is told is told in order, each after it was written."""
+        self._telling = asyncio.create_task(self._told(self._telling, transition), name=f"tell {self.id}")
+        return self._telling
+
+    async def _told(self, earlier: asyncio.Task[None] | None, transition: Transition) -> None:
+        if earlier is not None:
+            await earlier
+        try:
+            await self._on_change(transition)
+        except Exception:
+            state = transition.status.state
+            log.exception("%s: that %s is %s could not be recorded", self._launch.installation.id, self.id, state)
 
 
 def _lost(waiting: asyncio.Future[Any]) -> bool:

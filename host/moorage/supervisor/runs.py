@@ -21,20 +21,38 @@ class Runs:
         self._worker = worker
         self._verdict = verdict
         self._runs: dict[str, asyncio.Task[TaskOutcome]] = {}
-        self._idle = asyncio.Event()
-        self._idle.set()
-        #: Why what was left after draining was cancelled.
+        #: Those to whom the worker is lent; each may still begin a run.
+        self.sessions = 0
+        #: Set while nothing runs, and while nothing runs and nothing may begin.
+        self._idle, self._free = asyncio.Event(), asyncio.Event()
+        self._settle()
+        #: Why what was left after draining was cancelled, and what comes later does not begin.
         self._because: Verdict | None = None
 
     @property
     def executions(self) -> tuple[str, ...]:
         return tuple(self._runs)
 
+    def enter(self) -> None:
+        """A session begins; ``leave`` ends it. Draining waits for it."""
+        self.sessions += 1
+        self._settle()
+
+    def leave(self) -> None:
+        self.sessions -= 1
+        self._settle()
+
+    async def free(self) -> None:
+        """Until nothing runs and no session is open."""
+        await self._free.wait()
+
     async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         """Cancelling the caller cancels the plugin's task and rolls back."""
+        if self._because is not None:
+            return from_verdict(self._because)
         run = asyncio.create_task(self._worker.run(execution, timeout), name=f"run {execution.id}")
         self._runs[execution.id] = run
-        self._idle.clear()
+        self._settle()
         try:
             await asyncio.wait((run,))
         except asyncio.CancelledError:
@@ -44,8 +62,7 @@ class Runs:
                 raise
         finally:
             del self._runs[execution.id]
-            if not self._runs:
-                self._idle.set()
+            self._settle()
         if run.cancelled() or run.result().state is ExecutionState.CRASHED:
             return await self._explained(run)
         return run.result()
@@ -54,13 +71,20 @@ class Runs:
         """Waits for what runs, cancels what is left after the timeout, and returns the ids of the cancelled."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout.total_seconds()):
-                await self._idle.wait()
+                await self.free()
         cancelled = self.executions
         self._because = because
         for run in self._runs.values():
             run.cancel()
         await self._idle.wait()
         return cancelled
+
+    def _settle(self) -> None:
+        for event, quiet in ((self._idle, not self._runs), (self._free, not self._runs and not self.sessions)):
+            if quiet:
+                event.set()
+            else:
+                event.clear()
 
     async def _explained(self, run: asyncio.Task[TaskOutcome]) -> TaskOutcome:
         """A lost link is how the death of a worker looks from here; its verdict says what happened."""

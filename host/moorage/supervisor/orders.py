@@ -1,0 +1,129 @@
+"""From an installation, its environment and its grants to the order for one worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from moorage.environments.builder import Environment
+from moorage.environments.runtime import Runtime
+from moorage.models.installation import Installation
+from moorage.store.store import Store
+from moorage.supervisor.errors import NotRunnable
+from moorage.supervisor.incarnation import Launch
+from moorage.supervisor.launcher import WorkerOrder
+from moorage_proto.capability import Capability
+
+
+class Environments(Protocol):
+    """Where the supervisor gets venvs and runtimes from; both are built at install, never at start."""
+
+    async def get(self, key: str) -> Environment: ...
+
+    async def runtime(self, environment: Environment) -> Runtime: ...
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Makes the launch of each worker; reads rights and takes a number, and makes its folders."""
+
+    store: Store
+    environments: Environments
+    #: Folder in which each worker's socket has a folder of its own.
+    sockets: Path
+    #: Folder with a data folder for each installation.
+    data: Path
+
+    async def launch(self, installation: Installation, state: Any = None, from_version: str = "") -> Launch:
+        """Of the installation as it is given; the store is asked for its grants alone.
+
+        Raises NotRunnable where rights are missing, and what the store and the environments raise.
+        """
+        name = installation.id
+        rights, number, (environment, runtime) = await asyncio.gather(
+            self.store.grants.rights(name, installation.manifest),
+            self.store.incarnations.next_number(name),
+            self._environment(installation),
+        )
+        check_granted(installation, rights.missing)
+        identity = f"{name}-{number}-{secrets.token_hex(3)}"
+        return Launch(
+            installation=installation,
+            number=number,
+            order=order_of(
+                installation,
+                environment,
+                runtime,
+                incarnation=identity,
+                data_path=self._data_folder(installation),
+                socket_dir=self._socket_folder(),
+            ),
+            grants=rights.effective,
+            python=environment.python,
+            state=state,
+            from_version=from_version,
+        )
+
+    async def _environment(self, installation: Installation) -> tuple[Environment, Runtime]:
+        environment = await self.environments.get(installation.venv_key)
+        return environment, await self.environments.runtime(environment)
+
+    def _data_folder(self, installation: Installation) -> Path:
+        folder = self.data / installation.id
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if installation.uid is not None:
+            os.chown(folder, installation.uid, installation.uid)
+        return folder
+
+    def _socket_folder(self) -> Path:
+        """A short name: the path of a socket has room for 108 bytes."""
+        folder = self.sockets / f"w{secrets.token_hex(4)}"
+        folder.mkdir(mode=0o711, parents=True)
+        return folder
+
+
+def order_of(
+    installation: Installation,
+    environment: Environment,
+    runtime: Runtime,
+    *,
+    incarnation: str,
+    data_path: Path,
+    socket_dir: Path,
+) -> WorkerOrder:
+    """Complete but for what the incarnation makes itself: start record and output pipes."""
+    limits = installation.manifest.limits
+    return WorkerOrder(
+        installation=installation.id,
+        incarnation=incarnation,
+        interpreter=environment.interpreter.path,
+        runtime_path=runtime.runtime_path,
+        sdk_path=runtime.sdk_path,
+        use_runtime=not environment.pins_runtime,
+        venv_path=environment.path,
+        code_path=installation.code_path,
+        code_roots=installation.code_roots,
+        data_path=data_path,
+        socket_dir=socket_dir,
+        start_record=lambda _: b"",
+        uid=installation.uid,
+        memory_bytes=limits.memory_bytes,
+        pids=limits.pids,
+        start=installation.start or ("fresh" if environment.pins_runtime else "zygote"),
+        stdout_fd=-1,
+        stderr_fd=-1,
+        cpus=limits.cpus,
+    )
+
+
+def check_granted(installation: Installation, missing: Sequence[Capability]) -> None:
+    """Raises NotRunnable with the command that changes it."""
+    if missing:
+        listed = " ".join(f"'{capability}'" for capability in missing)
+        command = f"moorage grant {installation.id} {listed}"
+        raise NotRunnable(installation.id, f"it requires what was not granted. Grant it: {command}")
