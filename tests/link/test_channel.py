@@ -284,11 +284,16 @@ async def test_when_the_host_goes_every_caller_is_told(worker):
         worker.channel.stream(FETCH, sql_pb2.FetchRequest())
 
 
-async def test_a_refused_token_raises_the_hosts_sentence(worker):
-    second = LinkThread(str(worker.listener._path), TOKEN, lambda call: None)
-    with pytest.raises(MoorageError, match="the token was used before") as caught:
-        await in_thread(second.start)
-    assert caught.value.reason == Reason.TOKEN_INVALID
+async def test_a_refused_token_raises_the_hosts_sentence():
+    with tempfile.TemporaryDirectory(prefix="mc") as folder:
+        path = Path(folder) / "h"
+        listener = Listener(path, TOKEN, lambda hello: link_pb2.Welcome(), Calls(), lambda error: None)
+        await listener.start()
+        stranger = LinkThread(str(path), b"wrong", lambda call: None)
+        with pytest.raises(MoorageError, match="the token is not this worker's") as caught:
+            await in_thread(stranger.start)
+        assert caught.value.reason == Reason.TOKEN_INVALID
+        await soon(listener.close())
 
 
 async def test_no_host_is_said_in_a_sentence(tmp_path):

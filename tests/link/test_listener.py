@@ -12,13 +12,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
+import http2
 import pytest
 import pytest_asyncio
 from grpc import aio
+from http2 import RawConnection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from link_ends import PRODUCE, WAIT_SECONDS, Calls, soon
 
+from moorage.broker import listener
 from moorage.broker.listener import Listener
 from moorage_proto import kafka_pb2, link_pb2
 from moorage_proto.errors import CallError, Reason, Status
@@ -66,9 +69,17 @@ async def host(folder) -> AsyncIterator[Host]:
 
 
 @asynccontextmanager
-async def dialled(host: Host) -> AsyncIterator[ClientStream]:
+async def dialled_channel(host: Host) -> AsyncIterator[aio.Channel]:
+    """A connection of its own that stands."""
     options = [("grpc.use_local_subchannel_pool", 1)]
     async with aio.insecure_channel(f"unix:{host.path}", options=options) as channel:
+        await soon(channel.channel_ready())
+        yield channel
+
+
+@asynccontextmanager
+async def dialled(host: Host) -> AsyncIterator[ClientStream]:
+    async with dialled_channel(host) as channel:
         yield ClientStream(channel.stream_stream(METHOD)())
 
 
@@ -85,14 +96,23 @@ def hello(token: bytes = TOKEN, **fields) -> bytes:
 
 async def refused(host: Host, *sent: bytes) -> CallError:
     """Dials, sends, and returns what the host was told of the refusal, which is what the client was told."""
-    async with dialled(host) as stream:
-        for data in sent:
-            await stream.write(data)
-        told = await answer(stream)
-        assert told.call_id == 0
-        assert told.WhichOneof("body") == "error"
-        assert await soon(stream.read()) is None
-    error = host.refused.pop()
+    async with dialled_channel(host) as channel:
+        return await refused_on(host, channel, *sent)
+
+
+async def refused_on(host: Host, channel: aio.Channel, *sent: bytes) -> CallError:
+    """The same on a connection that stands."""
+    stream = ClientStream(channel.stream_stream(METHOD)())
+    for data in sent:
+        await stream.write(data)
+    told = await answer(stream)
+    assert told.call_id == 0
+    assert told.WhichOneof("body") == "error"
+    assert await soon(stream.read()) is None
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not host.refused:
+            await asyncio.sleep(0)
+    error = host.refused.pop(0)
     assert told.error.message == error.message
     assert told.error.reason == error.reason
     return error
@@ -292,22 +312,60 @@ async def test_waiting_for_a_worker_ends_with_the_listener(host):
 
 
 async def test_a_lane_needs_the_ticket_of_this_link(host):
+    async with dialled_channel(host) as kept:
+        connection = await soon(connect(str(host.path), TOKEN, host.calls))
+        error = await refused_on(host, kept, handshake.attach(b"x" * 32, 1))
+        assert error.reason == Reason.TOKEN_INVALID
+        for lane in (0, 2, 99):
+            error = await refused_on(host, kept, handshake.attach(connection.welcome.lane_ticket, lane))
+            assert f"lane {lane} cannot be opened" in error.message
+        await connection.open_lanes()
+        host.calls.answer = lambda call: call.reply(b"")
+        await soon(connection.link.call(PRODUCE, kafka_pb2.ProduceRequest(value=bytes(100_000))))
+        error = await refused_on(host, kept, handshake.attach(connection.welcome.lane_ticket, 1))
+        assert "each once" in error.message
+        await soon(connection.link.ping(WAIT_SECONDS))
+        await soon(connection.link.close("done"))
+        await soon(connection.closed())
+        error = await refused_on(host, kept, handshake.attach(connection.welcome.lane_ticket, 1))
+        assert error.reason == Reason.TOKEN_INVALID
+
+
+async def test_nobody_can_dial_once_the_lanes_are_open(host):
     connection = await soon(connect(str(host.path), TOKEN, host.calls))
-    error = await refused(host, handshake.attach(b"x" * 32, 1))
-    assert error.reason == Reason.TOKEN_INVALID
-    for lane in (0, 2, 99):
-        error = await refused(host, handshake.attach(connection.welcome.lane_ticket, lane))
-        assert f"lane {lane} cannot be opened" in error.message
-    await connection.open_lanes()
-    host.calls.answer = lambda call: call.reply(b"")
-    await soon(connection.link.call(PRODUCE, kafka_pb2.ProduceRequest(value=bytes(100_000))))
-    error = await refused(host, handshake.attach(connection.welcome.lane_ticket, 1))
-    assert "each once" in error.message
-    await soon(connection.link.ping(WAIT_SECONDS))
+    with RawConnection(host.path, greet=False):  # lane 1 is not open yet
+        await connection.open_lanes()
+        host.calls.answer = lambda call: call.reply(b"")
+        await soon(connection.link.call(PRODUCE, kafka_pb2.ProduceRequest(value=bytes(100_000))))
+        with pytest.raises(FileNotFoundError):
+            RawConnection(host.path)
     await soon(connection.link.close("done"))
     await soon(connection.closed())
-    error = await refused(host, handshake.attach(connection.welcome.lane_ticket, 1))
-    assert error.reason == Reason.TOKEN_INVALID
+
+
+async def test_nobody_can_dial_after_a_while_where_lanes_are_not_opened(host, monkeypatch):
+    monkeypatch.setattr(listener, "DOOR_SECONDS", 0.01)
+    connection = await soon(connect(str(host.path), TOKEN, host.calls))
+    async with asyncio.timeout(WAIT_SECONDS):
+        while host.path.exists():
+            await connection.link.ping(WAIT_SECONDS)
+    assert host.refused == []
+    await soon(connection.link.close("done"))
+    await soon(connection.closed())
+
+
+async def test_a_worker_whose_streams_are_refused_again_and_again_loses_its_link(host):
+    async with dialled_channel(host) as kept:
+        connection = await soon(connect(str(host.path), TOKEN, host.calls))
+        link = await soon(host.listener.connected(WAIT_SECONDS))
+        for _ in range(listener.MAX_REFUSALS - 1):
+            await refused_on(host, kept, hello(b"wrong"))
+        assert not link.closed.done()
+        await refused_on(host, kept, hello(b"wrong"))
+        error = await soon(asyncio.shield(link.closed))
+        assert error.reason == Reason.PROTOCOL_VIOLATION
+        assert "16 streams beside the link's own were refused" in error.message
+        await soon(connection.closed())
 
 
 async def test_a_lane_before_the_link_is_refused(host):
@@ -315,13 +373,36 @@ async def test_a_lane_before_the_link_is_refused(host):
 
 
 async def test_a_client_that_vanishes_ends_its_link(host):
+    """As a process that ends does: gRPC's own clients say on their way out that they go."""
+    with RawConnection(host.path) as client:
+        client.send(http2.headers(1) + http2.frame(http2.DATA, 0, 1, http2.message(hello())))
+        link = await soon(host.listener.connected(WAIT_SECONDS))
+        assert not link.closed.done()
+    assert (await soon(asyncio.shield(link.closed))).reason == Reason.LINK_CLOSED
+    await soon(link.wait_finished())
+    assert host.refused == []
+
+
+@pytest.mark.parametrize(
+    "break_off",
+    [
+        lambda stream: stream.write(bytes(2 * LIMITS.max_batch_bytes + 1)),
+        lambda stream: asyncio.to_thread(stream._call.cancel),
+        lambda stream: stream.finish(),
+    ],
+    ids=["a batch beyond gRPC's bound", "a reset", "an end without a word"],
+)
+async def test_a_stream_that_breaks_off_without_its_connection_is_a_violation(host, break_off):
     async with dialled(host) as stream:
         await stream.write(hello())
         await answer(stream)
         link = await soon(host.listener.connected(WAIT_SECONDS))
-        stream._call.cancel()
-        assert (await soon(asyncio.shield(link.closed))).reason == Reason.LINK_CLOSED
-    await soon(link.wait_finished())
+        await break_off(stream)
+        error = await soon(asyncio.shield(link.closed))
+        assert error.reason == Reason.PROTOCOL_VIOLATION
+        assert "lane 0 broke off and its connection did not: a message beyond the bounds of gRPC" in error.message
+        await soon(link.wait_finished())
+    assert [error.reason for error in host.refused] == [Reason.PROTOCOL_VIOLATION]
 
 
 async def test_no_other_method_is_served(host):

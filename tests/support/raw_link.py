@@ -55,6 +55,11 @@ class Dial:
     def __init__(self, channel: aio.Channel) -> None:
         self._channel = channel
 
+    async def ready(self) -> None:
+        """Until the connection stands; without it, the first stream makes it."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            await self._channel.channel_ready()
+
     def stream(self) -> RawLink:
         return RawLink(self._channel.stream_stream(_METHOD)())
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
 import pytest
 from plugin_projects import write_plugin
-from raw_link import dialled, hello
+from raw_link import Dial, dialled, hello
 
 from moorage.app import Host
 from moorage.config.settings import Settings
@@ -93,11 +94,12 @@ CALM = """
 
 @dataclass
 class Neighbours:
-    """Two plugins that run: "probe", whose socket is dialled, and "bystander", which nothing may disturb."""
+    """Two plugins that run: "probe", whose socket was dialled, and "bystander", which nothing may disturb."""
 
     host: Host
     settings: Settings
-    socket: Path
+    #: A connection to the socket of "probe". It was made before the worker's own: afterwards nobody can dial any more.
+    dial: Dial
     bystander_pid: int
 
     async def pid(self, name: str) -> int:
@@ -119,40 +121,76 @@ def sockets(settings: Settings) -> set[Path]:
     return set(settings.sockets.glob("w*/h"))
 
 
-async def started(host: Host, settings: Settings, name: str) -> Path:
-    """Its socket."""
-    before = sockets(settings)
-    await host.start(name)
-    (socket,) = sockets(settings) - before
-    return socket
+class HeldStart:
+    """Stands between host and launcher: the start record is here, the worker is not made before it is let go."""
+
+    def __init__(self) -> None:
+        self.again()
+
+    def again(self) -> None:
+        self.order: asyncio.Future[WorkerOrder] = asyncio.get_running_loop().create_future()
+        self.let_go = asyncio.Event()
+
+    async def record(self) -> start_pb2.StartRecord:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            return start_pb2.StartRecord.FromString((await self.order).start_record)
 
 
 @pytest.fixture
-async def neighbours(host: Host, settings: Settings, tmp_path: Path) -> AsyncIterator[Neighbours]:
+async def held(monkeypatch: pytest.MonkeyPatch) -> HeldStart:
+    """Holds the starts of "probe"."""
+    held, start = HeldStart(), ZygoteLauncher.start
+
+    async def hold(launcher: ZygoteLauncher, order: WorkerOrder, **options: object) -> SandboxedWorker:
+        if order.installation == "probe":
+            held.order.set_result(order)
+            await held.let_go.wait()
+        return await start(launcher, order, **options)
+
+    monkeypatch.setattr(ZygoteLauncher, "start", hold)
+    return held
+
+
+@asynccontextmanager
+async def started(host: Host, settings: Settings, held: HeldStart) -> AsyncIterator[Dial]:
+    """Starts "probe", while a stranger's connection to its socket stands."""
+    before = sockets(settings)
+    held.again()
+    starting = asyncio.create_task(host.start("probe"))
+    await held.record()
+    (socket,) = sockets(settings) - before
+    async with dialled(socket) as dial:
+        await dial.ready()
+        held.let_go.set()
+        await starting
+        yield dial
+
+
+@pytest.fixture
+async def neighbours(host: Host, settings: Settings, tmp_path: Path, held: HeldStart) -> AsyncIterator[Neighbours]:
     for name in ("probe", "bystander"):
         await host.install(write_plugin(tmp_path, SPY, name=name))
     await host.start("bystander")
-    socket = await started(host, settings, "probe")
-    pid = (await host.installation("bystander")).incarnations[0].pid
-    made = Neighbours(host, settings, socket, pid)
-    yield made
-    await made.check_bystander()
+    async with started(host, settings, held) as dial:
+        pid = (await host.installation("bystander")).incarnations[0].pid
+        made = Neighbours(host, settings, dial, pid)
+        yield made
+        await made.check_bystander()
 
 
 # -- from outside --------------------------------------------------------------------------------------------------
 
 
-async def refused(socket: Path, *sent: bytes) -> error_pb2.Error:
+async def refused(dial: Dial, *sent: bytes) -> error_pb2.Error:
     """What the host tells a stream that sends this, before it ends it."""
-    async with dialled(socket) as dial:
-        stream = dial.stream()
-        for data in sent:
-            await stream.send(data)
-        frame = await stream.frame()
-        assert frame is not None, "the stream ended without a word"
-        assert (frame.call_id, frame.WhichOneof("body")) == (0, "error")
-        assert await stream.frame() is None
-        return frame.error
+    stream = dial.stream()
+    for data in sent:
+        await stream.send(data)
+    frame = await stream.frame()
+    assert frame is not None, "the stream ended without a word"
+    assert (frame.call_id, frame.WhichOneof("body")) == (0, "error")
+    assert await stream.frame() is None
+    return frame.error
 
 
 def oversized_frame() -> bytes:
@@ -193,7 +231,7 @@ async def check_refusal(neighbours: Neighbours, error: error_pb2.Error) -> None:
 async def test_a_stranger_is_refused_with_the_reason_and_audited(neighbours: Neighbours, case: str) -> None:
     data, reason, sentence = STRANGERS[case]
 
-    error = await refused(neighbours.socket, data)
+    error = await refused(neighbours.dial, data)
 
     assert error.reason == reason
     assert sentence in error.message
@@ -203,7 +241,7 @@ async def test_a_stranger_is_refused_with_the_reason_and_audited(neighbours: Nei
 async def test_the_token_of_another_installation_is_refused(neighbours: Neighbours) -> None:
     token = await neighbours.token("bystander")
 
-    error = await refused(neighbours.socket, hello(token))
+    error = await refused(neighbours.dial, hello(token))
 
     assert error.reason == Reason.TOKEN_INVALID
     assert "the token is not this worker's" in error.message
@@ -213,7 +251,7 @@ async def test_the_token_of_another_installation_is_refused(neighbours: Neighbou
 async def test_a_token_is_good_once(neighbours: Neighbours) -> None:
     token = await neighbours.token()
 
-    error = await refused(neighbours.socket, hello(token))
+    error = await refused(neighbours.dial, hello(token))
 
     assert error.reason == Reason.TOKEN_INVALID
     assert "the token was used before" in error.message
@@ -221,62 +259,34 @@ async def test_a_token_is_good_once(neighbours: Neighbours) -> None:
     await check_refusal(neighbours, error)
 
 
-async def test_a_token_is_worth_nothing_after_unload(neighbours: Neighbours) -> None:
+async def test_a_token_is_worth_nothing_after_unload(neighbours: Neighbours, held: HeldStart) -> None:
     host, token = neighbours.host, await neighbours.token()
-    async with dialled(neighbours.socket) as kept:
-        # A stream that is refused shows that the connection stands.
-        first = kept.stream()
-        await first.send(hello(b"w" * 32))
-        assert await first.frame() is not None
+    # A stream that is refused shows that the connection stands.
+    assert (await refused(neighbours.dial, hello(b"w" * 32))).reason == Reason.TOKEN_INVALID
 
-        await host.stop("probe")
+    await host.stop("probe")
 
-        late = kept.stream()
-        await late.send(hello(token))
-        assert await late.ended() is not grpc.StatusCode.OK
-    assert not neighbours.socket.exists()
-    again = await started(host, neighbours.settings, "probe")
-    error = await refused(again, hello(token))
-    assert error.reason == Reason.TOKEN_INVALID
-    assert error.message in {entry.message for entry in await refusals(neighbours.host)}
-    assert await host.call("probe", "token") != token.hex()
+    late = neighbours.dial.stream()
+    await late.send(hello(token))
+    assert await late.ended() is not grpc.StatusCode.OK
+    async with started(host, neighbours.settings, held) as dial:
+        error = await refused(dial, hello(token))
+        assert error.reason == Reason.TOKEN_INVALID
+        assert error.message in {entry.message for entry in await refusals(host)}
+        assert await host.call("probe", "token") != token.hex()
 
 
 async def test_every_worker_has_a_socket_and_a_token_of_its_own(neighbours: Neighbours) -> None:
     assert await neighbours.token("probe") != await neighbours.token("bystander")
-    assert len(sockets(neighbours.settings)) == 2
+    folders = neighbours.settings.sockets.glob
+    assert len(list(folders("w*"))) == 2
+    # Both have opened their lanes, and nobody can dial any more.
+    assert sockets(neighbours.settings) == set()
     await neighbours.host.stop("probe")
-    assert len(sockets(neighbours.settings)) == 1
+    assert len(list(folders("w*"))) == 1
 
 
 # -- with the right token, instead of the worker -------------------------------------------------------------------
-
-
-class HeldStart:
-    """Stands between host and launcher: the start record is here, the worker is not made before it is let go."""
-
-    def __init__(self) -> None:
-        self.order: asyncio.Future[WorkerOrder] = asyncio.get_running_loop().create_future()
-        self.let_go = asyncio.Event()
-
-    async def record(self) -> start_pb2.StartRecord:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            return start_pb2.StartRecord.FromString((await self.order).start_record)
-
-
-@pytest.fixture
-async def held(monkeypatch: pytest.MonkeyPatch) -> HeldStart:
-    """Holds the next start of "probe"."""
-    held, start = HeldStart(), ZygoteLauncher.start
-
-    async def hold(launcher: ZygoteLauncher, order: WorkerOrder, **options: object) -> SandboxedWorker:
-        if order.installation == "probe":
-            held.order.set_result(order)
-            await held.let_go.wait()
-        return await start(launcher, order, **options)
-
-    monkeypatch.setattr(ZygoteLauncher, "start", hold)
-    return held
 
 
 @dataclass
@@ -322,7 +332,8 @@ async def test_the_right_token_is_welcomed(door: Door) -> None:
 async def test_a_version_that_does_not_fit_says_what_to_upgrade(
     host: Host, door: Door, versions: tuple[int, ...], upgrade: str
 ) -> None:
-    error = await refused(door.socket, hello(door.token, versions=versions))
+    async with dialled(door.socket) as dial:
+        error = await refused(dial, hello(door.token, versions=versions))
 
     assert error.reason == Reason.PROTOCOL_UNSUPPORTED
     assert upgrade in error.message
@@ -342,9 +353,12 @@ async def test_a_worker_that_brings_another_token_does_not_start(
     start = ZygoteLauncher.start
 
     async def forge(launcher: ZygoteLauncher, order: WorkerOrder, **options: object) -> SandboxedWorker:
-        record = start_pb2.StartRecord.FromString(order.start_record)
-        record.token = secrets.token_bytes(32)
-        return await start(launcher, replace(order, start_record=record.SerializeToString()), **options)
+        def forged(socket_folder: str) -> bytes:
+            record = start_pb2.StartRecord.FromString(order.start_record(socket_folder))
+            record.token = secrets.token_bytes(32)
+            return record.SerializeToString()
+
+        return await start(launcher, replace(order, start_record=forged), **options)
 
     await host.install(write_plugin(tmp_path, CALM, name="probe"))
     with monkeypatch.context() as patch:

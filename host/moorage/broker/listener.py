@@ -1,6 +1,9 @@
 """The host's end of one worker's link: a private socket, a handshake, then a Link.
 
 There is one gRPC server for each worker, so which server was dialled says who dials; the one-time token comes second.
+
+The socket's path goes as soon as the worker has opened its lanes. Tried without: a plugin that dials and hangs up in a
+loop, 34,000 times a second, kept gRPC's threads busy for everyone; another worker's calls took up to 1.5 s.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Any
 import grpc
 from grpc import aio
 
+from moorage.broker import sockets
 from moorage_proto import link_pb2
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.link import Dispatcher, Link, LinkLimits, Side, Violation, frames, handshake
@@ -29,8 +33,14 @@ log = logging.getLogger(__name__)
 #: `sun_path` of unix(7) has 108 bytes, the last of them zero.
 MAX_SOCKET_PATH_BYTES = 107
 
-#: Streams beside the lanes that may stand in their handshake at one time.
+#: Streams, and connections, beside the lanes' that may stand in their handshake at one time.
 SPARE_STREAMS = 4
+
+#: A worker opens its lanes at once. Then, or this long after it was let in, nobody can dial any more.
+DOOR_SECONDS = 5.0
+
+#: Refused streams after which the worker itself is refused.
+MAX_REFUSALS = 16
 
 #: Longest that a refusal may take to leave.
 REFUSAL_TIMEOUT_SECONDS = 1.0
@@ -78,6 +88,8 @@ class Listener:
         self._link: Link | None = None
         self._connected: asyncio.Future[Link] = asyncio.get_running_loop().create_future()
         self._closed = False
+        self._refusals = 0
+        self._closing_door: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Listens. Raises OSError or ValueError when the socket cannot be made."""
@@ -120,6 +132,12 @@ class Listener:
             self._connected.exception()  # nobody may be waiting for it
         if self._server is not None:
             await self._server.stop(STOP_TIMEOUT_SECONDS)
+        self._close_door()
+
+    def _close_door(self) -> None:
+        """Nobody connects any more; connections that stand are not touched. Idempotent."""
+        if self._closing_door is not None:
+            self._closing_door.cancel()
         self._path.unlink(missing_ok=True)
 
     def _handlers(self) -> Any:
@@ -177,9 +195,13 @@ class Listener:
         welcome = self._welcome(hello, version)
         self._hello = hello
         await stream.write(handshake.welcome(welcome))
-        link = Link(stream, Side.HOST, self._dispatcher, limits=self._limits, name=self._name)
+        link = Link(
+            stream, Side.HOST, self._dispatcher, limits=self._limits, name=self._name, stands=self._connections_stand
+        )
         link.closed.add_done_callback(self._audit_end)
         self._link = link
+        self._closing_door = asyncio.get_running_loop().call_later(DOOR_SECONDS, self._close_door)
+        self._close_door_behind(link)
         self._connected.set_result(link)
 
     def _welcome(self, hello: link_pb2.Hello, version: int) -> link_pb2.Welcome:
@@ -198,6 +220,17 @@ class Listener:
                 f"lane {attach.lane} cannot be opened: this link has lanes 1 to {self._limits.max_lanes - 1}, each once"
             )
         link.add_lane(attach.lane, stream)
+        self._close_door_behind(link)
+
+    def _close_door_behind(self, link: Link) -> None:
+        if all(link.has_lane(number) for number in range(self._limits.max_lanes)):
+            self._close_door()
+
+    def _connections_stand(self) -> bool:
+        """Whether as many connections live as lanes were opened, so that none was closed by the worker or its end."""
+        link = self._link
+        lanes = sum(link.has_lane(number) for number in range(self._limits.max_lanes)) if link is not None else 0
+        return 0 < lanes <= sockets.living(self._path)
 
     def _audit_end(self, closed: asyncio.Future[CallError]) -> None:
         """A worker that breaks the protocol once it is let in is refused as well; so is a second Hello."""
@@ -211,6 +244,11 @@ class Listener:
         with contextlib.suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(REFUSAL_TIMEOUT_SECONDS):
                 await stream.write(frames.error(0, error))
+        self._refusals += 1
+        if self._refusals >= MAX_REFUSALS:
+            self._close_door()
+            if self._link is not None:
+                self._link.end(Violation(f"{self._refusals} streams beside the link's own were refused").error)
 
 
 class ServerStream:
@@ -246,6 +284,7 @@ def server_options(limits: LinkLimits) -> list[tuple[str, int]]:
     return [
         *handshake.carrier_options(limits),
         ("grpc.max_concurrent_streams", limits.max_lanes + SPARE_STREAMS),
+        ("grpc.max_allowed_incoming_connections", limits.max_lanes + SPARE_STREAMS),
         ("grpc.max_metadata_size", 4096),
         ("grpc.server_handshake_timeout_ms", int(handshake.TIMEOUT_SECONDS * 1000)),
         ("grpc.max_connection_idle_ms", 60_000),  # a connection without a stream is no use to an honest worker
