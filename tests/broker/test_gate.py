@@ -164,6 +164,35 @@ async def test_step_5_bytes_per_second(connect) -> None:
             await link.worker.call(METHODS["send"], kafka_pb2.ProduceRequest(topic="t", value=bytes(900)), scope=SCOPE)
 
 
+async def test_step_5_counts_all_workers_of_an_installation_together(connect, probe) -> None:
+    probe.work = probe.hang
+    limits = Limits(calls_in_flight=1)
+    async with (
+        connect(limits=limits, incarnation="i-1") as one,
+        connect(limits=limits, incarnation="i-2") as two,
+        connect(limits=limits, installation="other") as other,
+    ):
+        hanging = one.worker.open(METHODS["send"], kafka_pb2.ProduceRequest(topic="t"), scope=SCOPE)
+        await probe.entered.wait()
+        with pytest.raises(CallError, match="1 calls in flight"):
+            await two.worker.call(PEEK, KEY, scope=SCOPE)
+        await other.worker.call(PEEK, KEY, scope=SCOPE)
+        hanging.cancel()
+        await hanging.ended()
+        await two.worker.call(PEEK, KEY, scope=SCOPE)
+
+
+async def test_a_lost_link_gives_back_what_it_had_in_flight(connect, probe) -> None:
+    probe.work = probe.hang
+    limits = Limits(calls_in_flight=1)
+    async with connect(limits=limits, incarnation="i-2") as two:
+        async with connect(limits=limits, incarnation="i-1") as one:
+            one.worker.open(METHODS["send"], kafka_pb2.ProduceRequest(topic="t"), scope=SCOPE)
+            await probe.entered.wait()
+        assert two.session.in_flight == 0
+        await two.worker.call(PEEK, KEY, scope=SCOPE)
+
+
 async def test_step_5_calls_in_flight(connect, probe) -> None:
     probe.work = probe.hang
     async with connect(limits=Limits(calls_in_flight=1)) as link:

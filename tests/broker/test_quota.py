@@ -71,6 +71,17 @@ def test_calls_in_flight_never_exceed_the_limit_and_never_leak(arrivals: list[bo
         assert quota.in_flight == expected
 
 
+def test_other_limits_count_from_now_on_and_forget_no_call_in_flight() -> None:
+    quota = Quota("churn", Limits(calls_in_flight=2, calls_per_second=1), clock=lambda: 0.0)
+    quota.admit(0)
+    quota.relimit(Limits(calls_in_flight=1, calls_per_second=100))
+    with pytest.raises(CallError, match="calls in flight"):
+        quota.admit(0)
+    quota.leave()
+    quota.admit(0)
+    assert quota.in_flight == 1
+
+
 def test_a_refused_call_is_admitted_when_time_has_passed() -> None:
     now = 0.0
     quota = Quota("churn", Limits(calls_per_second=2), clock=lambda: now)

@@ -68,11 +68,12 @@ async def connected(
     allowed: Grants,
     *,
     installation: str = "churn",
+    incarnation: str = "",
     limits: Limits | None = None,
     scope: str = SCOPE,
 ) -> AsyncIterator[Connected]:
     """With one open scope, of an execution of the same id."""
-    incarnation = f"i-{installation}"
+    incarnation = incarnation or f"i-{installation}"
     session = broker.connect(Identity(installation, incarnation, 1), allowed, limits or Limits())
     session.open_scope(ScopeKind.EXECUTION, scope, execution=scope)
     up: asyncio.Queue[bytes | None] = asyncio.Queue()

@@ -9,8 +9,10 @@ from contextlib import AsyncExitStack
 from moorage.broker.audit_sink import AuditSink
 from moorage.broker.link_state import Identity
 from moorage.broker.methods import MethodTable, build_table, verbs_of
+from moorage.broker.quota import Quota
 from moorage.broker.services.base import Service
 from moorage.broker.session import BrokerSession
+from moorage.models.installation import InstallationId
 from moorage.models.manifest import Limits
 from moorage_proto.capability import Grants
 from moorage_proto.rules import Classifier
@@ -29,6 +31,8 @@ class Broker:
         self._classifiers = classifiers or {}
         self._methods: MethodTable = {}
         self._sessions: dict[str, BrokerSession] = {}
+        #: Of installations that have a session.
+        self._quotas: dict[InstallationId, Quota] = {}
         self._opened = AsyncExitStack()
 
     async def open(self) -> None:
@@ -71,9 +75,20 @@ class Broker:
         """
         if identity.incarnation in self._sessions:
             raise ValueError(f"{identity.incarnation} is connected already")
-        session = BrokerSession(identity, grants, limits, self._methods, self._audit, self._forget)
+        quota = self._quota(identity.installation, limits)
+        session = BrokerSession(identity, grants, quota, self._methods, self._audit, self._forget)
         self._sessions[identity.incarnation] = session
         return session
 
+    def _quota(self, installation: InstallationId, limits: Limits) -> Quota:
+        """One for all its links: the limits of the newest of them count for the installation as a whole."""
+        quota = self._quotas.get(installation)
+        if quota is None:
+            quota = self._quotas[installation] = Quota(installation, limits)
+        quota.relimit(limits)
+        return quota
+
     def _forget(self, session: BrokerSession) -> None:
         self._sessions.pop(session.identity.incarnation, None)
+        if all(other.installation != session.installation for other in self._sessions.values()):
+            self._quotas.pop(session.installation, None)

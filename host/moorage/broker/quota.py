@@ -48,7 +48,7 @@ class TokenBucket:
 
 
 class Quota:
-    """The quota of one link."""
+    """The quota of one installation; all links of its workers share it."""
 
     __slots__ = ("_bytes", "_calls", "_clock", "_installation", "_limits", "in_flight")
 
@@ -62,6 +62,14 @@ class Quota:
         self._calls = TokenBucket(limits.calls_per_second, now)
         self._bytes = TokenBucket(limits.bytes_per_second, now)
         self.in_flight = 0
+
+    def relimit(self, limits: Limits) -> None:
+        """Another version has other limits. What is in flight stays counted; the rates begin anew."""
+        if limits != self._limits:
+            now = self._clock()
+            self._limits = limits
+            self._calls = TokenBucket(limits.calls_per_second, now)
+            self._bytes = TokenBucket(limits.bytes_per_second, now)
 
     def admit(self, size_bytes: int) -> None:
         """Counts a call in; ``leave`` counts it out.

@@ -17,7 +17,6 @@ from moorage.broker.quota import Quota
 from moorage.broker.scope import Held, Scope, ScopeKind
 from moorage.models.attachment import Holding
 from moorage.models.installation import InstallationId
-from moorage.models.manifest import Limits
 from moorage_proto.capability import Grants
 from moorage_proto.errors import CallError
 from moorage_proto.link import IncomingCall
@@ -38,13 +37,13 @@ class BrokerSession:
         self,
         identity: Identity,
         grants: Grants,
-        limits: Limits,
+        quota: Quota,
         methods: MethodTable,
         audit: AuditSink,
         on_end: Callable[[BrokerSession], None],
     ) -> None:
         self.identity = identity
-        self._link = LinkState(identity, grants, Quota(identity.installation, limits))
+        self._link = LinkState(identity, grants, quota)
         self._dispatcher = Dispatcher(self._link, methods, audit, self._release_late)
         self._on_end = on_end
         #: Scopes that end, and resources that are taken back.
@@ -67,6 +66,7 @@ class BrokerSession:
 
     @property
     def in_flight(self) -> int:
+        """Calls of all workers of its installation."""
         return self._link.quota.in_flight
 
     @property
