@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from moorage.app import why
 from moorage.app.installer import Installer, InstallOrder, check_requested, unknown_verbs
 from moorage.app.lock import StateLock
 from moorage.app.shown import state_of
@@ -26,6 +27,7 @@ from moorage.models.incarnation import IncarnationStatus
 from moorage.models.installation import Installation
 from moorage.models.log import LogLine
 from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport
+from moorage.models.why import Why, WorkerStack
 from moorage.packages.scan import scan
 from moorage.store.grants import Grant
 from moorage.supervisor.desired import Disable, Enable, Hold, Release, Resume, Scale
@@ -161,6 +163,14 @@ class Host:
         Raises WorkerMissing, or the CallError of a plugin that does not answer.
         """
         return await self._parts.supervisor.health(name)
+
+    async def stack(self, name: str) -> tuple[WorkerStack, ...]:
+        """What all threads of its workers do, now; of those that can tell. Raises WorkerMissing."""
+        return await why.stacks_of(self._parts, name)
+
+    async def why(self, name: str) -> Why:
+        """What it does now, or why it does nothing; what changed last; what to do."""
+        return await why.explained(self._parts, await self.installation(name))
 
     async def stop(self, name: str, *, by: str = "", hold: str = "") -> StopReport:
         await self._parts.store.installations.get(name)
@@ -327,7 +337,8 @@ class Host:
         current = self._parts.supervisor.current(name)
         history = await store.incarnations.list(name, limit=10)
         incarnations = _merged(current.status if current is not None else None, history)
-        state, reason = state_of(installation, grants, incarnations)
+        condition = current.condition if current is not None and current.ready else None
+        state, reason = state_of(installation, grants, incarnations, condition)
         return InstallationView(
             installation=installation,
             state=state,
@@ -336,6 +347,7 @@ class Host:
             incarnations=incarnations,
             tasks=current.tasks if current is not None else (),
             loaded_at=incarnations[0].ready_at if incarnations else None,
+            condition=condition,
             calls=current.calls if current is not None else 0,
             denied=current.denied if current is not None else 0,
         )

@@ -27,9 +27,14 @@ from moorage.models.installation import Installation, InstallationId
 from moorage.orchestrator.orchestrator import Orchestrator
 from moorage.packages.source import collect_sources
 from moorage.store.store import Store
+from moorage.supervisor.bounded import BoundedLauncher
+from moorage.supervisor.cgroups import Cgroups
+from moorage.supervisor.health import HealthPolicy
 from moorage.supervisor.probe import probe_sandbox
+from moorage.supervisor.records import Records
 from moorage.supervisor.restarts import Policy
 from moorage.supervisor.supervisor import Parts, Supervisor
+from moorage.supervisor.usage import Subject, UsageSampler
 from moorage.supervisor.zygote import ZygoteLauncher
 from moorage.telemetry.audit import Audit
 from moorage.telemetry.logs import Logs
@@ -62,7 +67,11 @@ class Wiring:
             ),
             self.audit,
         )
-        self.launcher = ZygoteLauncher(require=settings.sandbox.require)
+        self.cgroups = Cgroups(settings.state_dir, settings.sandbox.cgroup)
+        self._records = Records(settings.state_dir)
+        self.launcher = BoundedLauncher(
+            ZygoteLauncher(require=settings.sandbox.require), self.cgroups, self._records
+        )
         self.supervisor = Supervisor(
             Parts(
                 store=self.store,
@@ -75,9 +84,11 @@ class Wiring:
                 data=settings.state_dir / "data",
                 announce=self.events.announce,
                 policy=_policy(settings.supervision),
+                health=_health(settings.supervision),
                 idle_stop=self._idle_stop,
             )
         )
+        self.usage = UsageSampler(self._subjects, settings.supervision.usage_interval)
         self.orchestrator = Orchestrator(self.store, self.supervisor, self.events)
 
     async def __aenter__(self) -> Self:
@@ -88,7 +99,11 @@ class Wiring:
             for part in (self.audit, self.logs, self.broker):
                 stack.push_async_callback(part.close)
                 await part.open()
+            stack.push_async_callback(asyncio.to_thread, self.cgroups.close)
+            await asyncio.to_thread(self._records.clear)
+            await asyncio.to_thread(self.cgroups.open)
             stack.push_async_callback(self.launcher.close)
+            stack.push_async_callback(_ended, asyncio.create_task(self.usage.run(), name="usage"))
             stack.push_async_callback(self.supervisor.stop_all, "the host stops")
             stack.push_async_callback(self.orchestrator.stop, self._settings.supervision.stop_drain)
             installations = await self.store.installations.list()
@@ -116,8 +131,15 @@ class Wiring:
     async def sandbox_report(self) -> SandboxReport:
         """Probed once; what the kernel offers does not change while the host runs."""
         if self._report is None:
-            self._report = await probe_sandbox()
+            self._report = self.cgroups.available.in_report(await probe_sandbox())
         return self._report
+
+    def _subjects(self) -> list[Subject]:
+        return [
+            Subject(each.status.installation, each.id, each.status.pid, each.group, each.calls, each.denied)
+            for each in self.supervisor.all_living()
+            if each.status.pid
+        ]
 
     def _config_of(self, installation: InstallationId) -> Mapping[str, Any]:
         return self._configs.get(installation, {})
@@ -142,6 +164,11 @@ class Wiring:
         return idle_stop or None
 
 
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))
+
+
 def _dead(status: IncarnationStatus, verdict: Verdict) -> IncarnationStatus:
     return replace(status, state=IncarnationState.STOPPED, verdict=verdict, stopped_at=datetime.now(UTC))
 
@@ -153,4 +180,13 @@ def _policy(settings: SupervisionSettings) -> Policy:
         stable_after=settings.stable_after,
         backoff_first=settings.backoff_first,
         backoff_most=settings.backoff_most,
+    )
+
+
+def _health(settings: SupervisionSettings) -> HealthPolicy:
+    return HealthPolicy(
+        interval=settings.health_interval,
+        timeout=settings.health_timeout,
+        silence_limit=settings.silence_limit,
+        unhealthy_limit=settings.unhealthy_limit,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from moorage.models.execution import Execution
+from moorage.models.health import Condition
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import DesiredState, Installation, InstallationId
 
@@ -40,6 +41,14 @@ class StateChanged(Event):
     before: IncarnationState
     incarnation: IncarnationStatus
     reason: str
+
+
+@dataclass(frozen=True)
+class ConditionChanged(Event):
+    """A ready worker answers no more, or again; or its own health has changed."""
+
+    incarnation: IncarnationStatus
+    condition: Condition
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Mapping
 
+from moorage.models.health import Condition
 from moorage.models.incarnation import IncarnationStatus
 from moorage.models.installation import Installation
 
@@ -34,7 +35,7 @@ class TaskView:
 class InstallationView:
     installation: Installation
     #: One word for people: "ready", "stopped", "starting", "draining", "held", "disabled", "quarantined",
-    #: "not granted", "broken".
+    #: "not granted", "broken"; of a ready one that is not well: "busy", "silent", "unhealthy".
     state: str
     #: Why it is in that state, where that is not obvious; a sentence with the next step.
     reason: str
@@ -43,6 +44,8 @@ class InstallationView:
     incarnations: tuple[IncarnationStatus, ...]
     tasks: tuple[TaskView, ...]
     loaded_at: datetime | None
+    #: How the present incarnation is, once it is ready.
+    condition: Condition | None = None
     #: Gate counters of the present incarnation.
     calls: int = 0
     denied: int = 0

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from moorage.clock import Clock, SystemClock
-from moorage.events.events import Crashed, DesiredChanged, Event, Loaded, StateChanged, Unloaded
+from moorage.events.events import ConditionChanged, Crashed, DesiredChanged, Event, Loaded, StateChanged, Unloaded
 from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
-from moorage.models.incarnation import IncarnationState
+from moorage.models.health import Condition
+from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import Installation, InstallationId
 from moorage.store.store import Store
 from moorage.supervisor import desired
 from moorage.supervisor.desired import Change
 from moorage.supervisor.errors import WorkerMissing
+from moorage.supervisor.health import HealthPolicy
 from moorage.supervisor.incarnation import Incarnation, Transition
 from moorage.supervisor.keeper import Keeper, Means
 from moorage.supervisor.launcher import Launcher
@@ -55,6 +57,7 @@ class Parts:
     #: Called with what has happened, after it was stored.
     announce: Callable[[Event], None]
     policy: Policy = field(default_factory=Policy)
+    health: HealthPolicy = field(default_factory=HealthPolicy)
     #: After how long without a session an installation is stopped.
     idle_stop: Callable[[InstallationId], timedelta | None] = _never
     clock: Clock = field(default_factory=SystemClock)
@@ -80,6 +83,10 @@ class Supervisor:
         """Its workers, newest first, those on their way out included."""
         keeper = self._keepers.get(installation)
         return keeper.incarnations if keeper is not None else ()
+
+    def all_living(self) -> tuple[Incarnation, ...]:
+        """Of all installations."""
+        return tuple(incarnation for keeper in self._keepers.values() for incarnation in keeper.incarnations)
 
     def current(self, installation: InstallationId) -> Incarnation | None:
         """The newest of them."""
@@ -199,12 +206,14 @@ class Supervisor:
         launch = await self._orders.launch(installation, state, from_version)
         identity = launch.order.incarnation
         return Incarnation(
-            launch,
+            replace(launch, health=parts.health),
             shard=parts.shard,
             launcher=parts.launcher,
             capture=OutputCapture(name, identity, parts.logs),
             on_refused=lambda error: self._refused(name, identity, error),
             on_change=self._changed,
+            on_condition=self._condition_changed,
+            clock=parts.clock,
         )
 
     def _refused(self, installation: InstallationId, incarnation: str, error: CallError) -> None:
@@ -218,6 +227,9 @@ class Supervisor:
                 message=error.message,
             )
         )
+
+    async def _condition_changed(self, status: IncarnationStatus, condition: Condition) -> None:
+        self._parts.announce(ConditionChanged(status.installation, status, condition))
 
     async def _changed(self, transition: Transition) -> None:
         """Written first, announced second."""

@@ -1,0 +1,116 @@
+"""Gathers what explains an installation's state, from supervisor, orchestrator, store and audit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from moorage.app.wiring import Wiring
+from moorage.models.audit import AuditEntry, AuditKind
+from moorage.models.execution import Execution, ExecutionState
+from moorage.models.health import Condition, ConditionKind
+from moorage.models.incarnation import IncarnationState, IncarnationStatus
+from moorage.models.remedies import remedy_of
+from moorage.models.views import InstallationView
+from moorage.models.why import LastChange, LastVerdict, RunningExecution, Why, WorkerStack
+from moorage.supervisor.errors import WorkerMissing
+
+#: Entries of the audit that are looked through for the last change.
+AUDIT_ENTRIES = 500
+
+#: What can change how an installation behaves; the rest is looking and running.
+CHANGES = frozenset(
+    {
+        "install", "upgrade", "rollback", "reload", "configure", "grant", "revoke", "start", "stop", "kill", "release",
+        "enable", "disable", "scale",
+    }
+)  # fmt: skip
+
+
+async def stacks_of(parts: Wiring, name: str) -> tuple[WorkerStack, ...]:
+    """Of all living workers, newest first, at the same time. Raises InstallationUnknown, WorkerMissing."""
+    await parts.store.installations.get(name)
+    living = [each for each in parts.supervisor.living(name) if not each.ended and each.status.pid]
+    if not living:
+        raise WorkerMissing(name)
+    stacks = await asyncio.gather(*(each.take_stack() for each in living))
+    pairs = zip(living, stacks, strict=True)
+    return tuple(WorkerStack(each.status.number, stack.text, stack.where) for each, stack in pairs)
+
+
+async def explained(parts: Wiring, view: InstallationView) -> Why:
+    name, now = view.installation.id, datetime.now(UTC)
+    current = parts.supervisor.current(name)
+    newest = next((each for each in view.incarnations if each.state is not IncarnationState.STOPPED), None)
+    await parts.audit.flush()
+    entries = await parts.store.audit.read(installation=name, limit=AUDIT_ENTRIES)
+    keeper = parts.supervisor.keeper(name)
+    open_ones = parts.orchestrator.open_ones(name)
+    return Why(
+        installation=name,
+        state=view.state,
+        reason=view.reason,
+        now=now,
+        number=newest.number if newest else None,
+        pid=newest.pid if newest else None,
+        since=newest.ready_at or newest.started_at if newest else None,
+        condition=view.condition,
+        changed=last_change(entries, _became(view, now)),
+        executions=running(open_ones),
+        queued=sum(each.state is ExecutionState.QUEUED for each in open_ones),
+        holdings=current.holdings if current is not None else (),
+        verdict=last_verdict(view.incarnations),
+        restart_in=keeper.rest if keeper is not None else None,
+        next_step=next_step(view),
+    )
+
+
+def last_change(entries: Iterable[AuditEntry], before: datetime) -> LastChange | None:
+    """The newest entry of a person's, or the host's, doing that is not after that moment. Entries: oldest first."""
+    found = None
+    for entry in entries:
+        if entry.kind is AuditKind.ACTION and entry.action in CHANGES and entry.time <= before:
+            found = LastChange(entry.action, entry.actor, entry.time, entry.message)
+    return found
+
+
+def running(executions: Iterable[Execution]) -> tuple[RunningExecution, ...]:
+    """The longest first."""
+    found = [RunningExecution(each.id, each.task, each.started_at) for each in executions if each.started_at]
+    return tuple(sorted(found, key=lambda each: each.since))
+
+
+def last_verdict(incarnations: Iterable[IncarnationStatus]) -> LastVerdict | None:
+    """Of the newest that ended without being asked to. Incarnations: newest first."""
+    for each in incarnations:
+        if each.verdict is not None and not each.verdict.planned:
+            return LastVerdict(each.number, each.stopped_at, each.verdict)
+    return None
+
+
+def next_step(view: InstallationView) -> str:
+    """One sentence, with the command."""
+    name = view.installation.id
+    if view.condition is not None:
+        return _about(name, view.condition)
+    newest = next(iter(view.incarnations), None)
+    if view.state in ("stopped", "quarantined") and newest is not None and newest.verdict is not None:
+        return "" if newest.verdict.planned else remedy_of(newest.verdict.kind, name)
+    return ""
+
+
+def _about(name: str, condition: Condition) -> str:
+    if condition.kind is ConditionKind.ANSWERING:
+        return ""
+    if condition.kind is ConditionKind.UNHEALTHY:
+        return f"Its log says more: moorage logs {name}"
+    return f"All its threads: moorage stack {name}   Stop it: moorage stop {name} --hold REASON"
+
+
+def _became(view: InstallationView, now: datetime) -> datetime:
+    """Since when it is as it is."""
+    if view.condition is not None and view.condition.kind is not ConditionKind.ANSWERING:
+        return view.condition.since
+    newest = next(iter(view.incarnations), None)
+    return (newest.stopped_at if newest is not None else None) or now
