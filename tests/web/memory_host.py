@@ -138,7 +138,7 @@ class MemoryHost:
         await self.grant(plugin.installation.id, grant, by=by) if grant else None
         return plugin.installation
 
-    async def installations(self) -> tuple[InstallationView, ...]:
+    async def installations(self, *, look: bool = False) -> tuple[InstallationView, ...]:
         return tuple(self._view(plugin) for plugin in self.plugins.values())
 
     async def broken(self) -> tuple[BrokenPlugin, ...]:

@@ -21,6 +21,7 @@ from uv import find_uv_bin
 from moorage.config.settings import EnvironmentSettings, Settings
 from moorage.environments.interpreters import OLDEST, Interpreter, Interpreters
 from moorage.errors import ExitCode
+from moorage.supervisor.cgroups import probe_cgroups
 from moorage.supervisor.probe import probe_sandbox
 from moorage_sandbox.report import MissingLayer, SandboxReport, at_least
 
@@ -55,13 +56,14 @@ async def examine(settings: Settings) -> list[Check]:
     uv, interpreters, report = await asyncio.gather(
         check_uv(), Interpreters(settings.environments.interpreters).found(), probe_sandbox()
     )
+    groups = await asyncio.to_thread(probe_cgroups, settings.sandbox.cgroup)
     return [
         check_python(),
         uv,
         check_interpreters(interpreters, settings.environments),
         check_state_dir(settings.state_dir),
         check_run_dir(settings.sockets),
-        *check_sandbox(report, settings.sandbox.require),
+        *check_sandbox(groups.in_report(report), settings.sandbox.require),
         check_host(settings.api_socket),
     ]
 

@@ -10,6 +10,7 @@ from typing import Any, Mapping
 from moorage.models.health import Condition
 from moorage.models.incarnation import IncarnationStatus
 from moorage.models.installation import Installation
+from moorage.models.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class InstallationView:
     #: Gate counters of the present incarnation.
     calls: int = 0
     denied: int = 0
+    #: Of all its workers together; None: it has none, or nobody has looked yet.
+    usage: Usage | None = None
+    #: A bound that it asks for and that has no effect here, and why, as a sentence; empty: all have.
+    unenforced: str = ""
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,9 @@ class BoundedWorker:
     def terminate(self) -> None:
         self._worker.terminate()
 
+    def dump_stacks(self) -> None:
+        self._worker.dump_stacks()
+
     def kill(self) -> None:
         # First the one that the launcher knows: it notes that the host wanted it.
         self._worker.kill()
@@ -140,7 +143,7 @@ class BoundedLauncher:
         bounds = Bounds(order.memory_bytes, order.pids, order.cpus)
         try:
             # Some ten quick calls: a thread would cost more than they do.
-            return self.cgroups.enter(order.installation, order.number, order.generation, bounds)
+            return self.cgroups.enter(order.installation, order.number, _generation(order), bounds)
         except OSError as error:
             raise _refused(error) from error
 
@@ -151,6 +154,11 @@ class BoundedLauncher:
                 cgroup.wait_until_empty(member.group, cgroups.EMPTY_SECONDS)
             self.cgroups.leave(member)
         self.records.remove(order.installation, order.number)
+
+
+def _generation(order: WorkerOrder) -> str:
+    """Another version of the code is another generation, where nobody says more."""
+    return order.generation or str(order.code_path)
 
 
 def out_of_memory(memory_bytes: int) -> str:

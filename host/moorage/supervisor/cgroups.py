@@ -79,7 +79,7 @@ class Member:
 
     group: Group
     installation: str
-    generation: int
+    generation: str
     bounds: Bounds
 
 
@@ -149,7 +149,7 @@ class Cgroups:
 
     # -- members -------------------------------------------------------------------------------------------------
 
-    def enter(self, installation: str, number: int, generation: int, bounds: Bounds) -> Member | None:
+    def enter(self, installation: str, number: int, generation: str, bounds: Bounds) -> Member | None:
         """Makes an incarnation's group. None where there are no groups. Raises OSError; nothing is left then."""
         tree = self._tree
         if tree is None:
@@ -201,9 +201,9 @@ def opened_to_join(group: Group | None) -> Iterator[tuple[int | None, tuple[int,
     with contextlib.ExitStack() as stack:
         unified: int | None = None
         tasks: list[int] = []
-        for folder in group.distinct if group is not None else ():
+        for folder in () if group is None else group.distinct:
             try:
-                if folder == group.folders.get(UNIFIED):
+                if _key(folder) == UNIFIED:
                     unified = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
                     stack.callback(os.close, unified)
                 else:
@@ -230,12 +230,26 @@ def _missing(group: Group, pid: int) -> tuple[str, ...]:
     return tuple(key for key in group.folders if key not in present)
 
 
-def find_tree(name: str, where: str) -> tuple[Group | None, Available]:
-    """Makes the tree's folders in every hierarchy that has use and lets this user; the second says what came of it."""
+def probe_cgroups(where: str) -> Available:
+    """What a host would have that this process became. Groups are made and removed; no process and no control moves."""
+    if where == "off":
+        return NOTHING
+    tree, available = find_tree(f"moorage-probe-{os.getpid()}", where, trial=True)
+    if tree is not None:
+        _clear(tree)
+    return available
+
+
+def find_tree(name: str, where: str, *, trial: bool = False) -> tuple[Group | None, Available]:
+    """Makes the tree's folders in every hierarchy that has use and lets this user; the second says what came of it.
+
+    As a trial, controllers that could be enabled count as if they were.
+    """
     present = cgroup.hierarchies(cgroup.read("/proc/self/cgroup"), cgroup.read("/proc/self/mountinfo"))
     if not present:
         return None, Available(reason="No control group file system is mounted, or this process is outside of it.")
     folders: dict[str, str] = {}
+    offered: frozenset[str] = frozenset()
     problems: list[str] = []
     # Version 2 first: where it is, it tells best what lives in the tree.
     for hierarchy in sorted(present, key=lambda each: -each.version):
@@ -243,13 +257,17 @@ def find_tree(name: str, where: str) -> tuple[Group | None, Available]:
         if parent is None:
             return None, Available(reason=f"sandbox.cgroup: {where} is in no control group file system.")
         try:
-            folders |= _make_in(hierarchy, parent, name, problems)
+            folders |= _make_in(hierarchy, parent, name)
+            if hierarchy.version == 2:
+                offered = delegation.offered(parent) if trial else delegation.give(parent, folders[UNIFIED])
+        except NotDelegated as error:
+            problems.append(str(error))
         except OSError as error:
             problems.append(f"{error.filename or parent}: {error.strerror or error}.")
     if not folders:
         return None, Available(reason=_told(problems))
     tree = Group(folders)
-    return tree, _available(tree, problems)
+    return tree, _available(tree, offered, problems)
 
 
 def _parent(hierarchy: Hierarchy, where: str, present: Sequence[Hierarchy]) -> str | None:
@@ -263,18 +281,10 @@ def _parent(hierarchy: Hierarchy, where: str, present: Sequence[Hierarchy]) -> s
     return None
 
 
-def _make_in(hierarchy: Hierarchy, parent: str, name: str, problems: list[str]) -> dict[str, str]:
+def _make_in(hierarchy: Hierarchy, parent: str, name: str) -> dict[str, str]:
     folder = f"{parent}/{name}"
-    if hierarchy.version == 1:
-        _make_tree(folder)
-        return dict.fromkeys(hierarchy.controllers, folder)
-    try:
-        delegation.enable(parent)
-    except NotDelegated as error:
-        problems.append(str(error))
     _make_tree(folder)
-    delegation.pass_on(Group({UNIFIED: folder}), BOUNDING)
-    return {UNIFIED: folder}
+    return dict.fromkeys(hierarchy.controllers or (UNIFIED,), folder)
 
 
 def _make_tree(folder: str) -> None:
@@ -290,9 +300,9 @@ def _key(folder: str) -> str:
     return UNIFIED if Path(folder, "cgroup.controllers").exists() else "memory"
 
 
-def _available(tree: Group, problems: list[str]) -> Available:
+def _available(tree: Group, offered: frozenset[str], problems: list[str]) -> Available:
     unified = tree.folders.get(UNIFIED)
-    offered = set(tree.folders) | (delegation.enabled(unified) if unified else set())
+    offered |= set(tree.folders)
     legacy = [key for key in tree.folders if key != UNIFIED]
     version = "v1 and v2" if unified and legacy else "v2" if unified else "v1"
     controllers = tuple(name for name in BOUNDING if name in offered)

@@ -7,6 +7,7 @@ so a host that was given a group moves into a leaf of it. It does that only wher
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -71,20 +72,45 @@ def steps_to_enable(found: Found, own_pid: int) -> tuple[Step, ...]:
     return (MakeFolder(leaf), WriteFile(f"{leaf}/cgroup.procs", str(own_pid)), enable)
 
 
-def enable(folder: str) -> None:
-    """Carries the steps out. Raises NotDelegated where the group has nothing to give, or may not."""
+def give(parent: str, folder: str) -> frozenset[str]:
+    """Carries the steps out for the parent, and lets the folder below it pass on. What the folder's children get.
+
+    Raises NotDelegated where the parent may not give what it has.
+    """
     try:
-        found = _read(folder)
-        for step in steps_to_enable(found, os.getpid()):
+        for step in steps_to_enable(_read(parent), os.getpid()):
             if isinstance(step, MakeFolder):
                 Path(step.path).mkdir(exist_ok=True)
             else:
                 cgroup.write(step.path, step.value)
+        pass_on(Group({UNIFIED: folder}), WANTED)
+        return enabled(folder)
     except OSError as error:
-        raise NotDelegated(
-            f"{error.filename or folder}: {error.strerror}: this control group is not this user's to divide. Run the"
-            " host as root, or in a delegated group (systemd: Delegate=yes)."
-        ) from error
+        raise _not_ours(parent, error) from error
+
+
+def offered(parent: str) -> frozenset[str]:
+    """What ``give`` would come to; nothing is changed. Raises NotDelegated."""
+    try:
+        found = _read(parent)
+        for step in steps_to_enable(found, os.getpid()):
+            if isinstance(step, WriteFile) and not os.access(step.path, os.W_OK) and not _is_new(step, found):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), step.path)
+    except OSError as error:
+        raise _not_ours(parent, error) from error
+    return found.controllers & frozenset(WANTED)
+
+
+def _is_new(step: WriteFile, found: Found) -> bool:
+    """In a folder that would only be made."""
+    return str(Path(step.path).parent) != found.folder
+
+
+def _not_ours(folder: str, error: OSError) -> NotDelegated:
+    return NotDelegated(
+        f"{error.filename or folder}: {error.strerror}: this control group is not this user's to divide. Run the host"
+        " as root, or in a delegated group (systemd: Delegate=yes)."
+    )
 
 
 def pass_on(group: Group, controllers: Iterable[str]) -> None:
@@ -92,15 +118,15 @@ def pass_on(group: Group, controllers: Iterable[str]) -> None:
     folder = group.folders.get(UNIFIED)
     if folder is None:
         return
-    has = set(_words(f"{folder}/cgroup.controllers")) - enabled(folder)
+    has = frozenset(_words(f"{folder}/cgroup.controllers")) - enabled(folder)
     wanted = [f"+{name}" for name in controllers if name in has]
     if wanted:
         cgroup.write(f"{folder}/cgroup.subtree_control", " ".join(wanted))
 
 
-def enabled(folder: str) -> set[str]:
+def enabled(folder: str) -> frozenset[str]:
     """What the children of a version 2 group get."""
-    return set(_words(f"{folder}/cgroup.subtree_control"))
+    return frozenset(_words(f"{folder}/cgroup.subtree_control"))
 
 
 def end_together(group: Group) -> None:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from moorage.models.incarnation import Verdict
 from moorage_sandbox.cgroup import Group
+from moorage_sandbox.widening import NONE, Opening, Widening
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,8 @@ class WorkerOrder:
     data_path: Path
     #: The folder that holds the worker's socket.
     socket_dir: Path
-    #: Serialised StartRecord, for the worker's stdin.
-    start_record: bytes
+    #: Makes the serialised StartRecord, for the worker's stdin, from the place of ``socket_dir`` as the worker sees it.
+    start_record: Callable[[str], bytes]
     #: The worker's uid when the host is root; None: the host is an ordinary user, and so is the worker.
     uid: int | None
     memory_bytes: int
@@ -62,14 +63,21 @@ class WorkerOrder:
     env: tuple[tuple[str, str], ...] = ()
     #: Forbidden system calls fail and are noted, instead of ending the worker.
     development: bool = False
+    #: What was granted beyond the usual sandbox, and what the files and devices of it are on this machine.
+    widening: Widening = NONE
+    openings: tuple[Opening, ...] = ()
+    #: Workers of this installation that may overlap, where a control group holds the bound for all of them together.
+    overlapping: int = 1
     #: Told, in a sentence for the plugin's log, what a worker under development was refused.
     note: Callable[[str], None] = log.info
     #: The number of the incarnation.
     number: int = 0
-    #: Workers of one generation share the installation's limits; another generation, in a reload, has its own.
-    generation: int = 0
+    #: Workers of one generation share the installation's limits; another one, in a reload, has its own.
+    generation: str = ""
     #: None: nothing is to be done.
     admission: Admission | None = None
+    #: Lowest level at which it may start; one of moorage_sandbox.report.LEVELS.
+    require: str = "full"
 
 
 class Worker(Protocol):

@@ -36,7 +36,8 @@ class Operations(Protocol):
     ) -> Installation:
         """Installs the plugin project in a folder, or brings an existing installation to that folder's version."""
 
-    async def installations(self) -> tuple[InstallationView, ...]: ...
+    async def installations(self, *, look: bool = False) -> tuple[InstallationView, ...]:
+        """With ``look``, what their workers use is looked at now."""
 
     async def broken(self) -> tuple[BrokenPlugin, ...]:
         """Folders of the last scan that could not be used."""

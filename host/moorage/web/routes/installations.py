@@ -28,9 +28,12 @@ router = APIRouter(tags=["installations"])
 
 
 @router.get("/installations")
-async def list_installations(host: Host) -> Page[Installation]:
+async def list_installations(
+    host: Host,
+    look: Annotated[bool, Query(description="Look now at what their workers use.")] = False,
+) -> Page[Installation]:
     """All installations, with their state."""
-    return Page(items=[Installation.of(view) for view in await host.installations()])
+    return Page(items=[Installation.of(view) for view in await host.installations(look=look)])
 
 
 @router.get("/broken-plugins")

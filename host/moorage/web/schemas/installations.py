@@ -12,6 +12,7 @@ from moorage.models import manifest as manifest_models
 from moorage.models import views
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, VerdictKind
 from moorage.models.incarnation import Verdict as VerdictModel
+from moorage.models.usage import Usage as UsageModel
 from moorage.web.schemas.base import Document, Input, Order
 from moorage.web.schemas.problems import Problem
 from moorage.web.values import text, to_json
@@ -216,6 +217,36 @@ class Desired(Document):
         )
 
 
+class Usage(Document):
+    """What all its workers use together. Rates are since the last look."""
+
+    cpu_percent: float = Field(description="100 is one core.")
+    cpu_seconds: float
+    memory_bytes: int = Field(description="Proportional where the host may read that.")
+    peak_memory_bytes: int
+    processes: int
+    descriptors: int | None = Field(description="Absent where the host may not read it, as the two below.")
+    read_bytes: int | None
+    written_bytes: int | None
+    calls_per_second: float = Field(description="Through the gate.")
+    denied_per_second: float
+
+    @classmethod
+    def of(cls, usage: UsageModel) -> Self:
+        return cls(
+            cpu_percent=usage.cpu_percent,
+            cpu_seconds=usage.cpu_seconds,
+            memory_bytes=usage.memory_bytes,
+            peak_memory_bytes=usage.peak_memory_bytes,
+            processes=usage.processes,
+            descriptors=usage.descriptors,
+            read_bytes=usage.read_bytes,
+            written_bytes=usage.written_bytes,
+            calls_per_second=usage.calls_per_second,
+            denied_per_second=usage.denied_per_second,
+        )
+
+
 class Installation(Document):
     """A plugin version put to use under a name."""
 
@@ -230,6 +261,8 @@ class Installation(Document):
     incarnations: list[Incarnation] = Field(description="Newest first.")
     calls: int = Field(description="Calls through the gate by the present incarnation.")
     denied: int = Field(description="Those of them that were denied.")
+    usage: Usage | None = Field(default=None, description="Absent while it has no worker, or nobody has looked yet.")
+    unenforced: str = Field(default="", description="A bound that it asks for and that has no effect here, and why.")
     loaded_at: datetime | None
     installed_at: datetime | None
     source_path: str
@@ -251,6 +284,8 @@ class Installation(Document):
             incarnations=[Incarnation.of(status) for status in view.incarnations],
             calls=view.calls,
             denied=view.denied,
+            usage=None if view.usage is None else Usage.of(view.usage),
+            unenforced=text(view.unenforced),
             loaded_at=view.loaded_at,
             installed_at=installed.installed_at,
             source_path=text(str(installed.source_path)),
