@@ -133,16 +133,16 @@ class HeldStart:
 
     async def record(self) -> start_pb2.StartRecord:
         async with asyncio.timeout(TIMEOUT_SECONDS):
-            return start_pb2.StartRecord.FromString((await self.order).start_record)
+            return start_pb2.StartRecord.FromString((await self.order).start_record("/run/host"))
 
 
 @pytest.fixture
 async def held(monkeypatch: pytest.MonkeyPatch) -> HeldStart:
-    """Holds the starts of "probe"."""
+    """Holds the next start of "probe", and again the next one after `again`."""
     held, start = HeldStart(), ZygoteLauncher.start
 
     async def hold(launcher: ZygoteLauncher, order: WorkerOrder, **options: object) -> SandboxedWorker:
-        if order.installation == "probe":
+        if order.installation == "probe" and not held.order.done():
             held.order.set_result(order)
             await held.let_go.wait()
         return await start(launcher, order, **options)
