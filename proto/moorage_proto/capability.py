@@ -3,11 +3,15 @@
 The grammar is ``verb:resource``. For services with named backends the resource is ``backend/name``; the backend
 ``main`` may be left out. ``*`` stands for any characters within one segment, ``**`` for any characters; segments end
 at ``/``, ``.`` and ``:``.
+
+A few rights widen the kernel's sandbox instead of allowing calls. They name no resource (``sandbox.subprocess``), or a
+path of the host's machine, literally (``files.read:/srv/models/**``).
 """
 
 from __future__ import annotations
 
 import functools
+import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import Iterable, Optional, Tuple
@@ -16,6 +20,16 @@ MAIN_BACKEND = "main"
 
 #: Services whose resources live in named backends.
 BACKEND_SERVICES = frozenset({"sql", "redis", "kafka", "servicebus"})
+
+#: Verbs that stand for themselves: they have no resource.
+BARE_VERBS = frozenset({"sandbox.subprocess", "sandbox.proc"})
+#: Verbs whose resource is a path of the host's machine: a file or a folder, and a device node.
+FILES_READ = "files.read"
+DEVICE = "sandbox.device"
+#: What widens the sandbox when a worker starts; no call needs them.
+SANDBOX_VERBS = BARE_VERBS | {FILES_READ, DEVICE}
+#: At the end of a path: the folder, and all that is in it.
+WHOLE_FOLDER = "/**"
 
 #: The columns of a need that reads no column.
 ROWS_ALONE = ("",)
@@ -51,6 +65,8 @@ class Capability:
 
     def __str__(self) -> str:
         resource = self.resource
+        if not resource:
+            return self.verb
         if self.service in BACKEND_SERVICES:
             backend, _, name = resource.partition("/")
             # A name with a slash of its own would be read as another backend's.
@@ -79,12 +95,18 @@ def parse(text: str) -> Capability:
     Raises CapabilityInvalid.
     """
     verb, colon, resource = text.partition(":")
+    if verb in BARE_VERBS:
+        if colon:
+            raise CapabilityInvalid(text, f"{verb} has no resource")
+        return Capability(verb, "")
     if not colon or not resource:
         raise CapabilityInvalid(text, "it names no resource after a colon")
     if not _VERB.fullmatch(verb):
         raise CapabilityInvalid(text, f"{verb!r} is not of the form service.verb")
     if any(ord(character) < 33 or ord(character) == 127 for character in text):
         raise CapabilityInvalid(text, "it holds a space or control character")
+    if verb in SANDBOX_VERBS:
+        _check_path(text, verb, resource)
     columns: Tuple[str, ...] = ()
     service = verb.partition(".")[0]
     if service == "sql":
@@ -97,6 +119,21 @@ def need(verb: str, resource: str, *, backend: str = "", columns: Iterable[str] 
     if verb.partition(".")[0] in BACKEND_SERVICES:
         resource = f"{backend or MAIN_BACKEND}/{resource}"
     return Capability(verb, resource, tuple(columns))
+
+
+def _check_path(text: str, verb: str, resource: str) -> None:
+    """One spelling for each path, so that people read what the kernel will be told."""
+    path = resource
+    if verb == FILES_READ and resource.endswith(WHOLE_FOLDER):
+        path = resource[: -len(WHOLE_FOLDER)] or "/"
+    if "*" in path:
+        raise CapabilityInvalid(text, f"a path is taken literally; only {WHOLE_FOLDER} at the end of a folder is not")
+    if not path.startswith("/") or path != posixpath.normpath(path) or path.startswith("//"):
+        raise CapabilityInvalid(text, "its resource is a path from / on, without '.', '..' and doubled slashes")
+    if path == "/":
+        raise CapabilityInvalid(text, "the whole of a machine cannot be granted")
+    if verb == DEVICE and not path.startswith("/dev/"):
+        raise CapabilityInvalid(text, "a device is a path below /dev")
 
 
 def _split_columns(text: str, resource: str) -> Tuple[str, Tuple[str, ...]]:

@@ -53,6 +53,10 @@ LAYERS: Mapping[str, Layer] = {
         " holds it there as it holds everything else.",
         "Let the host make namespaces itself: " + _NAMESPACES[0].lower() + _NAMESPACES[1:],
     ),
+    "processes": Layer(
+        "The plugin may make as many threads as its user has left: a limit would count the host's own among them.",
+        "Run the host as root, where each plugin has a user of its own, or in a delegated control group.",
+    ),
     "bwrap": Layer(
         "Where the host may not make namespaces itself, nobody makes them for it.",
         "Install bubblewrap 0.8 or newer, and let AppArmor's profile for it pass user namespaces.",

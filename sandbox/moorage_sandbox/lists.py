@@ -65,7 +65,7 @@ SUBPROCESS = ("execve", "fork", "vfork", "setpgid")
 #: All that a worker's first process does when it has others: wait, tell, end.
 INIT = tuple(
     """
-    wait4 waitid write exit exit_group rt_sigreturn rt_sigprocmask restart_syscall futex brk mmap munmap mprotect
+    wait4 waitid write close exit exit_group rt_sigreturn rt_sigprocmask restart_syscall futex brk mmap munmap mprotect
     """.split()
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from moorage_sandbox.interpreter import Interpreter
 from moorage_sandbox.libraries import Libraries
@@ -47,7 +47,17 @@ class Mount:
     source: str
     target: str
     #: "read": read-only. "data": writable, nothing executes. "socket": read-only, nothing executes. "device".
+    #: Of what was granted: "files": read-only, nothing executes. "granted device".
     access: str
+
+
+@dataclass(frozen=True)
+class OwnRoot:
+    """The parts of the base root, to be put together once more for one worker alone."""
+
+    mounts: Tuple[Mount, ...]
+    links: Tuple[Tuple[str, str], ...]
+    folders: Tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -126,6 +136,13 @@ class WorkerPlan:
     wrapper: Tuple[str, ...] = ()
     #: At "full-bwrap": what the wrapper reads from a descriptor of its own.
     options: Tuple[str, ...] = ()
+    #: True: a first process waits for the plugin's, which may have others.
+    init: bool = False
+    #: True: its own entries of /proc.
+    proc: bool = False
+    #: What is seen beside the usual, and the root for it.
+    openings: Tuple[Mount, ...] = ()
+    own_root: Optional[OwnRoot] = None
 
 
 @dataclass(frozen=True)
@@ -296,7 +313,13 @@ def preload_plan_from(data: bytes) -> PreloadPlan:
 def worker_plan_from(data: bytes) -> WorkerPlan:
     fields = _plain(data)
     inner = {"program": _program_from(fields["program"]), "filter": Variant(**fields["filter"])}
-    return WorkerPlan(**{**fields, **inner, "mounts": _mounts(fields["mounts"])})
+    mounts = {name: _mounts(fields[name]) for name in ("mounts", "openings")}
+    root = fields["own_root"] and _own_root_from(fields["own_root"])
+    return WorkerPlan(**{**fields, **inner, **mounts, "own_root": root})
+
+
+def _own_root_from(fields: Dict[str, Any]) -> OwnRoot:
+    return OwnRoot(_mounts(fields["mounts"]), _frozen(fields["links"]), _frozen(fields["folders"]))
 
 
 def inner_plan_from(data: bytes) -> InnerPlan:

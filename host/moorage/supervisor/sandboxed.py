@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from moorage.models.incarnation import Verdict
 from moorage.supervisor.exits import forbidden, lost_with_zygote, unobserved, verdict_of
+from moorage.supervisor.first_process import FirstProcess
 from moorage.supervisor.forbidden import ForbiddenCall, ForbiddenCalls
 from moorage_proto import signals
 from moorage_sandbox.cgroup import Group
@@ -26,10 +27,12 @@ class SandboxedWorker:
     group: Group | None = None
     out_of_memory = ""
 
-    def __init__(self, pid: int, pidfd: int, report: SandboxReport) -> None:
+    def __init__(self, pid: int, pidfd: int, report: SandboxReport, first: FirstProcess | None = None) -> None:
         self._pid = pid
         self._pidfd = pidfd
         self.report = report
+        #: The process above it, where it may have others beside it.
+        self._first = first
         self._killed = False
         self._calls: ForbiddenCalls | None = None
         #: For which it was killed: the first one that has a name.
@@ -61,6 +64,8 @@ class SandboxedWorker:
         self._killed = True
         # The first process of a pid namespace: the kernel ends all others with it.
         self._signal(signal.SIGKILL)
+        if self._first is not None and not self._verdict.done():
+            self._first.kill()
 
     def listen(self, listener: int, note: Callable[[str], None] | None) -> None:
         """Hears of forbidden calls from now on. They end the worker; or, with ``note``, each name is noted once."""
@@ -88,6 +93,8 @@ class SandboxedWorker:
 
     def ended(self, status: int) -> None:
         """The zygote has reaped it; the kernel had ended its whole tree before."""
+        if self._first is not None and not self._verdict.done():
+            status = self._first.told(status)
         self._finish(verdict_of(status, killed_by_host=self._killed))
 
     def zygote_lost(self) -> None:
@@ -107,4 +114,6 @@ class SandboxedWorker:
         os.close(self._pidfd)
         if self._calls is not None:
             self._calls.close()
+        if self._first is not None:
+            self._first.close()
         self._verdict.set_result(verdict if self._forbidden is None else forbidden(self._forbidden.name))

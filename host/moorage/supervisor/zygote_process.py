@@ -19,6 +19,7 @@ from typing import Any
 
 from moorage.supervisor.cgroups import opened_to_join
 from moorage.supervisor.errors import SandboxFailed
+from moorage.supervisor.first_process import FirstProcess, NotConfined, first_process_of
 from moorage.supervisor.launcher import Admission
 from moorage.supervisor.sandboxed import SandboxedWorker
 from moorage_sandbox import boot, confine, evidence, image, judgement, plan, syscalls, wire
@@ -125,14 +126,15 @@ class ZygoteProcess:
             if "failed" in message:
                 raise SandboxFailed(layer_of(Failure(**message["failed"])), self._require)
             pidfd, report = self._look_at(pid, planned, message["sealed"]["landlock"], named=listener >= 0)
-            if admission is not None:
-                with _closed_on_error(pidfd):
+            with _closed_on_error(pidfd):
+                if admission is not None:
                     await admission.admit(pid)
+                first = self._first_process(pid, status) if planned.init else None
         except BaseException:
             if listener >= 0:
                 os.close(listener)
             raise
-        worker = SandboxedWorker(pid, pidfd, report)
+        worker = SandboxedWorker(pid, pidfd, report, first)
         if listener >= 0:
             worker.listen(listener, note if planned.filter.development else None)
         end.add_done_callback(lambda told: _announce(worker, told, wrapped=planned.level == "full-bwrap"))
@@ -156,6 +158,12 @@ class ZygoteProcess:
             os.close(pidfd)
             raise
         return pidfd, report
+
+    def _first_process(self, plugin: int, status: socket.socket) -> FirstProcess:
+        try:
+            return first_process_of(plugin, status)
+        except (NotConfined, OSError) as error:
+            raise self._failed("pid", str(error)) from error
 
     def _send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
         if self.closed:
