@@ -8,7 +8,7 @@ runs in it is the same last stage that every worker goes through.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, Tuple
+from typing import Dict, Iterable, List, Tuple
 
 from moorage_sandbox.plan import WorkerPlan, ZygotePlan
 
@@ -56,11 +56,25 @@ def _capabilities(worker: WorkerPlan) -> List[str]:
     return result
 
 
+def _folders(paths: Iterable[str]) -> Tuple[str, ...]:
+    """All folders above the paths, the outer ones first."""
+    found: Dict[str, None] = {}
+    for path in paths:
+        parts = path.strip("/").split("/")[: None if path.endswith("/") else -1]
+        for count in range(1, len(parts) + 1):
+            found["/" + "/".join(parts[:count])] = None
+    return tuple(sorted(found))
+
+
 def _tree(worker: WorkerPlan, base: ZygotePlan) -> List[str]:
     result: List[str] = []
+    mounts = (*base.mounts, *worker.mounts)
+    # What it makes by itself on the way to a mount may be entered by its own user alone.
+    for folder in _folders((*(path for path, _ in base.links), *(mount.target for mount in mounts), "/dev/shm", "/etc/")):
+        result += ["--perms", "0755", "--dir", folder]
     for path, target in base.links:
         result += ["--symlink", target, path]
-    for mount in (*base.mounts, *worker.mounts):
+    for mount in mounts:
         result += [_BINDS[mount.access], mount.source, mount.target]
     for folder in ("/tmp", "/dev/shm"):  # noqa: S108 - mount points of the worker's own root
         # bwrap 0.8 has sizes; the mode lets another user than the one that runs bwrap write.

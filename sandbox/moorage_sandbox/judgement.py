@@ -9,19 +9,22 @@ from moorage_sandbox.evidence import Mounts, ProcessEvidence
 from moorage_sandbox.landlock import coverage
 from moorage_sandbox.layers import missing_at, missing_layer
 from moorage_sandbox.plan import Mount, WorkerPlan
+from moorage_sandbox.proc import ENTRIES as PROC_ENTRIES
 from moorage_sandbox.report import LandlockFacts, MissingLayer, SandboxReport, SeccompFacts
 from moorage_sandbox.restricted import LEAST_LANDLOCK_ABI
 
 SECCOMP_FILTER = 2
 
 #: Layers without which the level is what it is.
-_NOTED_ONLY = ("landlock", "noexec", "cgroup")
+_NOTED_ONLY = ("landlock", "noexec", "processes", "cgroup")
 
 _OPTIONS = {
     "read": frozenset({"ro", "nosuid", "nodev"}),
     "data": frozenset({"rw", "nosuid", "nodev", "noexec"}),
     "socket": frozenset({"ro", "nosuid", "nodev", "noexec"}),
     "device": frozenset({"nosuid", "noexec"}),
+    "files": frozenset({"ro", "nosuid", "nodev", "noexec"}),
+    "granted device": frozenset({"nosuid", "noexec"}),
 }
 _OWN = frozenset({"nosuid", "nodev", "noexec"})
 
@@ -43,8 +46,11 @@ class Made:
 
 def made_of(worker: WorkerPlan, base_mounts: Iterable[Mount], seccomp: SeccompFacts) -> Made:
     """What the kernel must show of a worker with this plan."""
-    mounts = None if worker.level == "restricted" else _expected((*base_mounts, *worker.mounts), worker)
-    return Made(worker.level, mounts, dict(worker.limits), seccomp, pid=2 if worker.level == "full-bwrap" else 1)
+    mounts = None
+    if worker.level != "restricted":
+        mounts = _expected((*base_mounts, *worker.mounts, *worker.openings), worker)
+    waited_for = worker.init or worker.level == "full-bwrap"
+    return Made(worker.level, mounts, dict(worker.limits), seccomp, pid=2 if waited_for else 1)
 
 
 def _expected(mounts: Iterable[Mount], worker: WorkerPlan) -> Mounts:
@@ -57,6 +63,12 @@ def _expected(mounts: Iterable[Mount], worker: WorkerPlan) -> Mounts:
         # It has no noexec, and puts the files of /etc into the root itself.
         return {point: needed - {"noexec"} for point, needed in options.items()}
     options["/etc"] = _OWN | {"ro"}
+    if worker.init:
+        options["/venv/bin"] = options["/venv/pyvenv.cfg"] = frozenset({"ro", "nosuid", "nodev"})
+    if worker.proc:
+        own = f"/proc/{2 if worker.init else 1}"
+        points = ("/proc", *(f"{own}/{entry}" for entry in PROC_ENTRIES))
+        options.update(dict.fromkeys(points, _OWN | {"ro"}))
     return options
 
 
@@ -88,6 +100,8 @@ def judge(
     }
     if made.level == "full-bwrap":
         layers["noexec"] = ""
+    if made.rlimits and "RLIMIT_NPROC" not in made.rlimits:
+        layers["processes"] = ""
     level = _level(layers, made, landlock_abi)
     filtered = worker.seccomp == SECCOMP_FILTER
     return SandboxReport(

@@ -86,6 +86,10 @@ def at_least(level: str, required: str) -> bool:
     return LEVELS.index(level) <= LEVELS.index(required)
 
 
+def _done_by(cgroup: CgroupFacts) -> Tuple[str, ...]:
+    return ("cgroup", "processes") if cgroup.pids else ("cgroup",)
+
+
 def in_cgroup(report: SandboxReport, cgroup: CgroupFacts) -> SandboxReport:
     """The report of a worker that is in a control group too. Pure."""
     if cgroup.version == "none":
@@ -96,7 +100,7 @@ def in_cgroup(report: SandboxReport, cgroup: CgroupFacts) -> SandboxReport:
         report,
         cgroup=cgroup,
         layers={**report.layers, "cgroup": words},
-        missing=tuple(missing for missing in report.missing if missing.layer != "cgroup"),
+        missing=tuple(entry for entry in report.missing if entry.layer not in _done_by(cgroup)),
         kill="cgroup.kill",
         memory="cgroup" if cgroup.memory else report.memory,
     )

@@ -41,9 +41,18 @@ def zygote_plan(full: ZygotePlan, interpreter: Interpreter, level: str = "restri
 
 
 def worker_plan(
-    full: WorkerPlan, base_mounts: Tuple[Mount, ...], interpreter: Interpreter, temporary: str, readable: Iterable[str]
+    full: WorkerPlan,
+    base_mounts: Tuple[Mount, ...],
+    interpreter: Interpreter,
+    temporary: str,
+    readable: Iterable[str],
+    *,
+    own_user: bool,
 ) -> WorkerPlan:
-    """``temporary``: a folder of this worker's own, for what would be /tmp. ``readable``: the READABLE that exist."""
+    """``temporary``: a folder of this worker's own, for what would be /tmp. ``readable``: the READABLE that exist.
+
+    ``own_user``: False where it stays the host's user, whose other processes would count against its limit too.
+    """
     places = {**_places((*base_mounts, *full.mounts)), "/tmp": temporary}  # noqa: S108 - a target in a plan of "full"
     files = tuple((_moved(path, places), access) for path, access in full.files if path not in _OWN_FILE_SYSTEMS)
     return replace(
@@ -51,6 +60,7 @@ def worker_plan(
         level="restricted",
         mounts=(),
         etc=(),
+        limits=tuple(limit for limit in full.limits if own_user or limit[0] != "RLIMIT_NPROC"),
         files=(*files, (temporary, "write"), *((path, "read") for path in readable)),
         executable=interpreter.executable,
         library_path=_library_path(interpreter),

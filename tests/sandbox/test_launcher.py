@@ -74,7 +74,7 @@ def order(stage, output, code: str, **changes) -> WorkerOrder:
         "code_roots": ("",),
         "data_path": base / "data",
         "socket_dir": base / "socket",
-        "start_record": json.dumps({"code": code, "facts": {}}).encode(),
+        "start_record": lambda _: json.dumps({"code": code, "facts": {}}).encode(),
         "uid": 61_777,
         "memory_bytes": 256 << 20,
         "pids": 64,

@@ -59,7 +59,7 @@ def _order(folder: Path, output: int) -> WorkerOrder:
         code_roots=(),
         data_path=folder,
         socket_dir=folder,
-        start_record=b"",
+        start_record=lambda _: b"",
         uid=_UID,
         memory_bytes=_MEMORY_BYTES,
         pids=8,

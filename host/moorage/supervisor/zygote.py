@@ -1,17 +1,24 @@
-"""The launcher that forks workers from zygotes: one for each interpreter, runtime and SDK, made when first needed."""
+"""The launcher that forks workers from zygotes: one for each interpreter, runtime and SDK, made when first needed.
+
+One launcher makes workers of one level. At "full" the zygote stands in the base root already; below it stays on the
+host's file system, and its children seal themselves there ("restricted") or become bwrap ("full-bwrap").
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from moorage.supervisor.errors import SandboxFailed
+from moorage.supervisor.hosted import find_bwrap, own_temporary
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.sandboxed import SandboxedWorker
+from moorage.supervisor.widening import WideningUnavailable
 from moorage.supervisor.zygote_process import ZygoteProcess, boot_zygote
-from moorage_sandbox import plan
+from moorage_sandbox import bwrap, plan, restricted, widened
 from moorage_sandbox.interpreter import QUERY, Interpreter
 from moorage_sandbox.layers import missing_layer
 from moorage_sandbox.libraries import find_libraries
@@ -25,17 +32,21 @@ class ZygoteLauncher:
     """Implements the launcher's contract. ``async with`` or ``close`` ends every worker and zygote.
 
     ``entry`` and ``imports`` name what workers run, and what zygotes import for them; tests have smaller ones.
+    ``level``: "full", "full-bwrap" or "restricted". ``require``: what the kernel must show of a worker at least; the
+    level, if nothing else is said.
     """
 
     def __init__(
         self,
         *,
-        require: str = "full",
+        level: str = "full",
+        require: str = "",
         policy: Policy = DEFAULT_POLICY,
         entry: str = plan.ENTRY,
         imports: tuple[str, ...] = plan.ZYGOTE_IMPORTS,
     ) -> None:
-        self._require = require
+        self._level = level
+        self._require = require or level
         self._policy = policy
         self._entry = entry
         self._imports = imports
@@ -48,9 +59,13 @@ class ZygoteLauncher:
         async with asyncio.timeout(timeout.total_seconds()):
             base, zygote = await self._zygote(order)
             worker = self._plan(base, order)
-            return await zygote.start(
-                worker, order.start_record, order.stdout_fd, order.stderr_fd, order.note, order.admission
-            )
+            record = order.start_record(str(order.socket_dir.resolve()) if self._hosted else "/run/host")
+            return await zygote.start(worker, record, order.stdout_fd, order.stderr_fd, order.note, order.admission)
+
+    @property
+    def _hosted(self) -> bool:
+        """Whether workers see the host's file system, and paths are what they are here."""
+        return self._level == "restricted"
 
     async def close(self) -> None:
         zygotes, self._zygotes = self._zygotes, {}
@@ -80,9 +95,17 @@ class ZygoteLauncher:
                 user_namespace=os.geteuid() != 0,
                 imports=self._imports,
             )
-            zygote = await boot_zygote(interpreter.executable, order.sdk_path, base, self._require)
+            booted = self._booted(base, interpreter)
+            zygote = await boot_zygote(interpreter.executable, order.sdk_path, booted, self._require)
             self._zygotes[key] = (base, zygote)
             return base, zygote
+
+    def _booted(self, full: ZygotePlan, interpreter: Interpreter) -> ZygotePlan:
+        if self._level == "full":
+            return full
+        made = restricted.zygote_plan(full, interpreter, self._level)
+        # What becomes bwrap needs nothing of what is imported.
+        return made if self._hosted else replace(made, preload=replace(made.preload, imports=()))
 
     async def _interpreter(self, path: Path) -> Interpreter:
         if path not in self._interpreters:
@@ -99,7 +122,7 @@ class ZygoteLauncher:
             ),
             uid=order.uid if order.uid is not None else os.geteuid(),
             memory_bytes=order.memory_bytes,
-            pids=order.pids,
+            pids=order.pids * order.overlapping,
             start=order.start,
             use_runtime=order.use_runtime,
             code_roots=order.code_roots,
@@ -107,7 +130,19 @@ class ZygoteLauncher:
             entry=self._entry,
             development=order.development,
         )
-        return plan.worker_plan(base, self._interpreters[order.interpreter], self._policy, wishes)
+        interpreter = self._interpreters[order.interpreter]
+        usual = plan.worker_plan(base, interpreter, self._policy, wishes)
+        if order.widening and self._level != "full":
+            raise WideningUnavailable(order.installation, self._level)
+        full = widened.worker_plan(usual, base, order.widening, order.openings)
+        if self._level == "full-bwrap":
+            return bwrap.worker_plan(full, base, find_bwrap(), as_root=os.geteuid() == 0)
+        if self._hosted:
+            temporary = own_temporary(order, self._require)
+            readable = tuple(filter(os.path.exists, restricted.READABLE))
+            own_user = order.uid is not None
+            return restricted.worker_plan(full, base.mounts, interpreter, temporary, readable, own_user=own_user)
+        return full
 
 
 async def query_interpreter(path: Path, require: str = "full") -> Interpreter:

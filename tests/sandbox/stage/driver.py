@@ -17,7 +17,9 @@ import grpc
 from moorage.supervisor.errors import SandboxFailed
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.probe import probe_sandbox
+from moorage.supervisor.widening import GrantUnusable, openings_of, widening_of
 from moorage.supervisor.zygote import ZygoteLauncher
+from moorage_proto.capability import Grants, parse
 from moorage_sandbox import bpf, syscalls
 from moorage_sandbox.numbers import NUMBERS
 
@@ -37,19 +39,22 @@ def refuse(calls):
 
 def worker_order(base, job, output, notes):
     stage = Path(base)
+    widening = widening_of(Grants(allow=tuple(parse(text) for text in job.get("granted", ()))))
     return WorkerOrder(
         installation="stage",
         incarnation="stage-1",
         interpreter=Path(job["interpreter"]),
         runtime_path=Path(job["runtime"]),
-        sdk_path=stage / "sdk",
+        sdk_path=stage / job.get("sdk", "sdk"),
         use_runtime=job.get("use_runtime", True),
         venv_path=stage / "venv",
         code_path=stage / "code",
         code_roots=("", "src"),
         data_path=stage / "data",
         socket_dir=stage / "socket",
-        start_record=json.dumps({"code": job["code"], "facts": job["facts"], "exit": job.get("exit", 0)}).encode(),
+        start_record=lambda _: json.dumps(
+            {"code": job["code"], "facts": job["facts"], "exit": job.get("exit", 0)}
+        ).encode(),
         uid=job["uid"],
         memory_bytes=job.get("memory_bytes", 256 << 20),
         pids=job.get("pids", 64),
@@ -58,8 +63,20 @@ def worker_order(base, job, output, notes):
         stderr_fd=output,
         env=(("STAGE", "inside"),),
         development=job.get("development", False),
+        widening=widening,
+        openings=openings_of(widening, (stage / "data", stage / "venv")),
         note=notes.append,
     )
+
+
+async def until_ended(worker):
+    """A worker that does not end is ended."""
+    try:
+        async with asyncio.timeout(TIMEOUT.total_seconds()):
+            return await worker.wait()
+    except TimeoutError:
+        worker.kill()
+        return await worker.wait()
 
 
 async def run_job(launcher, base, job):
@@ -67,8 +84,10 @@ async def run_job(launcher, base, job):
     notes = []
     try:
         worker = await launcher.start(worker_order(base, job, output, notes), timeout=TIMEOUT)
-        verdict = await worker.wait()
+        verdict = await until_ended(worker)
         text = os.pread(output, 1 << 20, 0).decode()
+    except GrantUnusable as error:
+        return {"unusable": str(error)}
     except SandboxFailed as error:
         return {"failed": str(error), "layer": error.missing.layer, "output": os.pread(output, 1 << 20, 0).decode()}
     finally:
@@ -80,6 +99,18 @@ async def run_job(launcher, base, job):
     with contextlib.suppress(ValueError):
         result.update(json.loads(first))
     return {**result, "level": worker.sandbox_level, "verdict": verdict.kind, "pid": worker.pid, "notes": notes}
+
+
+def leak(fd):
+    """A careless host: what it starts inherits a descriptor and its environment."""
+    start = asyncio.create_subprocess_exec
+
+    async def carelessly(*command, **options):
+        options["pass_fds"] = (*options.get("pass_fds", ()), fd)
+        options["env"] = {**options.get("env", {}), "STAGE_SECRET": os.environ["STAGE_SECRET"]}
+        return await start(*command, **options)
+
+    asyncio.create_subprocess_exec = carelessly
 
 
 async def echo_server(base):
@@ -114,13 +145,17 @@ async def main():
     order = json.load(sys.stdin)
     if order.get("refuse"):
         refuse(order["refuse"])
+    if order.get("leak"):
+        leak(order["leak"])
     if order.get("probe"):
         report = await probe_sandbox()
         missing = [entry.__dict__ for entry in report.missing]
         print(json.dumps({"level": report.level, "layers": dict(report.layers), "missing": missing}))
         return
     server = await echo_server(order["base"]) if order.get("echo") else None
-    async with ZygoteLauncher(entry="standin:main", imports=tuple(order["imports"])) as launcher:
+    async with ZygoteLauncher(
+        entry="standin:main", imports=tuple(order["imports"]), require=order.get("require", "full")
+    ) as launcher:
         if order.get("hold"):
             await hold(launcher, order)
         for job in order["jobs"]:
