@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -201,6 +202,25 @@ def test_start_stop_hold_release(moorage):
     assert refused.stderr == "churn is held: INC-4711. moorage release churn\n"
     assert moorage("release", "churn").stdout == "churn 1.0.0 is stopped.\n"
     assert answer(moorage("start", "churn", "--json"))["state"] == "ready"
+
+
+def test_release_says_how_long_it_took_to_be_ready_again(moorage, host, monkeypatch):
+    async def up_again(name, **_):
+        return await host.start(name)
+
+    monkeypatch.setattr(host, "release", up_again)
+    told = moorage("release", "churn", "--reason", "rolled back").stdout
+    assert re.fullmatch(r"churn 1\.0\.0 is ready in \d+\.\d s \(#1, pid 4242, sandbox full\)\.\n", told)
+
+
+def test_disable_enable_scale(moorage):
+    moorage("start", "churn")
+    assert moorage("disable", "churn", "--reason", "it is noisy").stdout == "churn: 1 processes gone.\n"
+    assert answer(moorage("show", "churn", "--json"))["desired"]["enabled"] is False
+    assert moorage("enable", "churn").stdout == "churn 1.0.0 is stopped.\n"
+    assert moorage("scale", "churn", "2").stdout == "churn 1.0.0 has 2 workers whenever it is up; now it is stopped.\n"
+    assert answer(moorage("scale", "churn", "3", "--json"))["desired"]["replicas"] == 3
+    assert moorage("scale", "churn", "0").exit_code == ExitCode.INVALID
 
 
 def test_kill_reload_unload_all(moorage):

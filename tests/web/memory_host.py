@@ -23,6 +23,7 @@ from moorage.models.installation import DesiredState, Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import Author, Manifest, RequestedCapability
 from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport, TaskView
+from moorage.models.why import Why, WorkerStack
 from moorage.web.operations import Progress
 from moorage_proto.capability import parse
 from moorage_sandbox.report import MissingLayer, SandboxReport
@@ -63,6 +64,7 @@ class MemoryHost:
         self.followers: set[asyncio.Queue[LogLine]] = set()
         self.running: dict[str, asyncio.Task[None]] = {}
         self.followed = asyncio.Event()
+        self.reasons: dict[str, Why] = {}
         self._numbers = itertools.count(1)
 
     def add(
@@ -204,17 +206,46 @@ class MemoryHost:
         self._record(by, "start", name)
         return self._view(plugin)
 
+    async def why(self, name: str) -> Why:
+        view = self._view(self._plugin(name))
+        return replace(self.reasons.get(name, Why(name, view.state, view.reason, NOON)), state=view.state)
+
+    async def stack(self, name: str) -> tuple[WorkerStack, ...]:
+        plugin = self._plugin(name)
+        text = 'Thread 0x1 (most recent call first):\n  File "/plugin/geo/\x1b[2J.py", line 88 in build'
+        alive = [status for status in plugin.incarnations if status.state is not IncarnationState.STOPPED]
+        return tuple(WorkerStack(status.number, text, "geo/index.py:88 build()") for status in alive)
+
     async def stop(self, name: str, *, by: str = "", hold: str = "") -> StopReport:
         plugin = self._plugin(name)
         if hold:
             plugin.installation = replace(plugin.installation, desired=DesiredState(held_reason=hold, held_by=by))
         return self._end(plugin, VerdictKind.PLANNED_STOP, by)
 
-    async def release(self, name: str, *, by: str = "") -> InstallationView:
+    async def release(self, name: str, *, by: str = "", reason: str = "") -> InstallationView:
         plugin = self._plugin(name)
         if not plugin.installation.desired.held_reason:
             raise Conflict(f"{name} is not held; nothing to release.")
         plugin.installation = replace(plugin.installation, desired=DesiredState())
+        return self._view(plugin)
+
+    async def enable(self, name: str, *, by: str = "", reason: str = "") -> InstallationView:
+        return self._desire(name, "enable", by, enabled=True)
+
+    async def disable(self, name: str, *, by: str = "", reason: str = "") -> StopReport:
+        self._desire(name, "disable", by, enabled=False)
+        return self._end(self._plugin(name), VerdictKind.PLANNED_STOP, by)
+
+    async def scale(self, name: str, replicas: int, *, by: str = "") -> InstallationView:
+        if replicas < 1:
+            raise Invalid(f"{replicas} workers cannot be kept.")
+        return self._desire(name, "scale", by, replicas=replicas)
+
+    def _desire(self, name: str, action: str, by: str, **changes: Any) -> InstallationView:
+        plugin = self._plugin(name)
+        desired = replace(plugin.installation.desired, **changes)
+        plugin.installation = replace(plugin.installation, desired=desired)
+        self._record(by, action, name)
         return self._view(plugin)
 
     async def kill(self, name: str, *, by: str = "") -> StopReport:

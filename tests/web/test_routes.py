@@ -51,6 +51,9 @@ async def test_shows_one_installation(client):
         ("POST", "/installations/nobody/stop", {}),
         ("POST", "/installations/nobody/release", None),
         ("POST", "/installations/nobody/kill", None),
+        ("POST", "/installations/nobody/enable", None),
+        ("POST", "/installations/nobody/disable", None),
+        ("POST", "/installations/nobody/scale", {"replicas": 2}),
         ("POST", "/installations/nobody/reload", None),
         ("POST", "/installations/nobody/executions", {}),
         ("GET", "/installations/nobody/grants", None),
@@ -90,6 +93,16 @@ async def test_start_stop_hold_and_release(client):
     assert (await client.post("/installations/churn/release")).status_code == 200
     assert (await client.post("/installations/churn/release")).status_code == 409
     assert (await client.post("/installations/churn/start")).json()["state"] == "ready"
+
+
+async def test_enable_disable_and_scale(client):
+    disabled = await client.post("/installations/churn/disable", json={"reason": "it is noisy"})
+    assert disabled.json()["installation"] == "churn"
+    assert (await client.get("/installations/churn")).json()["desired"]["enabled"] is False
+    assert (await client.post("/installations/churn/enable")).json()["desired"]["enabled"] is True
+    assert (await client.post("/installations/churn/scale", json={"replicas": 3})).json()["desired"]["replicas"] == 3
+    assert (await client.post("/installations/churn/scale", json={"replicas": 0})).status_code == 422
+    assert (await client.post("/installations/churn/scale", json={})).status_code == 422
 
 
 async def test_stop_needs_no_body(client):

@@ -23,6 +23,7 @@ from moorage.events.events import GrantsChanged, Installed
 from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
+from moorage.models.health import ConditionKind
 from moorage.models.incarnation import IncarnationStatus
 from moorage.models.installation import Installation
 from moorage.models.log import LogLine
@@ -31,6 +32,7 @@ from moorage.models.why import Why, WorkerStack
 from moorage.packages.scan import scan
 from moorage.store.grants import Grant
 from moorage.supervisor.desired import Disable, Enable, Hold, Release, Resume, Scale
+from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.member import Ended
 from moorage_sandbox.report import SandboxReport
 
@@ -143,7 +145,9 @@ class Host:
         await self._act("install", installation.id, by, f"version {installation.manifest.version}")
         return installation
 
-    async def installations(self) -> tuple[InstallationView, ...]:
+    async def installations(self, *, look: bool = False) -> tuple[InstallationView, ...]:
+        if look:
+            await self._parts.usage.look()
         return tuple([await self._view(each) for each in await self._parts.store.installations.list()])
 
     async def broken(self) -> tuple[BrokenPlugin, ...]:
@@ -334,22 +338,28 @@ class Host:
     async def _view(self, installation: Installation) -> InstallationView:
         store, name = self._parts.store, installation.id
         grants = await self._grants(installation)
-        current = self._parts.supervisor.current(name)
         history = await store.incarnations.list(name, limit=10)
-        incarnations = _merged(current.status if current is not None else None, history)
-        condition = current.condition if current is not None and current.ready else None
-        state, reason = state_of(installation, grants, incarnations, condition)
+        living = self._parts.supervisor.living(name)
+        incarnations = _merged([each.status for each in living], history)
+        worst = min((each for each in living if each.ready), key=_well, default=None)
+        condition = worst.condition if worst is not None else None
+        keeper = self._parts.supervisor.keeper(name)
+        state, reason = state_of(
+            installation, grants, incarnations, condition, keeper.rest if keeper is not None else None
+        )
         return InstallationView(
             installation=installation,
             state=state,
             reason=reason,
             grants=grants,
             incarnations=incarnations,
-            tasks=current.tasks if current is not None else (),
+            tasks=next((each.tasks for each in living if each.tasks), ()),
             loaded_at=incarnations[0].ready_at if incarnations else None,
+            usage=self._parts.usage.of(each.id for each in self._parts.supervisor.living(name)),
+            unenforced=self._parts.cgroups.available.unenforced(installation.manifest.limits.cpus),
             condition=condition,
-            calls=current.calls if current is not None else 0,
-            denied=current.denied if current is not None else 0,
+            calls=sum(each.calls for each in living),
+            denied=sum(each.denied for each in living),
         )
 
     async def _grants(self, installation: Installation) -> tuple[GrantView, ...]:
@@ -400,11 +410,20 @@ class Host:
         )
 
 
-def _merged(current: IncarnationStatus | None, history: Sequence[IncarnationStatus]) -> tuple[IncarnationStatus, ...]:
+def _merged(
+    living: Sequence[IncarnationStatus], history: Sequence[IncarnationStatus]
+) -> tuple[IncarnationStatus, ...]:
     """Newest first; what is known in memory is newer than what was stored of it."""
-    if current is None:
-        return tuple(history)
-    return (current, *(each for each in history if each.id != current.id))
+    known = {each.id for each in living}
+    found = (*living, *(each for each in history if each.id not in known))
+    return tuple(sorted(found, key=lambda each: -each.number))
+
+
+def _well(incarnation: Incarnation) -> int:
+    """Lowest where an operator should look first."""
+    return (ConditionKind.SILENT, ConditionKind.BUSY, ConditionKind.UNHEALTHY, ConditionKind.ANSWERING).index(
+        incarnation.condition.kind
+    )
 
 
 def _narrower(row: Grant) -> GrantView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 
 from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
@@ -15,27 +16,36 @@ def state_of(
     grants: Iterable[GrantView],
     incarnations: Sequence[IncarnationStatus],
     condition: Condition | None = None,
+    rest: timedelta | None = None,
 ) -> tuple[str, str]:
     """One word, and a sentence where the word alone would leave a question. Incarnations: newest first; ``condition``
-    is that of the newest."""
+    is that of the ready one that is worst off; ``rest`` is the time until a worker that died is started again."""
+    ready = [each for each in incarnations if each.state is IncarnationState.READY]
+    if ready:
+        state, reason = _how(installation.id, condition) if condition is not None else (ready[0].state.value, "")
+        return state, reason or _how_many(len(ready), installation.desired.replicas)
     newest = incarnations[0] if incarnations else None
-    if newest is not None and newest.state is IncarnationState.READY and condition is not None:
-        return _how(installation.id, condition)
     if newest is not None and newest.state is not IncarnationState.STOPPED:
         return newest.state.value, ""
     desired, name = installation.desired, installation.id
     if desired.quarantined:
-        return "quarantined", desired.quarantined
+        return "quarantined", f"{desired.quarantined} When it is mended: moorage release {name}"
     if desired.held_reason:
         return "held", f"Held by {desired.held_by or 'someone'}: {desired.held_reason}. moorage release {name}"
     if not desired.enabled:
-        return "disabled", "It was disabled."
+        return "disabled", f"It was disabled. moorage enable {name}"
     missing = [grant.capability for grant in grants if grant.required and not grant.granted]
     if missing:
         return "not granted", f"It requires {', '.join(missing)}. moorage grant {name} --required"
     if newest is not None and newest.verdict is not None and not newest.verdict.planned:
+        if rest is not None:
+            return "restarting", f"{newest.verdict.sentence} It is started again in {rest.total_seconds():.1f} s."
         return "stopped", newest.verdict.sentence
     return "stopped", ""
+
+
+def _how_many(ready: int, wanted: int) -> str:
+    return f"{ready} of {wanted} workers are ready." if ready < wanted else ""
 
 
 def _how(name: str, condition: Condition) -> tuple[str, str]:

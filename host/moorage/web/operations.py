@@ -12,6 +12,7 @@ from moorage.models.execution import Execution, ExecutionRequest
 from moorage.models.installation import Installation
 from moorage.models.log import LogLine
 from moorage.models.views import BrokenPlugin, InstallationView, StopReport
+from moorage.models.why import Why, WorkerStack
 from moorage_sandbox.report import SandboxReport
 
 #: Called with a sentence at each step of long work.
@@ -44,6 +45,12 @@ class Operations(Protocol):
 
     async def installation(self, name: str) -> InstallationView: ...
 
+    async def why(self, name: str) -> Why:
+        """What it does now, or why it does nothing; what changed last; what to do."""
+
+    async def stack(self, name: str) -> tuple[WorkerStack, ...]:
+        """What all threads of its workers do, now."""
+
     async def submit(self, request: ExecutionRequest) -> Execution:
         """Accepts the execution and returns at once; it is queued or already rejected."""
 
@@ -63,7 +70,17 @@ class Operations(Protocol):
     async def stop(self, name: str, *, by: str = "", hold: str = "") -> StopReport:
         """Drains and stops; with a reason to hold, it stays stopped until released."""
 
-    async def release(self, name: str, *, by: str = "") -> InstallationView: ...
+    async def release(self, name: str, *, by: str = "", reason: str = "") -> InstallationView:
+        """Ends a hold or a quarantine; what was up before is up again then."""
+
+    async def enable(self, name: str, *, by: str = "", reason: str = "") -> InstallationView:
+        """As ``release``, after ``disable``."""
+
+    async def disable(self, name: str, *, by: str = "", reason: str = "") -> StopReport:
+        """It takes no new work; returns when what runs has finished and its workers are gone."""
+
+    async def scale(self, name: str, replicas: int, *, by: str = "") -> InstallationView:
+        """How many workers it has when it is up."""
 
     async def kill(self, name: str, *, by: str = "") -> StopReport: ...
 

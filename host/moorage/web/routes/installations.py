@@ -19,6 +19,8 @@ from moorage.web.schemas.installations import (
     Installation,
     InstallEvent,
     InstallOrder,
+    ReasonOrder,
+    ScaleOrder,
     StopOrder,
     StopReport,
 )
@@ -76,9 +78,27 @@ async def stop(host: Host, person: Person, name: str, order: StopOrder | None = 
 
 
 @router.post("/installations/{name}/release")
-async def release(host: Host, person: Person, name: str) -> Installation:
-    """End a hold."""
-    return Installation.of(await host.release(name, by=person))
+async def release(host: Host, person: Person, name: str, order: ReasonOrder | None = None) -> Installation:
+    """End a hold or a quarantine; what was up before is up again when this answers."""
+    return Installation.of(await host.release(name, by=person, reason=order.reason if order else ""))
+
+
+@router.post("/installations/{name}/enable")
+async def enable(host: Host, person: Person, name: str, order: ReasonOrder | None = None) -> Installation:
+    """Let it take work again; what was up before is up again when this answers."""
+    return Installation.of(await host.enable(name, by=person, reason=order.reason if order else ""))
+
+
+@router.post("/installations/{name}/disable")
+async def disable(host: Host, person: Person, name: str, order: ReasonOrder | None = None) -> StopReport:
+    """Let work in flight finish, then stop it; it takes no work until it is enabled."""
+    return StopReport.of(await host.disable(name, by=person, reason=order.reason if order else ""))
+
+
+@router.post("/installations/{name}/scale")
+async def scale(host: Host, person: Person, name: str, order: ScaleOrder) -> Installation:
+    """Say how many workers it has when it is up; they come and go after the answer."""
+    return Installation.of(await host.scale(name, order.replicas, by=person))
 
 
 @router.post("/installations/{name}/kill")

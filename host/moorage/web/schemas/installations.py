@@ -12,6 +12,7 @@ from moorage.models import manifest as manifest_models
 from moorage.models import views
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, VerdictKind
 from moorage.models.incarnation import Verdict as VerdictModel
+from moorage.models.remedies import remedy_of
 from moorage.models.usage import Usage as UsageModel
 from moorage.web.schemas.base import Document, Input, Order
 from moorage.web.schemas.problems import Problem
@@ -27,9 +28,12 @@ class Verdict(Document):
     exit_code: int | None = None
     signal: str = ""
     traceback: str = ""
+    stack: str = Field(default="", description="What all its threads did at the end, where that could be learnt.")
+    lines: list[str] = Field(default=[], description="The last lines that it wrote, oldest first.")
+    remedy: str = Field(default="", description="What to do about it, with the command.")
 
     @classmethod
-    def of(cls, verdict: VerdictModel) -> Self:
+    def of(cls, verdict: VerdictModel, installation: str) -> Self:
         return cls(
             kind=verdict.kind,
             sentence=verdict.sentence,
@@ -37,6 +41,9 @@ class Verdict(Document):
             exit_code=verdict.exit_code,
             signal=verdict.signal,
             traceback=verdict.traceback,
+            stack=verdict.stack,
+            lines=list(verdict.lines),
+            remedy=remedy_of(verdict.kind, installation),
         )
 
 
@@ -69,7 +76,7 @@ class Incarnation(Document):
             started_at=status.started_at,
             ready_at=status.ready_at,
             stopped_at=status.stopped_at,
-            verdict=None if status.verdict is None else Verdict.of(status.verdict),
+            verdict=None if status.verdict is None else Verdict.of(status.verdict, status.installation),
             python=status.python,
             protobuf=status.protobuf,
             grpcio=status.grpcio,
@@ -342,6 +349,14 @@ class InstallEvent(Document):
 
 class StopOrder(Order):
     hold: str = Field(default="", description="Why it must stay stopped until it is released; empty: it may start.")
+
+
+class ReasonOrder(Order):
+    reason: str = Field(default="", description="For the audit, and for whoever asks why.")
+
+
+class ScaleOrder(Order):
+    replicas: int = Field(description="Workers at a time.", examples=[2])
 
 
 class GrantOrder(Order):
