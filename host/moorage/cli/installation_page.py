@@ -6,10 +6,13 @@ from rich.text import Text
 
 from moorage.cli.output import duration, facts, indented, local_time, say, size, state_text, table
 from moorage.cli.plain import one_line
-from moorage.web.schemas.installations import Author, BrokenPlugin, Grant, Incarnation, Installation
+from moorage.web.schemas.installations import Author, BrokenPlugin, Grant, Incarnation, Installation, Usage, Verdict
 
 #: The latest starts that a page lists.
 SHOWN_WORKERS = 5
+
+#: Of a verdict's last lines, where there is neither traceback nor stack.
+SHOWN_LINES = 20
 
 
 def print_installations(installed: list[Installation]) -> None:
@@ -83,11 +86,28 @@ def _facts(found: Installation) -> list[tuple[str, object]]:
         (
             "limits",
             f"{size(limits.memory_bytes)} memory, {duration(limits.timeout_seconds)} a run, "
-            f"{limits.concurrency} at a time, {limits.pids} processes and threads",
+            f"{limits.concurrency} at a time, {limits.pids} processes and threads"
+            f"{'' if limits.cpus is None else f', {limits.cpus:g} CPUs'}",
         ),
+        ("without effect", found.unenforced),
+        ("uses", _use(found.usage) if found.usage else ""),
         ("triggers", ", ".join(f"{trigger.kind} {trigger.source}" for trigger in plugin.triggers)),
         *((name, url) for name, url in plugin.urls.items()),
     ]
+
+
+def _use(usage: Usage) -> str:
+    """What may not be read is left out."""
+    parts = [
+        f"{usage.cpu_percent:.0f} % CPU ({duration(usage.cpu_seconds)} in all)",
+        f"{usage.memory_bytes / 2**20:.0f} MiB memory (at most {usage.peak_memory_bytes / 2**20:.0f})",
+        "1 process" if usage.processes == 1 else f"{usage.processes} processes",
+    ]
+    if usage.descriptors is not None:
+        parts.append(f"{usage.descriptors} descriptors")
+    if usage.read_bytes is not None and usage.written_bytes is not None:
+        parts.append(f"{usage.read_bytes / 2**20:.1f} MiB read, {usage.written_bytes / 2**20:.1f} MiB written")
+    return ", ".join([*parts, f"{usage.calls_per_second:.1f} calls/s, {usage.denied_per_second:.1f} denied/s"])
 
 
 def _author(author: Author) -> str:
@@ -139,6 +159,15 @@ def _print_workers(incarnations: list[Incarnation]) -> None:
         ],
     )
     newest = incarnations[0].verdict
-    if newest is not None and newest.traceback and not newest.planned:
+    if newest is not None and not newest.planned:
+        _print_verdict(newest)
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    """What explains it best, and what to do. All of it is in the JSON."""
+    words = verdict.traceback or verdict.stack or "\n".join(verdict.lines[-SHOWN_LINES:])
+    if words:
         say()
-        indented(newest.traceback, "dim", by=2)
+        indented(words, "dim", by=2)
+    if verdict.remedy:
+        say(f"\n{verdict.kind}: {verdict.remedy}")

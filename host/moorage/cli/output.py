@@ -33,6 +33,9 @@ STATE_STYLES = {
     "not granted": "yellow",
     "abandoned": "yellow",
     "rejected": "yellow",
+    "unhealthy": "yellow",
+    "busy": "bold yellow",
+    "silent": "bold red",
     "quarantined": "bold red",
     "broken": "bold red",
     "failed": "red",
@@ -97,6 +100,17 @@ def table(
 ) -> None:
     """Without frames; long words fold instead of vanishing. Columns whose number is in ``right`` hold numbers, those in
     ``whole`` words that people copy, which fold last."""
+    show_grid(grid_of(headings, rows, right=right, whole=whole))
+
+
+def show_grid(grid: Table) -> None:
+    _put(grid)
+
+
+def grid_of(
+    headings: Sequence[str], rows: Iterable[Sequence[Text | str]], *, right: Sequence[int], whole: Sequence[int]
+) -> Table:
+    """What ``table`` prints."""
     grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", collapse_padding=True)
     for number, heading in enumerate(headings):
         grid.add_column(
@@ -104,7 +118,7 @@ def table(
         )
     for row in rows:
         grid.add_row(*(cell if isinstance(cell, Text) else Text(one_line(cell)) for cell in row))
-    _put(grid)
+    return grid
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
