@@ -86,6 +86,8 @@ class Wiring:
                 policy=_policy(settings.supervision),
                 health=_health(settings.supervision),
                 idle_stop=self._idle_stop,
+                private=(settings.state_dir, settings.sockets),
+                development=settings.sandbox.development,
             )
         )
         self.usage = UsageSampler(self._subjects, settings.supervision.usage_interval)

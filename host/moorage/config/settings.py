@@ -45,6 +45,16 @@ class SandboxSettings(_Table):
         ge=1000,
         description="As root: first user id given to installations. Default: worked out from the state folder.",
     )
+    development: bool = Field(
+        default=False,
+        description="Forbidden system calls fail and are named in the log, instead of ending the worker; moorage dev"
+        " sets it.",
+    )
+    cgroup: Annotated[str, Field(pattern=r"^(auto|off|/.+)$")] = Field(
+        default="auto",
+        description="Where the host makes its control groups: auto (below its own), off, or a folder of a cgroup file"
+        " system that it may write to.",
+    )
 
 
 class PluginSettings(_Table):
@@ -117,6 +127,11 @@ class SupervisionSettings(_Table):
         default=timedelta(0),
         ge=timedelta(0),
         description="Stop an installation that nobody has needed for so long; 0: never (seconds).",
+    )
+    usage_interval: timedelta = Field(
+        default=timedelta(seconds=5),
+        gt=timedelta(0),
+        description="Between two looks at what workers use; longer where looking takes long (seconds).",
     )
     health_interval: timedelta = Field(
         default=timedelta(seconds=10), gt=timedelta(0), description="Between two looks at a worker's health (seconds)."
@@ -233,7 +248,7 @@ class Settings(_Table):
                 "state_dir": state_dir,
                 "run_dir": None,
                 "plugins": PluginSettings(),
-                "sandbox": self.sandbox.model_copy(update={"require": "none"}),
+                "sandbox": self.sandbox.model_copy(update={"require": "none", "development": True}),
                 "sql": sql,
             }
         )

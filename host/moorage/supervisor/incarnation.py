@@ -32,6 +32,7 @@ from moorage.telemetry.capture import OutputCapture
 from moorage_proto import start_pb2
 from moorage_proto.capability import Grants
 from moorage_proto.errors import CallError, Reason
+from moorage_sandbox.cgroup import Group
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +181,10 @@ class Incarnation:
 
     async def _launch_worker(self) -> Worker:
         stdout, stderr = await self._capture.open()
-        order = replace(self._launch.order, stdout_fd=stdout, stderr_fd=stderr, start_record=self._start_record)
+        order = replace(self._launch.order, number=self._launch.number)
+        order = replace(
+            order, stdout_fd=stdout, stderr_fd=stderr, start_record=self._start_record, note=self._capture.note
+        )
         try:
             return await self._launcher.start(order, timeout=self._limits.start_timeout)
         finally:
@@ -292,6 +296,11 @@ class Incarnation:
     def executions(self) -> tuple[str, ...]:
         """What runs on it."""
         return self._runs.executions if self._runs is not None else ()
+
+    @property
+    def group(self) -> Group | None:
+        """Its worker's control group."""
+        return self._worker.group if self._worker is not None else None
 
     @property
     def calls(self) -> int:
@@ -417,7 +426,8 @@ class Incarnation:
             except Exception:
                 log.exception("%s: clean-up after the end of %s failed", self._launch.installation.id, self.id)
         shutil.rmtree(self._launch.order.socket_dir, ignore_errors=True)
-        verdict = self._observer.judged(self._blame or verdict)
+        memory = self._worker.out_of_memory if self._worker is not None else ""
+        verdict = self._observer.judged(self._blame or verdict, memory)
         self.status = replace(self.status, verdict=verdict)
         for watcher in self._watchers:
             watcher.cancel()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ from moorage.store.store import Store
 from moorage.supervisor.errors import NotRunnable
 from moorage.supervisor.incarnation import Launch
 from moorage.supervisor.launcher import WorkerOrder
+from moorage.supervisor.widening import openings_of, widening_of
 from moorage_proto.capability import Capability
 
 
@@ -38,11 +39,16 @@ class Orders:
     sockets: Path
     #: Folder with a data folder for each installation.
     data: Path
+    #: Folders of the host's own: no grant opens any of them.
+    private: tuple[Path, ...] = ()
+    #: What is forbidden fails and is named, instead of ending the worker.
+    development: bool = False
 
     async def launch(self, installation: Installation, state: Any = None, from_version: str = "") -> Launch:
         """Of the installation as it is given; the store is asked for its grants alone.
 
-        Raises NotRunnable where rights are missing, and what the store and the environments raise.
+        Raises NotRunnable where rights are missing, GrantUnusable where a granted path cannot be given, and what the
+        store and the environments raise.
         """
         name = installation.id
         rights, number, (environment, runtime) = await asyncio.gather(
@@ -51,17 +57,24 @@ class Orders:
             self._environment(installation),
         )
         check_granted(installation, rights.missing)
+        widening = widening_of(rights.effective)
+        openings = await asyncio.to_thread(openings_of, widening, self.private) if widening else ()
         identity = f"{name}-{number}-{secrets.token_hex(3)}"
         return Launch(
             installation=installation,
             number=number,
-            order=order_of(
-                installation,
-                environment,
-                runtime,
-                incarnation=identity,
-                data_path=self._data_folder(installation),
-                socket_dir=self._socket_folder(),
+            order=replace(
+                order_of(
+                    installation,
+                    environment,
+                    runtime,
+                    incarnation=identity,
+                    data_path=self._data_folder(installation),
+                    socket_dir=self._socket_folder(),
+                ),
+                widening=widening,
+                openings=openings,
+                development=self.development,
             ),
             grants=rights.effective,
             python=environment.python,

@@ -61,6 +61,10 @@ class Parts:
     #: After how long without a session an installation is stopped.
     idle_stop: Callable[[InstallationId], timedelta | None] = _never
     clock: Clock = field(default_factory=SystemClock)
+    #: Folders of the host's own: no grant opens any of them to a plugin.
+    private: tuple[Path, ...] = ()
+    #: What a sandbox forbids fails and is named, instead of ending the worker.
+    development: bool = False
 
 
 class Supervisor:
@@ -68,7 +72,10 @@ class Supervisor:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._orders = Orders(parts.store, parts.environments, parts.sockets, parts.data)
+        folders = (parts.sockets, parts.data)
+        self._orders = Orders(
+            parts.store, parts.environments, *folders, private=parts.private, development=parts.development
+        )
         self._keepers: dict[InstallationId, Keeper] = {}
         #: One change of a desired state at a time, for each installation.
         self._changing: dict[InstallationId, asyncio.Lock] = {}

@@ -76,6 +76,12 @@ class OutputCapture:
         for descriptor in writers:
             os.close(descriptor)
 
+    def note(self, sentence: str) -> None:
+        """A line of the host's about this worker, among the worker's own."""
+        self._logs.write(
+            LogLine(self._installation, self._incarnation, self._now(), logging.WARNING, "sandbox", sentence)
+        )
+
     async def close(self) -> None:
         """After the worker's end: takes what is left in the pipes. May be called twice."""
         self.release_writers()
