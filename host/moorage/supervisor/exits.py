@@ -28,11 +28,13 @@ _EXIT_CODES = {
     0: "The worker ended by itself, as if its work were done (os._exit(0) is one way to)",
     1: "Python ended the worker because of an error that nothing caught",
     2: "The interpreter did not accept how it was started",
-    69: "The worker lost its link to the host; a message beyond all bounds is one way to",
+    69: "The worker's connection to the host broke off: something in it wrote to the link's own socket, or shut it",
     97: "The sandbox could not be finished, so nothing of the plugin ran",
     120: "Python could not write out what it still had as it ended",
     143: "The worker was asked to stop, and did",
 }
+
+_LINK_LOST = 69
 
 #: From here on a shell would mean a signal; a worker that chooses such a code says so itself.
 _SHELL_SIGNALS = 128
@@ -42,7 +44,8 @@ def verdict_of(status: int, *, killed_by_host: bool) -> Verdict:
     """``status`` is waitpid(2)'s. What it means stands first in the sentence, the number last."""
     if os.WIFEXITED(status):
         code = os.WEXITSTATUS(status)
-        return Verdict(VerdictKind.EXITED, f"{_meaning(code)} (exit code {code}).", exit_code=code)
+        kind = VerdictKind.LINK_LOST if code == _LINK_LOST else VerdictKind.EXITED
+        return Verdict(kind, f"{_meaning(code)} (exit code {code}).", exit_code=code)
     return _signalled(_name(os.WTERMSIG(status)), killed_by_host=killed_by_host)
 
 
