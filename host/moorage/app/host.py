@@ -27,6 +27,7 @@ from moorage.models.health import ConditionKind
 from moorage.models.incarnation import IncarnationStatus
 from moorage.models.installation import Installation
 from moorage.models.log import LogLine
+from moorage.models.rights import plain_words
 from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
 from moorage.packages.scan import scan
@@ -34,6 +35,7 @@ from moorage.store.grants import Grant
 from moorage.supervisor.desired import Disable, Enable, Hold, Release, Resume, Scale
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.member import Ended
+from moorage_proto.capability import SANDBOX_VERBS, parse
 from moorage_sandbox.report import SandboxReport
 
 Progress = Callable[[str], None]
@@ -139,7 +141,7 @@ class Host:
             installation = await installer.install(order, progress or _silent)
         self._parts.remember(installation)
         await self._scale_as_set(installation)
-        for warning in unknown_verbs(installation.manifest, self._parts.broker.verbs):
+        for warning in unknown_verbs(installation.manifest, self._parts.broker.verbs | SANDBOX_VERBS):
             (progress or _silent)(warning)
         self.events.announce(Installed(installation.id, installation))
         await self._act("install", installation.id, by, f"version {installation.manifest.version}")
@@ -379,6 +381,7 @@ class Host:
                     granted=granted,
                     granted_by=row.granted_by if row is not None else "",
                     granted_at=row.granted_at if row is not None else None,
+                    meaning=plain_words(request.capability),
                 )
             )
         requested = {request.capability for request in installation.manifest.capabilities}
@@ -410,9 +413,7 @@ class Host:
         )
 
 
-def _merged(
-    living: Sequence[IncarnationStatus], history: Sequence[IncarnationStatus]
-) -> tuple[IncarnationStatus, ...]:
+def _merged(living: Sequence[IncarnationStatus], history: Sequence[IncarnationStatus]) -> tuple[IncarnationStatus, ...]:
     """Newest first; what is known in memory is newer than what was stored of it."""
     known = {each.id for each in living}
     found = (*living, *(each for each in history if each.id not in known))
@@ -429,7 +430,8 @@ def _well(incarnation: Incarnation) -> int:
 def _narrower(row: Grant) -> GrantView:
     """Less than the manifest asks for, which is what was granted."""
     because = row.because or "part of what was asked for"
-    return GrantView(row.capability, because, False, True, row.granted_by, row.granted_at)
+    meaning = plain_words(parse(row.capability))
+    return GrantView(row.capability, because, False, True, row.granted_by, row.granted_at, meaning)
 
 
 def _report(name: str, ended: Ended, done: str, then: str = "") -> StopReport:

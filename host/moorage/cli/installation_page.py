@@ -132,6 +132,9 @@ def print_grants(grants: list[Grant]) -> None:
         return
     say()
     table(["CAPABILITY", "GRANTED", "WHY IT IS ASKED FOR"], [_grant_row(grant) for grant in grants])
+    for grant in grants:
+        if grant.meaning:
+            say(f"\n{grant.capability}: {grant.meaning}", "yellow")
 
 
 def _grant_row(grant: Grant) -> list[Text | str]:

@@ -22,6 +22,8 @@ class GrantView:
     #: Who granted it, and when; empty: not granted.
     granted_by: str = ""
     granted_at: datetime | None = None
+    #: What granting it means, where the capability does not say so itself.
+    meaning: str = ""
 
 
 @dataclass(frozen=True)

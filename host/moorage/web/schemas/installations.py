@@ -92,6 +92,7 @@ class Grant(Document):
     granted: bool
     granted_by: str = ""
     granted_at: datetime | None = None
+    meaning: str = Field(default="", description="What granting it means, where that has to be said aloud.")
 
     @classmethod
     def of(cls, grant: views.GrantView) -> Self:
@@ -102,6 +103,7 @@ class Grant(Document):
             granted=grant.granted,
             granted_by=grant.granted_by,
             granted_at=grant.granted_at,
+            meaning=grant.meaning,
         )
 
 
