@@ -2,16 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
-import itertools
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_clock import FakeClock
 
 from moorage.events.bus import EventBus
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState, TaskOutcome, WorkerFacts
@@ -24,43 +23,6 @@ FACTS = WorkerFacts("churn-1-ab", 1, 4711, "3.9.18", "3.20.3", "1.49.1", "full")
 SUCCEEDED = TaskOutcome(ExecutionState.SUCCEEDED, result={"users": 3})
 
 Run = Callable[[Execution, timedelta], Awaitable[TaskOutcome]]
-
-
-class FakeClock:
-    def __init__(self) -> None:
-        self._now = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
-        self._alarms: list[tuple[datetime, int, FakeAlarm]] = []
-        self._numbers = itertools.count()
-
-    def now(self) -> datetime:
-        return self._now
-
-    def call_later(self, delay: timedelta, callback: Callable[[], None]) -> FakeAlarm:
-        alarm = FakeAlarm(callback)
-        heapq.heappush(self._alarms, (self._now + delay, next(self._numbers), alarm))
-        return alarm
-
-    def advance(self, **span: float) -> None:
-        self._now += timedelta(**span)
-        while self._alarms and self._alarms[0][0] <= self._now:
-            _, _, alarm = heapq.heappop(self._alarms)
-            alarm.ring()
-
-    @property
-    def pending(self) -> int:
-        return sum(alarm.callback is not None for _, _, alarm in self._alarms)
-
-
-@dataclass
-class FakeAlarm:
-    callback: Callable[[], None] | None
-
-    def cancel(self) -> None:
-        self.callback = None
-
-    def ring(self) -> None:
-        if self.callback is not None:
-            self.callback()
 
 
 class Sessions:
