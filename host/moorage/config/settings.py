@@ -38,7 +38,7 @@ Folder = Annotated[Path, BeforeValidator(_expanded)]
 
 class SandboxSettings(_Table):
     require: Level = Field(
-        default="full", description="Lowest level at which a plugin may start; this version makes workers at full only."
+        default="full", description="Lowest level at which a plugin may start, where this machine has no stronger one."
     )
     first_uid: int | None = Field(
         default=None,
@@ -72,6 +72,10 @@ class EnvironmentSettings(_Table):
     timeout: timedelta = Field(
         default=timedelta(minutes=10), description="Longest time for resolving or installing (seconds)."
     )
+    max_bytes: int = Field(
+        default=16 * 1024**3, ge=1024**2, description="Most that the packages of one environment unpack to (bytes)."
+    )
+    max_files: int = Field(default=200_000, ge=1000, description="Most files of one environment.")
 
 
 class SqlBackend(_Table):
@@ -93,6 +97,7 @@ class InstallationSettings(_Table):
     start: Literal["zygote", "fresh"] | None = Field(
         default=None, description='"fresh": own process image, not a fork.'
     )
+    sandbox: Level | None = Field(default=None, description="In place of sandbox.require.")
     replicas: int | None = Field(
         default=None, ge=1, le=64, description="Workers at a time. Default: what `moorage scale` said, or 1."
     )
@@ -271,6 +276,11 @@ class Settings(_Table):
             return self.sandbox.first_uid
         digest = hashlib.sha256(str(self.state_dir.absolute()).encode()).digest()
         return 1_900_000_000 + int.from_bytes(digest[:4], "big") % 200_000 * 1_000
+
+    def required_level(self, installation: str) -> Level:
+        """Lowest sandbox level at which an installation may start."""
+        own = self.installations.get(installation)
+        return self.sandbox.require if own is None or own.sandbox is None else own.sandbox
 
     @property
     def api_socket(self) -> Path:

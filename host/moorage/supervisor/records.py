@@ -127,6 +127,10 @@ class Records:
         """Those with a record."""
         return tuple(sorted(folder.name for folder in self._folder.glob("*/")))
 
+    def owner(self, record: RunRecord) -> int:
+        """The user whose file it is. Raises OSError."""
+        return self._path(record.installation, record.number).stat().st_uid
+
     def note_kill(self, record: RunRecord, by: str) -> None:
         """For the host, when it goes on: why this worker ended."""
         _write_atomically(self._path(record.installation, record.number).with_suffix(_NOTE), {"by": by})
