@@ -120,7 +120,11 @@ class Stage:
         if process.returncode < 0:
             return {"outcome": f"signal {-process.returncode}"}
         assert output, complaint
-        result: dict[str, Any] = json.loads(output.partition("\n")[0])
+        try:
+            result: dict[str, Any] = {"pid": process.pid, **json.loads(output.partition("\n")[0])}
+        except ValueError:
+            # Another program ran in its place.
+            return {"outcome": "executed"}
         return result
 
     def process(self, command: list[Any], pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[str]:
@@ -189,6 +193,9 @@ def _make_stage(user: int | None, python: Path, runtime: Path) -> Stage:
     site_packages = base / "venv" / "lib" / f"python{version}" / "site-packages"
     site_packages.mkdir(parents=True)
     (site_packages / "in_venv.py").write_text("WHERE = __file__\n")
+    (base / "venv" / "bin").mkdir()
+    (base / "venv" / "bin" / "python").symlink_to(python)
+    (base / "venv" / "pyvenv.cfg").write_text(f"home = {python.parent}\n")
     (base / "code" / "src").mkdir(parents=True)
     (base / "code" / "src" / "in_code.py").write_text("WHERE = __file__\n")
     for name in ("data", "socket"):
