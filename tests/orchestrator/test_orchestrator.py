@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,6 +11,7 @@ from moorage.events.bus import EventBus
 from moorage.events.events import ExecutionEnded, ExecutionEvent
 from moorage.models.execution import Execution, ExecutionError, ExecutionState, TaskOutcome
 from moorage.models.installation import DesiredState
+from moorage.orchestrator import outcomes
 from moorage.orchestrator.conductor import ExecutionPostponed
 from moorage.orchestrator.orchestrator import Orchestrator
 from moorage.store.errors import ExecutionUnknown, InstallationUnknown, NotStorable
@@ -501,3 +502,21 @@ async def test_stopping_cancels_what_does_not_end_in_time(
     await stopping
     found = await store.executions.get(running.id)
     assert (found.state, found.error and found.error.type) == (ExecutionState.CANCELLED, "host_stopped")
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "line"),
+    [
+        (ExecutionState.SUCCEEDED, None, ""),
+        (ExecutionState.CANCELLED, ExecutionError("cancelled", "It was cancelled."), ""),
+        (ExecutionState.REJECTED, ExecutionError("held", "It is held."), ""),
+        (ExecutionState.FAILED, ExecutionError("LookupError", "no users"), "execute failed: LookupError: no users"),
+        (ExecutionState.TIMED_OUT, ExecutionError("timed_out", "Too long."), "execute timed out: Too long."),
+        (ExecutionState.CRASHED, None, "execute crashed."),
+    ],
+)
+def test_what_failed_is_one_line_for_the_plugins_log(
+    state: ExecutionState, error: ExecutionError | None, line: str
+) -> None:
+    execution = Execution("e-1", "churn", "churn", "1.0", "execute", "manual", state, queued_at=datetime.now(UTC))
+    assert outcomes.in_log(replace(execution, error=error)) == line

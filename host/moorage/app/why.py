@@ -10,7 +10,7 @@ from moorage.app.wiring import Wiring
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionState
 from moorage.models.health import Condition, ConditionKind
-from moorage.models.incarnation import IncarnationState, IncarnationStatus
+from moorage.models.incarnation import IncarnationStatus
 from moorage.models.remedies import remedy_of
 from moorage.models.views import InstallationView
 from moorage.models.why import LastChange, LastVerdict, RunningExecution, Why, WorkerStack
@@ -41,8 +41,10 @@ async def stacks_of(parts: Wiring, name: str) -> tuple[WorkerStack, ...]:
 
 async def explained(parts: Wiring, view: InstallationView) -> Why:
     name, now = view.installation.id, datetime.now(UTC)
-    current = parts.supervisor.current(name)
-    newest = next((each for each in view.incarnations if each.state is not IncarnationState.STOPPED), None)
+    living = [each for each in parts.supervisor.living(name) if not each.ended]
+    # With several workers, the one that is worst off is the one to talk of.
+    shown = next((each for each in living if each.ready and each.condition == view.condition), next(iter(living), None))
+    status = shown.status if shown is not None else None
     await parts.audit.flush()
     entries = await parts.store.audit.read(installation=name, limit=AUDIT_ENTRIES)
     keeper = parts.supervisor.keeper(name)
@@ -52,14 +54,14 @@ async def explained(parts: Wiring, view: InstallationView) -> Why:
         state=view.state,
         reason=view.reason,
         now=now,
-        number=newest.number if newest else None,
-        pid=newest.pid if newest else None,
-        since=newest.ready_at or newest.started_at if newest else None,
+        number=status.number if status else None,
+        pid=status.pid if status else None,
+        since=status.ready_at or status.started_at if status else None,
         condition=view.condition,
         changed=last_change(entries, _became(view, now)),
         executions=running(open_ones),
         queued=sum(each.state is ExecutionState.QUEUED for each in open_ones),
-        holdings=current.holdings if current is not None else (),
+        holdings=tuple(holding for each in living for holding in each.holdings),
         verdict=last_verdict(view.incarnations),
         restart_in=keeper.rest if keeper is not None else None,
         next_step=next_step(view),
@@ -95,7 +97,7 @@ def next_step(view: InstallationView) -> str:
     if view.condition is not None:
         return _about(name, view.condition)
     newest = next(iter(view.incarnations), None)
-    if view.state in ("stopped", "quarantined") and newest is not None and newest.verdict is not None:
+    if view.state in ("stopped", "restarting", "quarantined") and newest is not None and newest.verdict is not None:
         return "" if newest.verdict.planned else remedy_of(newest.verdict.kind, name)
     return ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -51,6 +52,10 @@ class ExecutionPostponed(MoorageError):
         self.execution = execution
 
 
+def _nobody(_: Execution) -> None:
+    """Outcomes are announced all the same."""
+
+
 @dataclass(frozen=True)
 class Conductor:
     executions: Executions
@@ -59,6 +64,8 @@ class Conductor:
     clock: Clock
     #: Who holds the tasks in which the work is done. One that ignores its cancellation may outlive its execution.
     works: OwnedTasks
+    #: Told of each outcome after it was recorded: for the plugin's log.
+    tell: Callable[[Execution], None] = _nobody
 
     async def conduct(self, job: Job) -> None:
         """Returns when its outcome is recorded, or cannot be: then ``job.recorded`` holds the store's error.
@@ -179,6 +186,7 @@ class Conductor:
     async def _finish(self, job: Job, ended: Execution) -> None:
         if await self.executions.finished(ended):
             job.execution = ended
+            self.tell(ended)
             self.events.announce(ExecutionEnded(ended.installation, ended))
         else:
             # The outcome that was there first stands, whoever recorded it.

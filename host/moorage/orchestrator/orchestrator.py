@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 from moorage.events.bus import EventBus
@@ -43,12 +44,16 @@ class Orchestrator:
         *,
         clock: Clock | None = None,
         queue_capacity: int = QUEUE_CAPACITY,
+        tell: Callable[[Execution], None] | None = None,
     ) -> None:
+        """``tell`` is called with each execution that has got its outcome, after that was recorded."""
         self._store = store
         self._events = events
         self._clock = clock or SystemClock()
         self._queue_capacity = queue_capacity
         self._conductor = Conductor(store.executions, sessions, events, self._clock, OwnedTasks())
+        if tell is not None:
+            self._conductor = replace(self._conductor, tell=tell)
         self._progress = progress.ProgressWriter(store.executions, events, self._clock)
         self._ids = ExecutionIds()
         self._lines: dict[InstallationId, Line] = {}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from moorage.errors import Conflict, MoorageError, NotFound
-from moorage.models.execution import ExecutionError, ExecutionState, TaskOutcome
+from moorage.models.execution import Execution, ExecutionError, ExecutionState, TaskOutcome
 from moorage.models.installation import Installation, InstallationId
 
 
@@ -96,6 +96,28 @@ def after_interruption(interruption: TaskOutcome, worked: TaskOutcome | None) ->
     if worked is not None and worked.state is ExecutionState.SUCCEEDED:
         return worked
     return interruption
+
+
+#: Of these the plugin's log has a line; a cancellation was somebody's wish, and a rejected one never was the plugin's.
+_TOLD = frozenset({ExecutionState.FAILED, ExecutionState.TIMED_OUT, ExecutionState.CRASHED})
+
+
+def in_log(execution: Execution) -> str:
+    """The line for the plugin's log: "execute failed after 0.31 s: LookupError: no users"; empty: none."""
+    if execution.state not in _TOLD:
+        return ""
+    took = f" after {execution.duration.total_seconds():.2f} s" if execution.duration is not None else ""
+    error = execution.error
+    if error is None:
+        return f"{execution.task} {_words(execution)}{took}."
+    # The host's own types are words for programs; a plugin's exceptions are what its author looks for.
+    is_ours = error.type == error.type.lower()
+    said = error.message if is_ours or error.type in error.message else f"{error.type}: {error.message}"
+    return f"{execution.task} {_words(execution)}{took}: {said}"
+
+
+def _words(execution: Execution) -> str:
+    return execution.state.value.replace("_", " ")
 
 
 def cleaned(outcome: TaskOutcome, clean: Callable[[str], str]) -> TaskOutcome:
