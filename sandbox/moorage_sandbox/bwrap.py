@@ -70,7 +70,9 @@ def _tree(worker: WorkerPlan, base: ZygotePlan) -> List[str]:
     result: List[str] = []
     mounts = (*base.mounts, *worker.mounts)
     # What it makes by itself on the way to a mount may be entered by its own user alone.
-    for folder in _folders((*(path for path, _ in base.links), *(mount.target for mount in mounts), "/dev/shm", "/etc/")):
+    for folder in _folders(
+        (*(path for path, _ in base.links), *(mount.target for mount in mounts), "/dev/shm", "/etc/")
+    ):
         result += ["--perms", "0755", "--dir", folder]
     for path, target in base.links:
         result += ["--symlink", target, path]

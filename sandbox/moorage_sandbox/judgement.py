@@ -96,7 +96,7 @@ def judge(
         "seccomp": _seccomp(worker, named=named),
         "privileges": _privileges(worker, host),
         "limits": _limits(worker, made.rlimits),
-        "landlock": landlock_words(landlock_abi),
+        "landlock": landlock_words(landlock_abi) if landlock_abi >= _least_landlock(made.level) else "",
     }
     if made.level == "full-bwrap":
         layers["noexec"] = ""
@@ -192,6 +192,17 @@ def _level(layers: Mapping[str, str], made: Made, landlock_abi: int) -> str:
         return made.level if made.level in ("full", "full-bwrap") else "full"
     held = all(layers[layer] for layer in ("seccomp", "privileges", "limits"))
     return "restricted" if held and landlock_abi >= LEAST_LANDLOCK_ABI else "none"
+
+
+def _least_landlock(level: str) -> int:
+    return LEAST_LANDLOCK_ABI if level == "restricted" else 0
+
+
+def decisive(report: SandboxReport, level: str) -> MissingLayer:
+    """Of what a worker misses that was to be of this level: the first layer that the level needs."""
+    needed = ("seccomp", "privileges", "limits", "landlock")
+    missing = [entry for entry in report.missing if level != "restricted" or entry.layer in needed]
+    return (missing or list(report.missing))[0]
 
 
 def _missing(layer: str, level: str, problems: Tuple[str, ...]) -> MissingLayer:

@@ -42,7 +42,8 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "landlock": Layer(
         "Only the mount namespace keeps files from the plugin; there is no second layer.",
-        "Use a kernel from 5.13 on, with `landlock` among its security modules (lsm=).",
+        "Use a kernel from 5.13 on (from 6.7 on for the level restricted), with `landlock` among its security modules"
+        " (lsm=).",
     ),
     "seccomp": Layer(
         "The kernel's whole system call surface would be open to the plugin.",
@@ -73,6 +74,9 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "setup": Layer("No worker can start.", _DEFECT),
 }
+
+#: Layers that no other level would make up for.
+DEFECTS = ("files", "setup", "zygote", "cgroup")
 
 #: By the names given to ``setup.step``.
 _LAYER_OF_STEP: Dict[str, str] = {

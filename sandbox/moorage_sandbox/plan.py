@@ -327,6 +327,10 @@ def inner_plan_from(data: bytes) -> InnerPlan:
     return InnerPlan(fields["files"], _program_from(fields["program"]), Variant(**fields["filter"]))
 
 
+def program_plan_from(data: bytes) -> ProgramPlan:
+    return _program_from(json.loads(data))
+
+
 def _program_from(fields: Dict[str, Any]) -> ProgramPlan:
     return ProgramPlan(**{name: _frozen(value) for name, value in fields.items()})
 

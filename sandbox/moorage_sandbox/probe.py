@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict
+from typing import Dict, Tuple
 
 from moorage_sandbox import landlock, syscalls
 from moorage_sandbox.judgement import landlock_words
@@ -20,12 +20,12 @@ def main() -> None:
     """Nothing: that it is reached is the answer."""
 
 
-def refused_report(missing: MissingLayer) -> SandboxReport:
+def refused_report(missing: Tuple[MissingLayer, ...]) -> SandboxReport:
     """The report when no worker could be made: nothing is in force. It tells what the kernel has all the same."""
-    offered: Dict[str, str] = {missing.layer: "missing"}
+    offered: Dict[str, str] = {entry.layer: "missing" for entry in missing}
     offered.setdefault("seccomp", "offered by the kernel" if _seccomp() else "missing")
     offered.setdefault("landlock", landlock_words(landlock.abi()) or "missing")
-    return SandboxReport("none", offered, (missing,))
+    return SandboxReport("none", offered, missing)
 
 
 def _seccomp() -> bool:

@@ -140,9 +140,16 @@ def check_sandbox(report: SandboxReport, required: str) -> list[Check]:
     if enough:
         level = Check("sandbox", Grade.GOOD if not report.missing else Grade.WARNING, finding)
     else:
-        remedy = "Provide what is missing, below; this version makes workers at level full only."
+        remedy = f'Provide what is missing, below{_acceptable(report.level)}.'
         level = Check("sandbox", Grade.BAD, finding, "Plugins do not start.", remedy, ExitCode.SANDBOX)
     return [level, *(_check_missing(missing, enough) for missing in report.missing)]
+
+
+def _acceptable(level: str) -> str:
+    """Never below a sandbox at all: that is nothing to propose."""
+    if level == "none":
+        return ""
+    return f', or accept this level: sandbox.require = "{level}", or installations.NAME.sandbox for one plugin alone'
 
 
 def check_host(api_socket: Path) -> Check:

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from moorage.supervisor import delegation
@@ -19,7 +19,7 @@ from moorage.supervisor.delegation import NotDelegated
 from moorage_sandbox import cgroup
 from moorage_sandbox.cgroup import UNIFIED, Bounds, Group, Hierarchy
 from moorage_sandbox.layers import missing_layer
-from moorage_sandbox.report import MissingLayer, SandboxReport
+from moorage_sandbox.report import CgroupFacts, MissingLayer, SandboxReport, in_cgroup
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,14 @@ class Available:
 
     def in_report(self, report: SandboxReport) -> SandboxReport:
         """The report with this layer. It lowers no level: rlimits bound memory and processes as well."""
-        missing = report.missing if self.missing is None else (*report.missing, self.missing)
-        return SandboxReport(report.level, {**report.layers, "cgroup": self.words or "missing"}, missing)
+        grouped = in_cgroup(report, CgroupFacts(self.version, *(name in self.controllers for name in BOUNDING)))
+        missing = grouped.missing if self.missing is None else (*grouped.missing, self.missing)
+        return replace(
+            grouped,
+            layers={**report.layers, "cgroup": self.words or "missing"},
+            missing=missing,
+            kill=report.kill if self.kill == PID_NAMESPACE else self.kill,
+        )
 
     def unenforced(self, cpus: float | None) -> str:
         """The sentence about a bound of a manifest that has no effect here; empty where all have."""
@@ -245,7 +251,10 @@ def find_tree(name: str, where: str, *, trial: bool = False) -> tuple[Group | No
 
     As a trial, controllers that could be enabled count as if they were.
     """
-    present = cgroup.hierarchies(cgroup.read("/proc/self/cgroup"), cgroup.read("/proc/self/mountinfo"))
+    try:
+        present = cgroup.hierarchies(cgroup.read("/proc/self/cgroup"), cgroup.read("/proc/self/mountinfo"))
+    except OSError as error:
+        return None, Available(reason=f"{error.filename}: {error.strerror}.")
     if not present:
         return None, Available(reason="No control group file system is mounted, or this process is outside of it.")
     folders: dict[str, str] = {}

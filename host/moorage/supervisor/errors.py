@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from moorage.errors import Conflict, ExitCode, MoorageError
 from moorage.models.incarnation import Verdict
-from moorage_sandbox.report import MissingLayer
+from moorage_sandbox.report import MissingLayer, at_least
+
+#: Lines of a traceback, or of the log, that a failed reload repeats.
+LAST_WORDS = 12
 
 
 class StartFailed(MoorageError):
@@ -18,6 +21,28 @@ class StartFailed(MoorageError):
         more = f" Its last lines: moorage show {installation}" if verdict.lines or verdict.traceback else ""
         super().__init__(f"{installation} did not start. {verdict.sentence}{more}")
         self.verdict = verdict
+
+
+class ReloadFailed(MoorageError):
+    """The new version does not serve; what was there before is there again."""
+
+    code = "reload_failed"
+    exit_code = ExitCode.FAILED
+    http_status = 502
+
+    def __init__(
+        self, installation: str, version: str, problem: str, then: str, verdict: Verdict | None = None
+    ) -> None:
+        super().__init__(f"{installation} was not reloaded to {version}. {problem} {then}{_last_words(verdict)}")
+        self.verdict = verdict
+
+
+def _last_words(verdict: Verdict | None) -> str:
+    """What the plugin's author looks for first."""
+    if verdict is None:
+        return ""
+    lines = verdict.traceback.rstrip().splitlines() or verdict.lines
+    return "".join(f"\n    {line}" for line in lines[-LAST_WORDS:])
 
 
 class WorkerMissing(Conflict):
@@ -43,12 +68,17 @@ class SandboxFailed(MoorageError):
     exit_code = ExitCode.SANDBOX
     http_status = 503
 
-    def __init__(self, missing: MissingLayer, required: str) -> None:
-        lower = (
-            f" Level {required!r} would do, but workers are only made at level 'full'." if required != "full" else ""
-        )
+    def __init__(self, missing: MissingLayer, required: str, *, reached: str = "", installation: str = "") -> None:
+        """``reached``: the level that this machine has, where that is known and less than what is required."""
         super().__init__(
             f"No worker was started: the sandbox's layer {missing.layer!r} is missing. {missing.reason}"
-            f" {missing.consequence} {missing.remedy}{lower}"
+            f" {missing.consequence} {missing.remedy}{_accepted(required, reached, installation)}"
         )
         self.missing = missing
+
+
+def _accepted(required: str, reached: str, installation: str) -> str:
+    if not reached or at_least(reached, required):
+        return ""
+    key = f"installations.{installation}.sandbox" if installation else "sandbox.require"
+    return f' Level {required!r} is required, and this machine has {reached!r}; to accept that: {key} = "{reached}".'

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from moorage.supervisor.errors import SandboxFailed
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.zygote import ZygoteLauncher
 from moorage_sandbox import probe
-from moorage_sandbox.report import SandboxReport
+from moorage_sandbox.judgement import unique
+from moorage_sandbox.report import LEVELS, MissingLayer, SandboxReport
 
 _TIMEOUT = timedelta(seconds=10)
 #: "nobody": a user that owns nothing.
@@ -24,14 +26,27 @@ _MEMORY_BYTES = 256 * 1024 * 1024
 
 
 async def probe_sandbox() -> SandboxReport:
-    """About 0.1 s. The level is "full", or "none" with the layer that is missing: then no worker can start."""
+    """The strongest level at which a worker could be made, with why none of the stronger ones. About 0.1 s for each."""
+    refused: list[MissingLayer] = []
+    for level in LEVELS[:-1]:
+        try:
+            report = await _probe(level)
+        except SandboxFailed as error:
+            refused.append(error.missing)
+        else:
+            return replace(report, missing=unique((*refused, *report.missing)))
+    return probe.refused_report(unique(refused))
+
+
+async def _probe(level: str) -> SandboxReport:
+    """Raises SandboxFailed."""
     with tempfile.TemporaryDirectory(prefix="moorage-probe-") as folder, _nowhere() as output:
         order = _order(Path(folder), output)
-        async with ZygoteLauncher(entry=probe.ENTRY, imports=("asyncio", probe.MODULE)) as launcher:
-            try:
-                worker = await launcher.start(order, timeout=_TIMEOUT)
-            except SandboxFailed as error:
-                return probe.refused_report(error.missing)
+        # Not every user may come to where this host's own code lies; the plugins' folders are another matter.
+        Path(folder).chmod(0o711)
+        imports = ("asyncio", probe.MODULE)
+        async with ZygoteLauncher(level=level, entry=probe.ENTRY, imports=imports, opens_files=False) as launcher:
+            worker = await launcher.start(order, timeout=_TIMEOUT)
             await worker.wait()
             return worker.report
 

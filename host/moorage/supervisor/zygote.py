@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from moorage.supervisor.errors import SandboxFailed
-from moorage.supervisor.hosted import find_bwrap, own_temporary
+from moorage.supervisor.hosted import check_open, find_bwrap, own_temporary
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.sandboxed import SandboxedWorker
 from moorage.supervisor.widening import WideningUnavailable
@@ -33,7 +33,7 @@ class ZygoteLauncher:
 
     ``entry`` and ``imports`` name what workers run, and what zygotes import for them; tests have smaller ones.
     ``level``: "full", "full-bwrap" or "restricted". ``require``: what the kernel must show of a worker at least; the
-    level, if nothing else is said.
+    level, if nothing else is said. ``opens_files``: False for workers that have all they need imported already.
     """
 
     def __init__(
@@ -44,12 +44,14 @@ class ZygoteLauncher:
         policy: Policy = DEFAULT_POLICY,
         entry: str = plan.ENTRY,
         imports: tuple[str, ...] = plan.ZYGOTE_IMPORTS,
+        opens_files: bool = True,
     ) -> None:
         self._level = level
         self._require = require or level
         self._policy = policy
         self._entry = entry
         self._imports = imports
+        self._opens_files = opens_files
         self._boot_lock = asyncio.Lock()
         self._interpreters: dict[Path, Interpreter] = {}
         self._zygotes: dict[_Key, tuple[ZygotePlan, ZygoteProcess]] = {}
@@ -83,8 +85,10 @@ class ZygoteLauncher:
         key = (order.interpreter, order.runtime_path, order.sdk_path)
         async with self._boot_lock:
             known = self._zygotes.get(key)
-            if known is not None and not known[1].closed:
-                return known
+            if known is not None:
+                if not known[1].closed:
+                    return known
+                await known[1].close()
             interpreter = await self._interpreter(order.interpreter)
             base = plan.zygote_plan(
                 interpreter,
@@ -138,10 +142,13 @@ class ZygoteLauncher:
         if self._level == "full-bwrap":
             return bwrap.worker_plan(full, base, find_bwrap(), as_root=os.geteuid() == 0)
         if self._hosted:
-            temporary = own_temporary(order, self._require)
+            if order.uid is not None and self._opens_files:
+                check_open(order, order.uid, self._require)
+            temporary = own_temporary(order)
             readable = tuple(filter(os.path.exists, restricted.READABLE))
             own_user = order.uid is not None
-            return restricted.worker_plan(full, base.mounts, interpreter, temporary, readable, own_user=own_user)
+            made = restricted.worker_plan(full, base.mounts, interpreter, temporary, readable, own_user=own_user)
+            return made if self._opens_files else replace(made, files=())
         return full
 
 

@@ -153,7 +153,7 @@ class ZygoteProcess:
             host = evidence.read_evidence(os.getpid())
             report = judgement.judge(seen, host, landlock_abi, named=named, made=made)
             if not at_least(report.level, self._require):
-                raise SandboxFailed(report.missing[0], self._require)
+                raise SandboxFailed(judgement.decisive(report, planned.level), self._require)
         except BaseException:
             os.close(pidfd)
             raise
