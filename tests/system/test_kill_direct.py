@@ -1,0 +1,203 @@
+"""A worker is ended without its host: by the run record, the control group, and nothing that the host must answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from plugin_projects import write_plugin
+
+from moorage.app import Host
+from moorage.config.settings import Settings
+from moorage.models.incarnation import IncarnationState, VerdictKind
+from moorage.supervisor.cgroups import Cgroups
+from moorage.supervisor.direct import NoRecord, RecordStale, end_directly
+from moorage.supervisor.records import Records, record_of
+from moorage_sandbox import cgroup
+
+TIMEOUT_SECONDS = 30
+
+PLUGIN = """
+    from moorage_sdk import Plugin
+
+    plugin = Plugin()
+
+    @plugin.task
+    def execute() -> str:
+        return "done"
+"""
+
+HOST = """
+import asyncio, json, sys
+from pathlib import Path
+from moorage.app import Host
+from moorage.config.settings import Settings
+from moorage.events.events import Unloaded, Crashed
+
+async def main() -> None:
+    settings = Settings.model_validate_json(sys.argv[1])
+    async with Host(settings) as host:
+        await host.install(Path(sys.argv[2]), grant_required=True)
+        async with host.events.subscribe(Unloaded, Crashed) as ends:
+            view = await host.start("victim")
+            print(view.incarnations[0].pid, flush=True)
+            async for event in ends:
+                verdict = event.incarnation.verdict
+                print(json.dumps({"kind": verdict.kind, "sentence": verdict.sentence}), flush=True)
+                break
+
+asyncio.run(main())
+"""
+
+
+@asynccontextmanager
+async def running_host(settings: Settings, project: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """A host process, and its worker's pid."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HOST, settings.model_dump_json(), str(project)), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(60):
+            line = await process.stdout.readline()
+        assert line, "the host ended early; its standard error says why"
+        yield process, int(line)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        groups = Cgroups(settings.state_dir)
+        groups.open()
+        groups.close()
+
+
+async def run(*arguments: object) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "moorage", *map(str, arguments)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "SUDO_USER": "grace"},
+    )
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+def settings_file(settings: Settings, folder: Path) -> Path:
+    file = folder / "moorage.toml"
+    file.write_text(f'state_dir = "{settings.state_dir}"\nrun_dir = "{settings.run_dir}"\n')
+    return file
+
+
+async def test_a_stopped_host_without_a_database_is_not_needed(settings: Settings, tmp_path: Path) -> None:
+    project = write_plugin(tmp_path, PLUGIN, name="victim")
+    config = settings_file(settings, tmp_path)
+    async with running_host(settings, project) as (host, pid):
+        (record,) = Records(settings.state_dir).of("victim")
+        assert record.pid == pid
+        host.send_signal(signal.SIGSTOP)
+        moved = [path.rename(tmp_path / path.name) for path in settings.state_dir.glob("moorage.db*")]
+        assert moved
+
+        code, output = await run("--config", config, "kill", "victim", "--direct")
+
+        assert code == 0, output
+        assert re.search(r"victim #1: killed directly by (cgroup.kill|freezer|signals|pidfd); 1 process gone", output)
+        assert not record.alive
+        if record.group is not None:
+            assert not cgroup.populated(record.group)
+        code, output = await run("--config", config, "kill", "victim", "--direct")
+        assert (code, "is gone already" in output, "Nothing was killed" in output) == (1, True, True), output
+
+        # The host goes on, and finds why.
+        for path in moved:
+            path.rename(settings.state_dir / path.name)
+        host.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            told = json.loads(await host.stdout.readline())
+            await host.wait()
+        assert told == {"kind": "killed_by_operator", "sentence": "Killed directly by grace."}
+    assert Records(settings.state_dir).installations() == ()
+    assert stored_verdict(settings) == "killed_by_operator"
+
+
+def stored_verdict(settings: Settings) -> str:
+    connection = sqlite3.connect(settings.store_path)
+    try:
+        (row,) = connection.execute("SELECT * FROM incarnations").fetchall()
+        return next(kind for kind in VerdictKind if kind.value in map(str, row) or f'"{kind.value}"' in str(row))
+    finally:
+        connection.close()
+
+
+async def test_names_that_have_no_worker_are_told(settings: Settings, host: Host, tmp_path: Path) -> None:
+    config = settings_file(settings, tmp_path)
+    code, output = await run("--config", config, "kill", "victim", "--direct")
+    assert (code, "No worker of victim runs" in output, "none of any installation" in output) == (66, True, True), (
+        output
+    )
+    await host.install(write_plugin(tmp_path, PLUGIN, name="present"))
+    await host.start("present")
+    for name in ("absent", "../present", "present/..", "", ".present"):
+        with pytest.raises(NoRecord, match="There is one of: present"):
+            end_directly(settings.state_dir, name, "grace")
+    assert await host.call("present") == "done"
+
+
+async def test_a_reused_pid_is_left_alone(settings: Settings, tmp_path: Path) -> None:
+    """The record names this very process, with the start time of another."""
+    records = Records(settings.state_dir)
+    mine = record_of("victim", 3, "victim-3", os.getpid(), None)
+    for stale in (replace(mine, started=mine.started - 1), replace(mine, boot_id="another boot")):
+        records.write(stale)
+        with pytest.raises(RecordStale, match=f"names process {os.getpid()}"):
+            end_directly(settings.state_dir, "victim", "grace")
+    assert mine.alive
+
+
+async def test_a_record_is_no_key_to_other_groups(settings: Settings, tmp_path: Path) -> None:
+    """A record's group counts in the state folder's own tree alone: here the process alone is ended."""
+    bystander = await asyncio.create_subprocess_exec("sleep", "60")
+    victim = await asyncio.create_subprocess_exec("sleep", "60")
+    groups = Cgroups(tmp_path / "other")
+    groups.open()
+    try:
+        member = groups.enter("victim", 3, "", cgroup.Bounds(1 << 28, 64))
+        if member is not None:
+            cgroup.join(member.group, bystander.pid)
+        record = record_of("victim", 3, "victim-3", victim.pid, member.group if member else None)
+        Records(settings.state_dir).write(record)
+        (ended,) = end_directly(settings.state_dir, "victim", "grace")
+        assert (ended.method, ended.processes) == ("pidfd", 1)
+        assert await victim.wait() == -signal.SIGKILL
+        assert bystander.returncode is None
+        os.kill(bystander.pid, 0)
+    finally:
+        bystander.kill()
+        await bystander.wait()
+        groups.close()
+
+
+async def test_a_killed_worker_is_started_again_when_it_is_needed(
+    settings: Settings, host: Host, tmp_path: Path
+) -> None:
+    await host.install(write_plugin(tmp_path, PLUGIN, name="victim"))
+    await host.start("victim")
+    (ended,) = await asyncio.to_thread(end_directly, settings.state_dir, "victim", "grace")
+    assert ended.record.number == 1
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while (await host.installation("victim")).incarnations[-1].state is not IncarnationState.STOPPED:
+            await asyncio.sleep(0.01)
+        assert await host.call("victim") == "done"
+    first = (await host.installation("victim")).incarnations[-1]
+    assert first.verdict.kind is VerdictKind.KILLED_BY_OPERATOR
+    assert first.verdict.sentence == "Killed directly by grace."
