@@ -37,6 +37,8 @@ plugin = "churn.plugin:plugin"
 prefer_python = ["3.9", "3.12"]
 tags = ["AutoRun", "reporting"]
 private_data = true
+exclusive = true
+reload = "in_turn"
 required = [
   { allow = "sql.read:users", because = "counts users" },
   { allow = "kafka.produce:plugin-topic", because = "publishes the count" },
@@ -93,6 +95,8 @@ def test_everything_that_a_manifest_can_say(make_project) -> None:
     )
     assert manifest.config_schema["properties"]["greeting"]["default"] == "Hello"
     assert manifest.private_data
+    assert manifest.exclusive
+    assert manifest.reload == "in_turn"
 
 
 def test_the_least_that_a_manifest_can_say(make_project) -> None:
@@ -290,6 +294,9 @@ BAD = {
     "cpus": (_with(moorage="limits.cpus = nan"), 7, "tool.moorage.limits.cpus", "is out of bounds"),
     "limit": (_with(moorage="limits.mem = 1"), 7, "tool.moorage.limits.mem", "did you mean 'memory'?"),
     "private_data": (_with(moorage="private_data = 1"), 7, "tool.moorage.private_data", "has to be true or false"),
+    "exclusive": (_with(moorage="exclusive = 'yes'"), 7, "tool.moorage.exclusive", "has to be true or false"),
+    "reload": (_with(moorage="reload = 'inturn'"), 7, "tool.moorage.reload", "write 'beside' (both versions"),
+    "reload type": (_with(moorage="reload = true"), 7, "tool.moorage.reload", "True is no way to reload"),
     "config type": (
         _with(moorage="config = { type = 'array' }"),
         7,

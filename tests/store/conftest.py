@@ -54,6 +54,7 @@ def installation() -> Installation:
         limits=Limits(timeout=timedelta(seconds=90), cpus=0.5),
         config_schema={"type": "object", "properties": {"greeting": {"type": "string"}}},
         private_data=True,
+        reload="beside",
     )
     return Installation(
         id="churn",

@@ -97,7 +97,11 @@ class AttachedLink:
 
     async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         """The task returns, the host commits, and only then it has succeeded."""
-        self._session.open_scope(ScopeKind.EXECUTION, execution.id, execution=execution.id)
+        try:
+            self._session.open_scope(ScopeKind.EXECUTION, execution.id, execution=execution.id)
+        except CallError as ended:
+            # The worker died between being chosen and being asked.
+            return outcome.from_error(ended)
         result = TaskOutcome(ExecutionState.CANCELLED)
         try:
             result = await self._run(execution, timeout)
@@ -128,6 +132,9 @@ class AttachedLink:
                 return None
             raise
         return reply.state.SerializeToString() if reply.HasField("state") else None
+
+    async def streams_ended(self, timeout: timedelta) -> None:
+        await self._session.streams_ended(self._scope, timeout.total_seconds())
 
     async def unload(self, reason: str, timeout: timedelta) -> None:
         if not self._linked.done():

@@ -107,6 +107,17 @@ class BrokerSession:
         elif success:
             raise refusals.rolled_back(scope_id)
 
+    async def streams_ended(self, scope_id: str, timeout_seconds: float) -> None:
+        """Until no stream goes on in a live scope; or until the time is over."""
+        streams = [
+            call.task
+            for call in self._dispatcher.running
+            if call.passage.scope.id == scope_id
+            and (call.passage.method.kind.gives_items or call.passage.method.kind.takes_items)
+        ]
+        if streams:
+            await asyncio.wait(streams, timeout=timeout_seconds)
+
     def set_grants(self, grants: Grants) -> asyncio.Task[None]:
         """Decides by the new grants from now on; older ones than the present (by epoch) are ignored.
 

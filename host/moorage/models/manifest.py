@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Mapping
+from typing import Any, Literal, Mapping
 
 from moorage_proto.capability import Capability
+
+#: How a reload goes: both versions at one time, or one after the other.
+ReloadMode = Literal["beside", "in_turn"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ class Manifest:
     config_schema: Mapping[str, Any] = field(default_factory=dict)
     #: True: it keeps files of its own in /data.
     private_data: bool = False
+    #: True: it uses something else that two of its workers cannot use at one time.
+    exclusive: bool = False
+    #: How it wants to be reloaded; None: as its data and resources demand.
+    reload: ReloadMode | None = None
 
     @property
     def required(self) -> tuple[Capability, ...]:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from moorage.models.manifest import Author, Limits, Manifest, RequestedCapability, Trigger
+from moorage.models.manifest import Author, Limits, Manifest, ReloadMode, RequestedCapability, Trigger
 from moorage.packages.dependencies import (
     is_host_provided,
     parse_dependency,
@@ -108,6 +108,8 @@ def _read(root: Table, document: Document) -> Manifest:
         limits=_read_limits(tool.table("limits")),
         config_schema=_read_config_schema(tool),
         private_data=tool.value("private_data", bool) or False,
+        exclusive=tool.value("exclusive", bool) or False,
+        reload=tool.parsed("reload", parse_reload_mode, None),
     )
     _check_dynamic(project)
     project.know(*_OTHER_PROJECT_KEYS)
@@ -125,6 +127,18 @@ def _required(table: Table, key: str, parse_value: Any, why: str) -> str:
         table.problem(f"this key is missing; {why}.", key)
         return ""
     return str(table.parsed(key, parse_value, ""))
+
+
+def parse_reload_mode(text: Any) -> ReloadMode | None:
+    """Raises ValueError."""
+    if text == "beside":
+        return "beside"
+    if text == "in_turn":
+        return "in_turn"
+    raise ValueError(
+        f"{text!r:.80} is no way to reload; write 'beside' (both versions at one time) or 'in_turn' (one after the "
+        "other)"
+    )
 
 
 def _check_dynamic(project: Table) -> None:

@@ -34,18 +34,19 @@ class Installations:
 
         await self._database.write(work)
 
-    async def replace(self, installation: Installation) -> None:
+    async def replace(self, installation: Installation, *, loaded: bool = False) -> None:
         """Another version, source or configuration. The desired state stays as it is stored.
 
-        Raises InstallationUnknown.
+        ``loaded``: a worker of this version is ready already. Raises InstallationUnknown.
         """
 
         def work(connection: Connection) -> None:
+            values = _values(installation) | ({"loaded_version": installation.manifest.version} if loaded else {})
             # A new manifest requests other rights: what is effective may have changed.
             changed = connection.execute(
                 update(_table)
                 .where(_table.c.id == installation.id)
-                .values(grants_epoch=_table.c.grants_epoch + 1, **_values(installation))
+                .values(grants_epoch=_table.c.grants_epoch + 1, **values)
             )
             _require_one(changed.rowcount, installation.id)
 
@@ -62,6 +63,16 @@ class Installations:
         if found is None:
             raise InstallationUnknown(installation)
         return found
+
+    async def loaded_version(self, installation: InstallationId) -> str:
+        """The version that became ready last; empty: none did."""
+        statement = select(_table.c.loaded_version).where(_table.c.id == installation)
+        return await self._database.read(lambda connection: connection.scalar(statement)) or ""
+
+    async def loaded(self, installation: InstallationId, version: str) -> None:
+        """A worker of this version became ready. One that is only tried, and is not what is installed, does not count."""
+        statement = update(_table).where(_table.c.id == installation, _table.c.version == version)
+        await self._database.write(lambda connection: connection.execute(statement.values(loaded_version=version)))
 
     async def list(self) -> tuple[Installation, ...]:
         """By name."""

@@ -45,6 +45,10 @@ SOCKET_NAME = "h"
 LEAVE_TIMEOUT = timedelta(seconds=1)
 UNLOAD_TIMEOUT = timedelta(seconds=5)
 HEALTH_TIMEOUT = timedelta(seconds=5)
+EXPORT_TIMEOUT = timedelta(seconds=10)
+
+#: How long streams that belong to no execution may go on when the rest has drained.
+STREAM_GRACE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,8 @@ class Launch:
     grants: Grants
     python: str
     health: HealthPolicy = field(default_factory=HealthPolicy)
-    #: What the version before left for this one, and which version that was; of a reload alone.
-    state: Any = None
+    #: What the worker before left for this one (``export_state``), of a reload alone; the version that was ready last.
+    state: bytes | None = None
     from_version: str = ""
 
 
@@ -161,10 +165,19 @@ class Incarnation:
         self.status = replace(self.status, protobuf=peer.protobuf, grpcio=peer.grpcio)
         self._watchers.append(asyncio.create_task(self._watch_link(attached), name=f"link {self.id}"))
         self._watchers.append(asyncio.create_task(self._watch_taint(attached), name=f"taint {self.id}"))
-        self.tasks = await self._unless_gone(attached.load(self._launch.installation.config))
+        self.tasks = await self._unless_gone(self._load(attached))
         self._runs = Runs(attached, self._ended)
         self._watch_health()
         self._apply(Event.LOADED, "it has loaded", ready_at=datetime.now(UTC))
+
+    async def _load(self, attached: AttachedWorker) -> tuple[TaskView, ...]:
+        launch = self._launch
+        return await attached.load(
+            launch.installation.config,
+            version=launch.installation.manifest.version,
+            state=launch.state,
+            from_version=launch.from_version,
+        )
 
     def _attachment(self) -> Attachment:
         launch = self._launch
@@ -203,7 +216,7 @@ class Incarnation:
         waiting = asyncio.ensure_future(awaitable)
         try:
             await asyncio.wait((waiting, self._ended), return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done() and not _lost(waiting):
+            if waiting.done() and not _lost(waiting) and self._ending is None:
                 return waiting.result()
             raise StartFailed(self._launch.installation.id, await asyncio.shield(self._ended))
         finally:
@@ -274,6 +287,11 @@ class Incarnation:
         assert self._attached is not None, "asked of ready incarnations only"
         return await self._attached.health(HEALTH_TIMEOUT)
 
+    async def export_state(self) -> bytes | None:
+        """What the plugin leaves to its next worker, for its ``Launch``. Raises CallError."""
+        assert self._attached is not None, "asked of ready incarnations only"
+        return await self._attached.export_state(EXPORT_TIMEOUT)
+
     @property
     def condition(self) -> Condition:
         """Whether it answers, and how it is; of ready ones."""
@@ -338,6 +356,14 @@ class Incarnation:
         await self._gone()
         return cancelled
 
+    async def hasten(self, drain: timedelta | None = None) -> tuple[str, ...]:
+        """Of one that is being stopped: what runs may go on for so long, and no longer. Returns the ids of executions
+        that had to be cancelled; the stop goes on.
+        """
+        if self._runs is None or self._blame is None or self._ending is not None:
+            return ()
+        return await self._runs.drain(self._limits.drain_timeout if drain is None else drain, self._blame)
+
     async def kill(self, reason: str) -> tuple[str, ...]:
         """SIGKILL of the whole tree, now. Returns the ids of the executions it cost."""
         if self._ending is None and (self._blame is None or self._blame.kind is VerdictKind.PLANNED_STOP):
@@ -356,6 +382,7 @@ class Incarnation:
         if self._attached is None or self._ended.done():
             return
         try:
+            await self._attached.streams_ended(STREAM_GRACE)
             await self._attached.unload(reason, UNLOAD_TIMEOUT)
         except CallError as error:
             log.warning("%s: on_unload: %s", self._launch.installation.id, error)
@@ -390,7 +417,12 @@ class Incarnation:
         """Where work goes on that nobody waits for, no new work begins: the rest drains, then the worker is stopped."""
         execution = await attached.tainted()
         sentence = f"{execution} went on after its end; the worker took no new work and was stopped."
-        self._blame = self._blame or Verdict(VerdictKind.TAINTED, sentence)
+        verdict = self._blame = self._blame or Verdict(VerdictKind.TAINTED, sentence)
+        self._apply(Event.STOP_REQUESTED, "tainted")
+        stack = await self.take_stack()
+        if self._blame is verdict and verdict.kind is VerdictKind.TAINTED:
+            where = f" It was at {stack.where}." if stack.where else ""
+            self._blame = replace(verdict, sentence=sentence + where, stack=stack.text)
         await self.stop("tainted")
 
     async def _condemn(self, verdict: Verdict) -> None:

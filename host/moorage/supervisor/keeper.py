@@ -107,6 +107,11 @@ class Keeper:
         return tuple(incarnation for incarnation in self.incarnations if self._member(incarnation).takes_sessions)
 
     @property
+    def leaving(self) -> tuple[Incarnation, ...]:
+        """Those that were sent off, and are not gone."""
+        return tuple(each for each in self.incarnations if self._member(each).phase is Phase.LEAVING)
+
+    @property
     def rest(self) -> timedelta | None:
         """How long it rests before the next start; None: it does not."""
         if self._rest_until is None or not self._up:

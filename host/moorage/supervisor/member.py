@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,8 @@ from moorage.models.incarnation import IncarnationState
 from moorage.models.installation import InstallationId
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.reconcile import Phase, Seen
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,14 +101,15 @@ class Member:
             self.started.exception()
 
     def leave(self, reason: str, drain: timedelta | None = None) -> Awaitable[Ended]:
-        """As ``send_off``; until it is gone. What it cost is told to the first who sent it off."""
+        """As ``send_off``; until it is gone. One that was sent off before with more time has no more than this."""
         if self._leaving is None:
             return asyncio.shield(self.send_off(reason, drain))
-        return self._left()
+        return self._hastened(drain)
 
-    async def _left(self) -> Ended:
+    async def _hastened(self, drain: timedelta | None) -> Ended:
+        executions = await self.incarnation.hasten(drain) if self.incarnation is not None else ()
         await asyncio.wait((self.life,))
-        return Ended()
+        return Ended(executions)
 
     def send_off(self, reason: str, drain: timedelta | None = None) -> asyncio.Task[Ended]:
         """It takes no sessions from now on, and stops; a start is given up. The first reason counts."""
@@ -133,7 +137,11 @@ class Member:
         if incarnation is None or incarnation.ended:
             return Ended()
         processes = count_processes(incarnation.status.pid)
-        executions = await incarnation.stop(reason, drain)
+        try:
+            executions = await incarnation.stop(reason, drain)
+        except Exception:
+            log.exception("%s: its stop failed, and it is killed", incarnation.id)
+            executions = await incarnation.kill("after its stop had failed")
         await asyncio.wait((self.life,))
         return Ended(executions, processes)
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from moorage.environments.builder import Environment
 from moorage.environments.runtime import Runtime
-from moorage.models.installation import Installation
+from moorage.models.installation import Installation, InstallationId
 from moorage.store.store import Store
 from moorage.supervisor.errors import NotRunnable
 from moorage.supervisor.incarnation import Launch
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.widening import openings_of, widening_of
 from moorage_proto.capability import Capability
+
+#: How the name of a worker's folder begins; short, as all of a socket's path must be.
+SOCKET_FOLDER = "w"
 
 
 class Environments(Protocol):
@@ -43,17 +47,20 @@ class Orders:
     private: tuple[Path, ...] = ()
     #: What is forbidden fails and is named, instead of ending the worker.
     development: bool = False
+    #: Lowest sandbox level of an installation.
+    require: Callable[[InstallationId], str] = lambda _: "full"
 
-    async def launch(self, installation: Installation, state: Any = None, from_version: str = "") -> Launch:
-        """Of the installation as it is given; the store is asked for its grants alone.
+    async def launch(self, installation: Installation, state: bytes | None = None, from_version: str = "") -> Launch:
+        """Of the installation as it is given; the store is asked for its grants, and for the version before, alone.
 
         Raises NotRunnable where rights are missing, GrantUnusable where a granted path cannot be given, and what the
         store and the environments raise.
         """
         name = installation.id
-        rights, number, (environment, runtime) = await asyncio.gather(
+        rights, number, loaded, (environment, runtime) = await asyncio.gather(
             self.store.grants.rights(name, installation.manifest),
             self.store.incarnations.next_number(name),
+            self.store.installations.loaded_version(name),
             self._environment(installation),
         )
         check_granted(installation, rights.missing)
@@ -75,11 +82,12 @@ class Orders:
                 widening=widening,
                 openings=openings,
                 development=self.development,
+                require=self.require(name),
             ),
             grants=rights.effective,
             python=environment.python,
             state=state,
-            from_version=from_version,
+            from_version=from_version or loaded,
         )
 
     async def _environment(self, installation: Installation) -> tuple[Environment, Runtime]:
@@ -95,7 +103,7 @@ class Orders:
 
     def _socket_folder(self) -> Path:
         """A short name: the path of a socket has room for 108 bytes."""
-        folder = self.sockets / f"w{secrets.token_hex(4)}"
+        folder = self.sockets / f"{SOCKET_FOLDER}{secrets.token_hex(4)}"
         folder.mkdir(mode=0o711, parents=True)
         return folder
 
@@ -140,3 +148,9 @@ def check_granted(installation: Installation, missing: Sequence[Capability]) -> 
         listed = " ".join(f"'{capability}'" for capability in missing)
         command = f"moorage grant {installation.id} {listed}"
         raise NotRunnable(installation.id, f"it requires what was not granted. Grant it: {command}")
+
+
+def collect_socket_folders(sockets: Path) -> None:
+    """Removes what a host that was killed left of its workers' sockets; none of them may live any more."""
+    for folder in sockets.glob(f"{SOCKET_FOLDER}*/"):
+        shutil.rmtree(folder, ignore_errors=True)

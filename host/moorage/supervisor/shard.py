@@ -55,6 +55,9 @@ class AttachedWorker(Protocol):
         None: nothing, also of an SDK that is too old for it.
         """
 
+    async def streams_ended(self, timeout: timedelta) -> None:
+        """Until no stream of the worker's own, of no execution, goes on; or until the time is over."""
+
     async def unload(self, reason: str, timeout: timedelta) -> None:
         """Runs ``on_unload``, then tells the worker to leave."""
 

@@ -22,7 +22,7 @@ from moorage.supervisor import desired
 from moorage.supervisor.desired import Change
 from moorage.supervisor.errors import WorkerMissing
 from moorage.supervisor.health import HealthPolicy
-from moorage.supervisor.incarnation import Incarnation, Transition
+from moorage.supervisor.incarnation import Incarnation, Launch, Transition
 from moorage.supervisor.keeper import Keeper, Means
 from moorage.supervisor.launcher import Launcher
 from moorage.supervisor.member import Ended
@@ -65,6 +65,8 @@ class Parts:
     private: tuple[Path, ...] = ()
     #: What a sandbox forbids fails and is named, instead of ending the worker.
     development: bool = False
+    #: Lowest sandbox level at which an installation may start.
+    require: Callable[[InstallationId], str] = lambda _: "full"
 
 
 class Supervisor:
@@ -74,7 +76,12 @@ class Supervisor:
         self._parts = parts
         folders = (parts.sockets, parts.data)
         self._orders = Orders(
-            parts.store, parts.environments, *folders, private=parts.private, development=parts.development
+            parts.store,
+            parts.environments,
+            *folders,
+            private=parts.private,
+            development=parts.development,
+            require=parts.require,
         )
         self._keepers: dict[InstallationId, Keeper] = {}
         #: One change of a desired state at a time, for each installation.
@@ -218,7 +225,7 @@ class Supervisor:
             launcher=parts.launcher,
             capture=OutputCapture(name, identity, parts.logs),
             on_refused=lambda error: self._refused(name, identity, error),
-            on_change=self._changed,
+            on_change=lambda transition: self._changed(launch, transition),
             on_condition=self._condition_changed,
             clock=parts.clock,
         )
@@ -238,10 +245,13 @@ class Supervisor:
     async def _condition_changed(self, status: IncarnationStatus, condition: Condition) -> None:
         self._parts.announce(ConditionChanged(status.installation, status, condition))
 
-    async def _changed(self, transition: Transition) -> None:
+    async def _changed(self, launch: Launch, transition: Transition) -> None:
         """Written first, announced second."""
         status, announce = transition.status, self._parts.announce
         await self._parts.store.incarnations.record(status)
+        version = launch.installation.manifest.version
+        if status.state is IncarnationState.READY and version != launch.from_version:
+            await self._parts.store.installations.loaded(status.installation, version)
         announce(StateChanged(status.installation, transition.before, status, transition.reason))
         if status.state is IncarnationState.READY:
             announce(Loaded(status.installation, status))
