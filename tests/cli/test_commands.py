@@ -10,6 +10,7 @@ import pytest
 
 from moorage.errors import ExitCode
 from moorage.models.execution import ExecutionError
+from moorage.models.usage import Usage
 
 
 def answer(result):
@@ -286,3 +287,32 @@ def test_audit(moorage):
     first, _second = moorage("audit", "churn").stdout.splitlines()
     assert first.startswith("2026-11-20 12:00:00 action       churn start by ")
     assert [entry["action"] for entry in answer(moorage("audit", "--json"))["items"]] == ["start", "planned_stop"]
+
+
+def test_top(moorage, host):
+    moorage("start", "churn")
+    host.usage = {"churn": Usage(3.4, 12.0, 61 << 20, 2, 14, None, None, 70 << 20, 12.2, 0.04)}
+    result = moorage("top", "--once")
+    assert result.exit_code == 0
+    heading, churn, geo = result.stdout.splitlines()
+    assert heading.split() == ["INSTALLATION", "STATE", "LEVEL", "CPU", "MEMORY", "CALLS/s", "DENIED/s"]
+    assert churn.split() == ["churn", "ready", "full", "3", "%", "61/256", "MiB", "12", "0.0"]
+    assert geo.split() == ["geo-tag", "not", "granted"]
+    (first, _) = answer(moorage("top", "--json"))["installations"]
+    assert (first["usage"]["descriptors"], first["usage"]["read_bytes"]) == (14, None)
+
+
+def test_show_tells_what_is_used_and_leaves_out_what_may_not_be_read(moorage, host):
+    moorage("start", "churn")
+    host.usage = {"churn": Usage(3.4, 12.0, 61 << 20, 2, None, None, None, 70 << 20, 12.2, 0.0)}
+    text = moorage("show", "churn").stdout
+    assert "3 % CPU (12 s in all), 61 MiB memory (at most 70), 2 processes, 12.2 calls/s, 0.0 denied/s" in text
+
+
+def test_a_direct_kill_needs_no_host(moorage, tmp_path):
+    config = tmp_path / "direct.toml"
+    config.write_text(f'state_dir = "{tmp_path}/state"\n')
+    result = moorage("kill", "churn", "--direct", "--config", str(config))
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert "No worker of churn runs, by the records in" in result.output
+    assert "--config" in result.output

@@ -22,6 +22,7 @@ from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verd
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import Author, Manifest, RequestedCapability
+from moorage.models.usage import Usage
 from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport, TaskView
 from moorage.models.why import Why, WorkerStack
 from moorage.web.operations import Progress
@@ -64,6 +65,7 @@ class MemoryHost:
         self.followers: set[asyncio.Queue[LogLine]] = set()
         self.running: dict[str, asyncio.Task[None]] = {}
         self.followed = asyncio.Event()
+        self.usage: dict[str, Usage] = {}
         self.reasons: dict[str, Why] = {}
         self._numbers = itertools.count(1)
 
@@ -388,7 +390,16 @@ class MemoryHost:
         )
         tasks = tuple(TaskView(name, f"Does {name}.", {"type": "object"}, {}) for name in plugin.tasks)
         return InstallationView(
-            plugin.installation, state, reason, grants, tuple(plugin.incarnations), tasks, NOON, calls=12, denied=1
+            plugin.installation,
+            state,
+            reason,
+            grants,
+            tuple(plugin.incarnations),
+            tasks,
+            NOON,
+            calls=12,
+            denied=1,
+            usage=self.usage.get(plugin.installation.id),
         )
 
     def _record(self, by: str, action: str, installation: str) -> None:

@@ -102,12 +102,13 @@ class UsageSampler:
                 log.exception("what workers use could not be looked at")
 
     async def look(self) -> None:
-        """At all workers, unless somebody just has."""
+        """At all workers, unless somebody just has, and there is no new one."""
         async with self._looking:
             began = self._clock.elapsed()
-            if self._looked_at is not None and began - self._looked_at < LEAST:
-                return
             subjects = self._subjects()
+            known = all(subject.incarnation in self._usages for subject in subjects)
+            if known and self._looked_at is not None and began - self._looked_at < LEAST:
+                return
             readings = await asyncio.to_thread(read_all, subjects, began)
             for name, reading in readings.items():
                 before = self._usages.get(name)
