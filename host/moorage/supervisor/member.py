@@ -15,6 +15,7 @@ from moorage.models.incarnation import IncarnationState
 from moorage.models.installation import InstallationId
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.reconcile import Phase, Seen
+from moorage_sandbox import cgroup
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ class Member:
             return await asyncio.shield(self.send_off(reason))
         if incarnation.ended:
             return Ended()
-        processes = count_processes(incarnation.status.pid)
+        processes = count_processes(incarnation)
         executions = await incarnation.kill(reason)
         await asyncio.wait((self.life,))
         return Ended(executions, processes)
@@ -136,7 +137,7 @@ class Member:
         incarnation = self.incarnation
         if incarnation is None or incarnation.ended:
             return Ended()
-        processes = count_processes(incarnation.status.pid)
+        processes = count_processes(incarnation)
         try:
             executions = await incarnation.stop(reason, drain)
         except Exception:
@@ -146,18 +147,24 @@ class Member:
         return Ended(executions, processes)
 
     async def _give_up(self) -> Ended:
-        processes = count_processes(self.incarnation.status.pid) if self.incarnation is not None else 0
+        processes = count_processes(self.incarnation) if self.incarnation is not None else 0
         self.life.cancel()
         await asyncio.wait((self.life,))
         return Ended(processes=processes)
 
 
-def count_processes(pid: int) -> int:
-    """Of a worker's tree, itself included. It is for a sentence: where they cannot be counted, the end goes on."""
+def count_processes(incarnation: Incarnation) -> int:
+    """Of a worker's tree, itself included. It is for a sentence: where they cannot be counted, the end goes on.
+
+    By its control group: a walk through all processes of the machine would hold up a kill.
+    """
+    pid, group = incarnation.status.pid, incarnation.group
     if not pid:
         return 0
     try:
-        return 1 + len(psutil.Process(pid).children(recursive=True))
+        return (
+            len(cgroup.processes(group)) if group is not None else 1 + len(psutil.Process(pid).children(recursive=True))
+        )
     except psutil.NoSuchProcess:
         return 0
     except (psutil.Error, OSError):
