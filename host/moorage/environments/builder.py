@@ -21,7 +21,7 @@ from moorage.environments.lock import pins, resolve
 from moorage.environments.runtime import Runtime, Runtimes, runtime_packages
 from moorage.environments.shelf import Facts, Shelf
 from moorage.environments.uv import Uv
-from moorage.environments.verify import check_site_packages, check_tree, remove_needless, seal, tree_digest
+from moorage.environments.verify import check_site_packages, check_size, check_tree, remove_needless, seal, tree_digest
 from moorage.models.manifest import Manifest
 
 #: Where workers see the interpreter's prefix and the virtualenv.
@@ -58,6 +58,7 @@ class EnvironmentBuilder:
     """Builds environments and runtimes below the host's state folder."""
 
     def __init__(self, settings: EnvironmentSettings, state_dir: Path) -> None:
+        self._settings = settings
         self._interpreters = Interpreters(settings.interpreters)
         self._uv = Uv(settings, state_dir)
         self._shelf = Shelf(state_dir / "environments")
@@ -68,7 +69,7 @@ class EnvironmentBuilder:
     async def build(self, manifest: Manifest, *, progress: Progress) -> Environment:
         """The environment of a plugin's dependencies as the index has them now, and the runtime beside it.
 
-        Raises NoInterpreter, DependenciesUnresolvable, EnvironmentRefused or InstallerFailed.
+        Raises NoInterpreter, DependenciesUnresolvable, EnvironmentRefused, EnvironmentTooLarge or InstallerFailed.
         """
         plugin = f"{manifest.name} {manifest.version}"
         interpreter = await self._interpreters.choose(plugin, manifest.requires_python, manifest.prefer_python)
@@ -121,6 +122,7 @@ class EnvironmentBuilder:
         if lock:
             progress(f"Installing {count} {'package' if count == 1 else 'packages'} for {plugin}.")
             await install(self._uv, f"Installing the dependencies of {plugin}", interpreter, lock_file, site_packages)
+        check_size(site_packages, self._settings.max_bytes, self._settings.max_files)
         move_scripts(site_packages, venv / "bin", f"{VENV_MOUNT}/bin/python")
         remove_needless(site_packages)
         check_site_packages(site_packages)

@@ -47,6 +47,28 @@ class InstallerFailed(MoorageError):
         )
 
 
+class ArchiveUnsound(Invalid):
+    """What a package comes in is no archive that an honest tool makes."""
+
+    code = "archive_unsound"
+
+    def __init__(self, what: str, explanation: str) -> None:
+        super().__init__(
+            f"{what} was stopped, for the archive of a dependency is not sound: {explanation} Leave that package out,"
+            " or choose another version."
+        )
+
+
+#: uv's words.
+_UNSOUND = ("Failed to extract archive", "File name too long")
+
+
+def failure(what: str, explanation: str) -> ArchiveUnsound | InstallerFailed:
+    """What uv's words mean: that an archive is to blame, or something outside of the plugin."""
+    unsound = any(words in explanation for words in _UNSOUND)
+    return (ArchiveUnsound if unsound else InstallerFailed)(what, explanation)
+
+
 class EnvironmentRefused(Invalid):
     """A package installed something that no environment may hold."""
 
@@ -55,6 +77,18 @@ class EnvironmentRefused(Invalid):
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(
             f"A dependency installs {place}, {problem}. Leave that package out, or choose another version."
+        )
+
+
+class EnvironmentTooLarge(Invalid):
+    """Packages unpack to more than an environment may have."""
+
+    code = "environment_too_large"
+
+    def __init__(self, what: str, max_bytes: int) -> None:
+        super().__init__(
+            f"{what} was stopped: its packages unpack to more than environments.max_bytes, {max_bytes / 2**30:g} GiB. "
+            "Leave the large package out, or raise that setting if you know it to be honest."
         )
 
 

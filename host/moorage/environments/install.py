@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-from moorage.environments.errors import EnvironmentRefused, InstallerFailed
+from moorage.environments.errors import EnvironmentRefused, InstallerFailed, failure
 from moorage.environments.interpreters import Interpreter
 from moorage.environments.process import run
 from moorage.environments.uv import Uv, UvRefused
@@ -30,14 +30,17 @@ _INTERPRETER_NAME = re.compile(r"(?:python|pydoc|activate)[\w.-]*", re.IGNORECAS
 
 
 async def install(uv: Uv, what: str, interpreter: Interpreter, lock: Path, site_packages: Path) -> None:
-    """Installs exactly the wheels of a lock, checked by their hashes, as copies. Raises InstallerFailed."""
+    """Installs exactly the wheels of a lock, checked by their hashes, as copies.
+
+    Raises InstallerFailed, ArchiveUnsound, EnvironmentTooLarge.
+    """
     arguments = ["install", "--python", str(interpreter.path), "--target", str(site_packages), "--requirements"]
     # Not hard links: a write through one environment would change the cache and every other one.
     arguments += [str(lock), "--require-hashes", "--no-deps", "--no-sources", "--link-mode", "copy"]
     try:
         await uv.run(what, arguments)
     except UvRefused as error:
-        raise InstallerFailed(what, error.explanation) from error
+        raise failure(what, error.explanation) from error
 
 
 def move_scripts(site_packages: Path, programs: Path, interpreter: str) -> None:

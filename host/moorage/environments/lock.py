@@ -13,7 +13,7 @@ from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from moorage.environments.errors import DependenciesUnresolvable, InstallerFailed
+from moorage.environments.errors import DependenciesUnresolvable, InstallerFailed, failure
 from moorage.environments.interpreters import Interpreter
 from moorage.environments.uv import Uv, UvRefused
 
@@ -48,11 +48,11 @@ async def resolve(
         try:
             await uv.run(what, arguments, stdin="".join(f"{dependency}\n" for dependency in dependencies))
         except UvRefused as error:
-            if error.unresolvable:
+            if error.unresolvable or error.by_address:
                 raise DependenciesUnresolvable(
                     plugin, interpreter.version, error.explanation, offline=uv.offline
                 ) from error
-            raise InstallerFailed(what, error.explanation) from error
+            raise failure(what, error.explanation) from error
         text = await asyncio.to_thread(lock.read_text)
     try:
         pins(text, interpreter)

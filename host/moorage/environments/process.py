@@ -9,6 +9,10 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+
+#: Between two looks at what a program has written.
+_LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -18,13 +22,23 @@ class Finished:
     stderr: str
 
 
+class WroteTooMuch(Exception):
+    """The program was killed because of what it wrote."""
+
+
 async def run(
-    arguments: Sequence[str], *, environment: Mapping[str, str], timeout: timedelta, stdin: str = ""
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    timeout: timedelta,
+    stdin: str = "",
+    most_written_bytes: int | None = None,
 ) -> Finished:
     """Runs it in the root folder, so that no file lying about configures it.
 
-    Raises OSError where it cannot be started, TimeoutError when it takes too long. Ended early, it is killed with
-    everything that it started.
+    ``most_written_bytes``: of this process alone, over all files together, as the kernel counts them every 50 ms.
+    Raises OSError where it cannot be started, TimeoutError when it takes too long, WroteTooMuch. Ended early, it is
+    killed with everything that it started.
     """
     starting = asyncio.create_task(_start(arguments, environment, pipe_in=bool(stdin)), name=f"start {arguments[0]}")
     try:
@@ -36,7 +50,15 @@ async def run(
         raise
     try:
         async with asyncio.timeout(timeout.total_seconds()):
-            stdout, stderr = await process.communicate(stdin.encode() if stdin else None)
+            output = asyncio.create_task(
+                process.communicate(stdin.encode() if stdin else None), name=f"output of {arguments[0]}"
+            )
+            try:
+                await _watch(process, output, most_written_bytes)
+            except BaseException:
+                output.cancel()
+                raise
+            stdout, stderr = await output
     finally:
         await _kill(process)
     assert process.returncode is not None
@@ -56,6 +78,25 @@ async def _start(
         cwd="/",
         start_new_session=True,
     )
+
+
+async def _watch(
+    process: asyncio.subprocess.Process, output: asyncio.Task[tuple[bytes, bytes]], most_written_bytes: int | None
+) -> None:
+    """Until it has ended; raises WroteTooMuch as soon as it has."""
+    while not output.done():
+        await asyncio.wait([output], timeout=_LOOK_SECONDS if most_written_bytes is not None else None)
+        if most_written_bytes is not None and _written_bytes(process.pid) > most_written_bytes:
+            raise WroteTooMuch
+
+
+def _written_bytes(pid: int) -> int:
+    """What its write calls took; 0 where it has ended, or nobody counts."""
+    try:
+        counts = Path(f"/proc/{pid}/io").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in counts.splitlines() if line.startswith("wchar:")), 0)
 
 
 async def _kill(process: asyncio.subprocess.Process) -> None:

@@ -7,10 +7,11 @@ import contextlib
 import fcntl
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
+
+from moorage.environments.removal import remove_tree
 
 #: Its presence says that the folder is whole; it holds what its maker wants to remember.
 MARKER = "complete.json"
@@ -53,7 +54,7 @@ class Shelf:
                 facts = await fill(temporary)
                 _complete(temporary, facts, final)
             finally:
-                shutil.rmtree(temporary, ignore_errors=True)
+                remove_tree(temporary)
         return final
 
     def collect(self, keep: set[str]) -> tuple[str, ...]:
@@ -82,11 +83,11 @@ class Shelf:
         folder = self._root / key
         # The marker first: a removal that is interrupted must not leave half a folder that looks whole.
         (folder / MARKER).unlink(missing_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
     def _remove_builds(self, key: str) -> None:
         for build in self._root.glob(f"{_BUILD_PREFIX}{key}-*"):
-            shutil.rmtree(build, ignore_errors=True)
+            remove_tree(build)
 
     def _lock_path(self, key: str) -> Path:
         locks = self._root / _LOCKS

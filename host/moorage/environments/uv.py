@@ -11,8 +11,8 @@ from pathlib import Path
 from uv import find_uv_bin
 
 from moorage.config.settings import EnvironmentSettings
-from moorage.environments.errors import InstallerFailed
-from moorage.environments.process import Finished, run
+from moorage.environments.errors import EnvironmentTooLarge, InstallerFailed
+from moorage.environments.process import Finished, WroteTooMuch, run
 from moorage.environments.wheelhouse import Wheelhouse
 
 #: How the operator says where packages come from and how they are reached. Whatever else is set for uv is meant for the
@@ -57,6 +57,7 @@ _INDEX_LOGIN = re.compile(r"UV_INDEX_[A-Z0-9_]+_(?:USERNAME|PASSWORD)")
 
 _ADDRESS = re.compile(r"`?\b[a-z][a-z0-9+.-]*://[^\s`'\")]+`?")
 _HOST_PATH = re.compile(r"`?(?<![\w./])/(?:[^\s/`'\"]+/)*[^\s/`'\",;:)]+`?")
+_BY_ADDRESS = re.compile(r"Package `(?P<name>[\w.-]+)` was included as a URL dependency")
 _NOISE = re.compile(r"(?:error: )?No solution found when resolving dependencies\s*|\b(?:error|cause): ")
 
 
@@ -66,6 +67,14 @@ class UvRefused(Exception):
     def __init__(self, finished: Finished) -> None:
         self.unresolvable = "No solution found" in finished.stderr
         self.explanation = explain(finished.stderr)
+        found = _BY_ADDRESS.search(self.explanation)
+        #: A dependency names another one by its address, and uv did not follow it.
+        self.by_address = found is not None
+        if found is not None:
+            self.explanation = (
+                f"a dependency asks for {found['name']} by an address, and packages come by name and version alone,"
+                " from the operator's index or wheelhouse."
+            )
         super().__init__(self.explanation)
 
 
@@ -73,12 +82,15 @@ class Uv:
     def __init__(self, settings: EnvironmentSettings, state_dir: Path) -> None:
         self.offline = settings.offline
         self._timeout = settings.timeout
+        # A package is written as it is fetched, as it is unpacked into the cache, and once more as it is installed.
+        self._max_bytes = settings.max_bytes
         self._wheelhouse = Wheelhouse(settings.wheelhouse, state_dir / "wheelhouse")
 
     async def run(self, what: str, arguments: Sequence[str], *, stdin: str = "") -> None:
         """Runs a subcommand of ``uv pip`` that fetches packages. ``what`` begins a sentence about a failure.
 
-        Raises UvRefused, or InstallerFailed where it takes longer than the settings allow.
+        Raises UvRefused; InstallerFailed where it takes longer, EnvironmentTooLarge where it writes more than the
+        settings allow.
         """
         try:
             finished = await run(
@@ -86,7 +98,10 @@ class Uv:
                 environment=uv_environment(os.environ, await asyncio.to_thread(self._wheelhouse.index)),
                 timeout=self._timeout,
                 stdin=stdin,
+                most_written_bytes=3 * self._max_bytes,
             )
+        except WroteTooMuch as error:
+            raise EnvironmentTooLarge(what, self._max_bytes) from error
         except TimeoutError as error:
             seconds = self._timeout.total_seconds()
             raise InstallerFailed(what, f"it took longer than environments.timeout, {seconds:g} s.") from error

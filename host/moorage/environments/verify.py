@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from moorage.environments.errors import EnvironmentRefused
+from moorage.environments.errors import EnvironmentRefused, EnvironmentTooLarge
 
 #: ``site`` runs lines of ``.pth`` files that begin so, at every start of Python.
 _CODE = ("import ", "import\t")
@@ -19,6 +19,9 @@ _CODE = ("import ", "import\t")
 _NEEDLESS = re.compile(r"\.lock|.+-nspkg\.pth|distutils-precedence\.pth")
 
 MAX_PTH_BYTES = 64 * 1024
+
+#: Folders within folders.
+MAX_DEPTH = 64
 
 
 def remove_needless(site_packages: Path) -> None:
@@ -42,6 +45,17 @@ def _holds_code(file: Path) -> bool:
     # Pythons differ in encoding and in what ends a line; str.splitlines knows every end.
     texts = (content.decode(encoding, "replace") for encoding in ("utf-8-sig", "latin-1"))
     return any(line.startswith(_CODE) for text in texts for line in text.splitlines())
+
+
+def check_size(root: Path, max_bytes: int, max_files: int) -> None:
+    """Raises EnvironmentTooLarge, EnvironmentRefused."""
+    size = 0
+    for count, path in enumerate(_walk(root), start=1):
+        size += path.lstat().st_size
+        if size > max_bytes:
+            raise EnvironmentTooLarge("Installing the dependencies", max_bytes)
+        if count > max_files:
+            raise EnvironmentRefused(f"more than {max_files:,} files", "and environments.max_files allows no more")
 
 
 def check_tree(root: Path, links: Mapping[str, str]) -> None:
@@ -92,9 +106,18 @@ def tree_digest(root: Path) -> str:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Everything below a folder in the order of names; links are not followed."""
-    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
-        path = root / entry.name
-        yield path
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(path)
+    """Everything below a folder, folders before what they hold; links are not followed. Always in the same order.
+
+    Raises EnvironmentRefused where it goes deeper than any package does.
+    """
+    waiting = [(root, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            shown = folder.relative_to(root).as_posix()
+            raise EnvironmentRefused(f"{shown[:80]}...", f"which lies more than {MAX_DEPTH} folders deep")
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            path = folder / entry.name
+            yield path
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append((path, depth + 1))
