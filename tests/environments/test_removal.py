@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from moorage.environments.removal import remove_tree
 
 
@@ -20,6 +22,7 @@ def deep(root: Path, levels: int) -> None:
     os.close(here)
 
 
+@pytest.mark.system  # for its time: a thousand folders
 def test_a_tree_deeper_than_python_recurses_is_removed(tmp_path: Path) -> None:
     deep(tmp_path / "tree", sys.getrecursionlimit() + 200)  # shutil.rmtree raises RecursionError at this one
     remove_tree(tmp_path / "tree")
