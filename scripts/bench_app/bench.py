@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import kill
 import psutil
 import uvloop
 
@@ -245,11 +246,15 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds: about a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--relative-to", type=Path, default=Path(), help=argparse.SUPPRESS)
+    parser.add_argument("--kill", action="store_true", help="only how long a kill of a tree of processes takes")
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="mrg-bench-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
+        if arguments.kill:
+            kill.show(runner.run(kill.measure(Path(folder), 10 if arguments.quick else 30)))
+            return
         figures = runner.run(bench(QUICK if arguments.quick else FULL, Path(folder)))
     show(figures)
     if arguments.json:
