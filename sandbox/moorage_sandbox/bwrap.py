@@ -69,10 +69,9 @@ def _folders(paths: Iterable[str]) -> Tuple[str, ...]:
 def _tree(worker: WorkerPlan, base: ZygotePlan) -> List[str]:
     result: List[str] = []
     mounts = (*base.mounts, *worker.mounts)
+    targets = (*(path for path, _ in base.links), *(mount.target for mount in mounts))
     # What it makes by itself on the way to a mount may be entered by its own user alone.
-    for folder in _folders(
-        (*(path for path, _ in base.links), *(mount.target for mount in mounts), "/dev/shm", "/etc/")
-    ):
+    for folder in _folders((*targets, "/etc/")):
         result += ["--perms", "0755", "--dir", folder]
     for path, target in base.links:
         result += ["--symlink", target, path]

@@ -29,8 +29,9 @@ GO = b"go"
 
 
 def main(order: Dict[str, Any]) -> None:
-    """``order``: "sdk" (folder of this package), "link" (descriptor of a socket to the host, who says GO), "uid" (whom to
-    become, or None), "limits" (names of RLIMIT_ constants and values), "program" (a ProgramPlan)."""
+    """``order``: "sdk" (folder of this package), "link" (descriptor of a socket to the host, who says GO), "uid" (whom
+    to become, or None), "limits" (names of RLIMIT_ constants and values), "program" (a ProgramPlan).
+    """
     link = socket.socket(fileno=order["link"])
     link.set_inheritable(False)
     os.umask(0o077)

@@ -32,6 +32,9 @@ ORDINARY_UID = 62_002
 WORKER_UID = 61_777
 DEADLINE_SECONDS = 50
 
+#: Hides a part of /proc in a mount namespace of its own: mounting a new /proc is then refused to ordinary users.
+MASK = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /proc/tty && exec "$@"', "sh")
+
 PYTHONS = ("3.9", "3.11", "3.12", "3.13")
 
 
@@ -106,7 +109,8 @@ class Stage:
         """A host process that has been given an order."""
         order = {"base": str(self.base), "imports": self.imports, "jobs": (), **order}
         pass_fds = order.pop("pass_fds", ())
-        process = self.process([self._host_python, self.base / "driver.py"], pass_fds=pass_fds)
+        masked = order.pop("masked_proc", False)
+        process = self.process([self._host_python, self.base / "driver.py"], pass_fds=pass_fds, masked_proc=masked)
         assert process.stdin is not None
         process.stdin.write(json.dumps(order))
         process.stdin.close()
@@ -127,12 +131,19 @@ class Stage:
             return {"outcome": "executed"}
         return result
 
-    def process(self, command: list[Any], pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[str]:
+    def process(
+        self, command: list[Any], pass_fds: tuple[int, ...] = (), *, masked_proc: bool = False
+    ) -> subprocess.Popen[str]:
+        """``masked_proc``: something is mounted over a part of /proc, as container engines do; root alone can."""
         drop: dict[str, Any] = {}
         packages = _own_packages()
         if self.user is not None and os.geteuid() == 0:
             drop = {"user": self.user, "group": self.user, "extra_groups": []}
             packages = str(_packages_for_others(self.python))
+        if masked_proc:
+            names = ("--reuid", str(drop["user"]), "--regid", str(drop["group"]), "--clear-groups") if drop else ()
+            command = [*MASK, "setpriv", *names, "--", *command]
+            drop = {}
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

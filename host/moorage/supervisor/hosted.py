@@ -21,17 +21,26 @@ def find_bwrap() -> str:
     return found
 
 
+def own_uid(order: WorkerOrder) -> int | None:
+    """Whom the worker becomes; None: it stays who the host is, which only root can change."""
+    return order.uid if os.geteuid() == 0 else None
+
+
 def own_temporary(order: WorkerOrder) -> str:
     """A folder for the worker's temporary files; it goes with the socket's folder."""
     temporary = order.socket_dir.resolve() / "tmp"
     temporary.mkdir(mode=0o700, exist_ok=True)
-    if order.uid is not None:
-        os.chown(temporary, order.uid, order.uid)
+    uid = own_uid(order)
+    if uid is not None:
+        os.chown(temporary, uid, uid)
     return str(temporary)
 
 
-def check_open(order: WorkerOrder, uid: int, required: str) -> None:
+def check_open(order: WorkerOrder, required: str) -> None:
     """Raises SandboxFailed for the first folder that the worker's user cannot enter on the way to its own."""
+    uid = own_uid(order)
+    if uid is None:
+        return
     paths = (order.interpreter, order.runtime_path, order.sdk_path, order.venv_path, order.code_path, order.data_path)
     closed = first_closed((*paths, order.socket_dir), uid)
     if closed is not None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from moorage.models.incarnation import Verdict
 from moorage.supervisor.errors import SandboxFailed
 from moorage.supervisor.exits import verdict_of
-from moorage.supervisor.hosted import check_open, own_temporary
+from moorage.supervisor.hosted import check_open, own_temporary, own_uid
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.zygote import query_interpreter
 from moorage_proto import signals
@@ -106,10 +106,10 @@ class PlainLauncher:
     async def start(self, order: WorkerOrder, *, timeout: timedelta) -> PlainWorker:
         """See Launcher.start."""
         log.warning(
-            "%s starts WITHOUT A SANDBOX (level none): it can do all that user %s can, and reach every file, process and"
-            " network of this machine that this user can.",
+            "%s starts WITHOUT A SANDBOX (level none): it can do all that user %s can, and reach every file, process"
+            " and network of this machine that this user can.",
             order.installation,
-            order.uid if order.uid is not None else os.geteuid(),
+            os.geteuid() if own_uid(order) is None else order.uid,
         )
         async with asyncio.timeout(timeout.total_seconds()):
             worker = await self._start(order)
@@ -178,15 +178,14 @@ class PlainLauncher:
             user_namespace=False,
         )
         full = plan.worker_plan(base, interpreter, self._policy, wishes)
-        if order.uid is not None:
-            check_open(order, order.uid, "none")
+        check_open(order, "none")
         temporary = own_temporary(order)
-        own_user = order.uid is not None
+        own_user = own_uid(order) is not None
         made = restricted.worker_plan(full, base.mounts, interpreter, temporary, (), own_user=own_user)
         return {
             "sdk": str(order.sdk_path.resolve()),
             "link": link,
-            "uid": order.uid,
+            "uid": own_uid(order),
             "limits": made.limits,
             "program": asdict(made.program),
         }

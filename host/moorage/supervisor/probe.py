@@ -43,7 +43,6 @@ async def _probe(level: str) -> SandboxReport:
     with tempfile.TemporaryDirectory(prefix="moorage-probe-") as folder, _nowhere() as output:
         order = _order(Path(folder), output)
         # Not every user may come to where this host's own code lies; the plugins' folders are another matter.
-        Path(folder).chmod(0o711)
         imports = ("asyncio", probe.MODULE)
         async with ZygoteLauncher(level=level, entry=probe.ENTRY, imports=imports, opens_files=False) as launcher:
             worker = await launcher.start(order, timeout=_TIMEOUT)
@@ -62,6 +61,7 @@ def _nowhere() -> Iterator[int]:
 
 def _order(folder: Path, output: int) -> WorkerOrder:
     package = Path(moorage_sandbox.__file__).parent
+    folder.chmod(0o711)
     return WorkerOrder(
         installation="probe",
         incarnation="probe",

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from moorage.supervisor.errors import SandboxFailed
-from moorage.supervisor.hosted import check_open, find_bwrap, own_temporary
+from moorage.supervisor.hosted import check_open, find_bwrap, own_temporary, own_uid
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.sandboxed import SandboxedWorker
 from moorage.supervisor.widening import WideningUnavailable
@@ -142,11 +142,11 @@ class ZygoteLauncher:
         if self._level == "full-bwrap":
             return bwrap.worker_plan(full, base, find_bwrap(), as_root=os.geteuid() == 0)
         if self._hosted:
-            if order.uid is not None and self._opens_files:
-                check_open(order, order.uid, self._require)
+            if self._opens_files:
+                check_open(order, self._require)
             temporary = own_temporary(order)
             readable = tuple(filter(os.path.exists, restricted.READABLE))
-            own_user = order.uid is not None
+            own_user = own_uid(order) is not None
             made = restricted.worker_plan(full, base.mounts, interpreter, temporary, readable, own_user=own_user)
             return made if self._opens_files else replace(made, files=())
         return full

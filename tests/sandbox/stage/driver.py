@@ -16,6 +16,7 @@ import grpc
 
 from moorage.supervisor.errors import SandboxFailed
 from moorage.supervisor.launcher import WorkerOrder
+from moorage.supervisor.levels import LevelLauncher
 from moorage.supervisor.probe import probe_sandbox
 from moorage.supervisor.widening import GrantUnusable, openings_of, widening_of
 from moorage.supervisor.zygote import ZygoteLauncher
@@ -26,12 +27,20 @@ from moorage_sandbox.numbers import NUMBERS
 TIMEOUT = timedelta(seconds=20)
 
 
+#: CLONE_NEW*.
+NEW_NAMESPACES = 0x7E02_0000
+
+
 def refuse(calls):
     """From now on the kernel answers these calls with an errno: a machine that lacks a layer."""
     numbers = NUMBERS[syscalls.MACHINE]
     program = [*bpf.load(bpf.NUMBER)]
     for name, error in calls.items():
-        program += bpf.when_equal(numbers[name], bpf.answer(bpf.errno_answer(error)))
+        refusal = bpf.answer(bpf.errno_answer(error))
+        if name == "clone":
+            # Only what makes namespaces: everything is forked with it.
+            refusal = (*bpf.load(bpf.low_word(0)), *bpf.when_any_bit(NEW_NAMESPACES, refusal), *bpf.answer(bpf.ALLOW))
+        program += bpf.when_equal(numbers[name], refusal)
     program += bpf.answer(bpf.ALLOW)
     syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
     syscalls.load_filter(bpf.encode(program))
@@ -59,6 +68,7 @@ def worker_order(base, job, output, notes):
         memory_bytes=job.get("memory_bytes", 256 << 20),
         pids=job.get("pids", 64),
         start=job.get("start", "zygote"),
+        require=job.get("require", "full"),
         stdout_fd=output,
         stderr_fd=output,
         env=(("STAGE", "inside"),),
@@ -153,9 +163,10 @@ async def main():
         print(json.dumps({"level": report.level, "layers": dict(report.layers), "missing": missing}))
         return
     server = await echo_server(order["base"]) if order.get("echo") else None
-    async with ZygoteLauncher(
-        entry="standin:main", imports=tuple(order["imports"]), require=order.get("require", "full")
-    ) as launcher:
+    how = {"entry": "standin:main", "imports": tuple(order["imports"])}
+    levels, level = order.get("levels"), order.get("level", "full")
+    made = LevelLauncher(**how) if levels else ZygoteLauncher(level=level, require=order.get("require", level), **how)
+    async with made as launcher:
         if order.get("hold"):
             await hold(launcher, order)
         for job in order["jobs"]:
