@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from moorage.models.attachment import Health
 from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.supervisor.health import HealthPolicy, HealthWatch, Look, Processing, after, overdue
+from moorage.supervisor.observer import processing_of, read_processing
 from moorage.supervisor.stacks import Stack
 from moorage_proto.errors import CallError, Reason, Status
 
@@ -249,3 +251,13 @@ def test_since_is_the_first_look_of_an_unbroken_row(looks: list[Look]) -> None:
         assert condition.since == row
         assert overdue(condition, condition.since, POLICY) is None
         assert condition.kind.answers == (look.health is not None)
+
+
+def test_cpu_time_and_state_stand_after_a_name_that_may_hold_anything() -> None:
+    stat = "42 (a) S b) T 1 42 42 0 -1 4194560 1 0 0 0 150 50 0 0 20 0 3 0 100 0 0"
+    assert read_processing(stat) == Processing(200 / os.sysconf("SC_CLK_TCK"), stopped=True)
+    own = processing_of(os.getpid())
+    assert own.cpu_seconds > 0
+    assert not own.stopped
+    with pytest.raises(OSError, match="No such file"):
+        processing_of(2**22 + 1)

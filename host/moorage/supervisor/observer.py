@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+
+import psutil
 
 from moorage.clock import Clock
 from moorage.models.attachment import Health
@@ -77,7 +80,7 @@ class Observer:
 
     def processing(self) -> Processing:
         assert self._worker is not None, "watched from ready on"
-        return read_processing(Path(f"/proc/{self._worker.pid}/stat").read_text())
+        return processing_of(self._worker.pid)
 
     async def condemn(self, verdict: Verdict) -> None:
         await self._condemn(verdict)
@@ -93,6 +96,18 @@ class Observer:
         if handled:
             worker.dump_stacks()
         return handled
+
+
+def processing_of(pid: int) -> Processing:
+    """Raises OSError when the process is gone."""
+    if sys.platform == "linux":
+        return read_processing(Path(f"/proc/{pid}/stat").read_text())
+    try:
+        process = psutil.Process(pid)
+        times = process.cpu_times()
+        return Processing(times.user + times.system, process.status() == psutil.STATUS_STOPPED)
+    except psutil.Error as error:
+        raise ProcessLookupError(str(error)) from error
 
 
 def read_processing(stat: str) -> Processing:

@@ -43,7 +43,8 @@ def main() -> NoReturn:
     """Never returns. Exit codes: 0 after Unload, EXIT_LINK_LOST, EXIT_TERMINATED."""
     record = read_start_record()
     faulthandler.enable()
-    faulthandler.register(signals.DUMP_STACKS, file=_STDERR, all_threads=True, chain=False)
+    if signals.DUMP_STACKS < signal.NSIG:  # Linux has such a signal; on other systems nobody asks
+        faulthandler.register(signals.DUMP_STACKS, file=_STDERR, all_threads=True, chain=False)
     # As pid 1 of its namespace a process gets only the signals that it handles.
     signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_TERMINATED))
     # Ctrl-C in the host's terminal is the host's: it stops its workers in order.
