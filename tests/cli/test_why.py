@@ -76,6 +76,17 @@ def test_one_that_does_not_run_says_why_and_when_it_starts(moorage, host) -> Non
     ]
 
 
+def test_what_somebody_changed_since_it_is_ready_is_told_with_its_age(moorage, host) -> None:
+    well = Condition(ConditionKind.ANSWERING, ago(600))
+    changed = LastChange("grant", "dana", ago(30), "sql.read:users")
+    host.reasons["churn"] = Why(
+        "churn", "ready", "", NOON, number=1, pid=2, since=ago(600), condition=well, changed=changed
+    )
+    lines = moorage("why", "churn").stdout.splitlines()
+    assert lines[0] == "#1 ready: it answers; pid 2"
+    assert lines[1].endswith("11:50, grant sql.read:users by dana 30 s ago")
+
+
 def test_a_plugins_words_cannot_move_the_cursor(moorage, host) -> None:
     unwell = Condition(ConditionKind.UNHEALTHY, ago(5), "\x1b[2Jall is well")
     host.reasons["churn"] = Why("churn", "unhealthy", "", NOON, number=1, pid=2, condition=unwell)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from moorage.cli.output import duration, short_time
 from moorage.cli.plain import one_line
@@ -55,9 +55,16 @@ def _origin(why: Why) -> str:
     since = f"since {short_time(began)}" if began is not None else ""
     if changed is None:
         return since
-    after = duration(round((began or why.now).timestamp() - changed.at.timestamp()))
-    what = f"{changed.action} {changed.message}".strip()
-    return f"{since}{', ' if since else ''}{after} after {what} by {changed.by or 'someone'}"
+    what = f"{changed.action} {changed.message}".strip() + f" by {changed.by or 'someone'}"
+    if began is None or changed.at > began:
+        told = f"{what} {_whole(why.now, changed.at)} ago"
+    else:
+        told = f"{_whole(began, changed.at)} after {what}"
+    return ", ".join(filter(None, (since, told)))
+
+
+def _whole(later: datetime, earlier: datetime) -> str:
+    return duration(timedelta(seconds=max(0, round((later - earlier).total_seconds())))) if later > earlier else "0 s"
 
 
 def _began(why: Why) -> datetime | None:
