@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import pytest
 from hostile.judging import (
     ALONE,
+    BWRAP,
     CONTROL,
     FULL,
     NOTHING,
@@ -22,10 +24,18 @@ from hostile.rows import ROWS
 pytestmark = [pytest.mark.system, pytest.mark.hostile, pytest.mark.timeout(300)]
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="this needs a host that is root")
+with_bwrap = pytest.mark.skipif(shutil.which("bwrap") is None, reason="bwrap is not installed")
 
 
 def _runs(runs):
-    return [pytest.param(run, id=run.name, marks=as_root if run.host == "root" else ()) for run in runs]
+    return [
+        pytest.param(
+            run,
+            id=run.name,
+            marks=[*([as_root] if run.host == "root" else ()), *([with_bwrap] if run.kind == "full-bwrap" else ())],
+        )
+        for run in runs
+    ]
 
 
 def _told(findings) -> str:
@@ -43,7 +53,7 @@ def test_a_plain_process_escapes_where_the_table_says(outcomes) -> None:
     assert not findings, _told(findings)
 
 
-@pytest.mark.parametrize("run", _runs((*FULL, *RESTRICTED_RUNS, NOTHING, *ALONE, *WITHOUT)))
+@pytest.mark.parametrize("run", _runs((*FULL, *BWRAP, *RESTRICTED_RUNS, NOTHING, *ALONE, *WITHOUT)))
 def test_layers_stop_what_the_table_says(outcomes, run) -> None:
     came, control = outcomes.of(run), outcomes.of(CONTROL)
     findings = [

@@ -22,6 +22,7 @@ _NAMESPACES = {
 _WRITABLE_IF_DROPPED = (b"/venv", b"/plugin", b"/run/host")
 _EXECUTABLE_IF_DROPPED = (b"/data", b"/tmp", b"/dev/shm")
 _SIZED = (b"/tmp", b"/dev/shm")
+_TMPFS_OPTIONS = {"mount.sizes": b"size", "mount.files": b"nr_inodes"}
 
 _PR_SET_KEEPCAPS = 8
 _CAPABILITY_VERSION_3 = 0x2008_0522
@@ -64,8 +65,9 @@ class _Below:
             flags &= ~syscalls.MS_RDONLY
         if "mount.noexec" in self._dropped and target in _EXECUTABLE_IF_DROPPED:
             flags &= ~syscalls.MS_NOEXEC
-        if "mount.sizes" in self._dropped and kind == b"tmpfs" and target in _SIZED:
-            options = options.partition(b",size=")[0]
+        if kind == b"tmpfs" and target in _SIZED:
+            left_out = [name for layer, name in _TMPFS_OPTIONS.items() if layer in self._dropped]
+            options = b",".join(option for option in options.split(b",") if option.partition(b"=")[0] not in left_out)
         return self._real("mount", source, target, kind, flags, options)
 
     def _landlock_restrict_self(self, *arguments: Any) -> int:

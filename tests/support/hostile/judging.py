@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hostile.rows import ESCAPED, FORBIDDEN, LAYERS, RESTRICTED, USER, Row
+from hostile.rows import ESCAPED, FORBIDDEN, LAYERS, NOT_BY_BWRAP, RESTRICTED, USER, Row
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Run:
             return frozenset()
         if self.kind == "restricted":
             return RESTRICTED | ({USER} if self.host == "root" else set())
-        return frozenset({*LAYERS, USER}) - self.dropped
+        missing = NOT_BY_BWRAP if self.kind == "full-bwrap" else self.dropped
+        return frozenset({*LAYERS, USER}) - missing
 
     @property
     def has_own_network(self) -> bool:
@@ -85,7 +86,7 @@ def judge(row: Row, run: Run, outcome: str, control: str) -> str:
         return ""
     if row.granted:
         return "" if outcome == ESCAPED else "what was granted does not work"
-    if run.kind in ("full", "full-bwrap"):
+    if run.kind == "full":
         return "" if outcome in row.stopped else _problem(outcome, "other than the table says")
     undone = run.host == "root" and bool(row.undone_by & run.dropped)
     if row.layers & run.layers and not undone:

@@ -16,6 +16,7 @@ LAYERS = (
     "mount.read-only",
     "mount.noexec",
     "mount.sizes",
+    "mount.files",
     "pid",
     "network",
     "ipc",
@@ -28,6 +29,9 @@ LAYERS = (
     "environment",
 )
 USER = "user"
+
+#: What bwrap 0.8 has no option for.
+NOT_BY_BWRAP = frozenset({"mount.noexec", "mount.files"})
 
 #: What the level ``restricted`` still has; as root another user id, too.
 RESTRICTED = frozenset({"landlock", "seccomp", "privileges", "limits", "descriptors", "environment"})
@@ -175,7 +179,7 @@ ROWS = (
     row(89, "fd_exhaust", "open 2,000 descriptors", "limits", "EMFILE"),
     row(90, "big_file", "make a file of 1 GiB", "limits", "EFBIG"),
     row(91, "tmp_fill", "write 80 MiB into /tmp", "mount.sizes", "ENOSPC"),
-    row(92, "inode_fill", "make 12,000 files in /tmp", "mount.sizes", "ENOSPC"),
+    row(92, "inode_fill", "make 12,000 files in /tmp", "mount.files", "ENOSPC"),
     row(93, "mlock_big", "lock 64 MiB", "limits", "ENOMEM", undone_by="privileges", refused="bound to 8 MiB"),
     # Further ones, of this implementation
     row(0, "fork_child", "make a process", "seccomp", "EPERM"),

@@ -56,22 +56,14 @@ def try_all(stage: Stage, run: Run, planted: Planted, rows: Sequence[Row]) -> di
     stage.env["STAGE_SECRET"] = "planted"
     if run.kind == "control":
         return _plain(stage, planted, rows)
+    sdk, facts = _sdk(stage, run), _facts(stage, run, planted)
+    # Without a user namespace an ordinary user's worker is that user.
+    user = {"uid": None} if (run.kind, run.host) == ("restricted", "user") else {}
     with _granted_socket(stage.base / "socket"):
-        jobs = [
-            stage.job(
-                CODE.format(name=row.name), facts=_facts(stage, run, planted), start=run.start, sdk=_sdk(stage, run)
-            )
-            for row in rows
-        ]
-        require = run.kind if run.kind != "ablation" else "none"
-        results = stage.run(
-            *jobs,
-            imports=IMPORTS,
-            leak=planted.inherited,
-            pass_fds=(planted.inherited,),
-            require=require,
-            level=run.kind,
-        )
+        jobs = [stage.job(CODE.format(name=row.name), facts=facts, start=run.start, sdk=sdk, **user) for row in rows]
+        how = {"level": "full", "require": "none"} if run.kind == "ablation" else {"level": run.kind}
+        leaks = {"leak": planted.inherited, "pass_fds": (planted.inherited,)}
+        results = stage.run(*jobs, imports=IMPORTS, **how, **leaks)
     outcomes = {row.name: outcome_of(result, run) for row, result in zip(rows, results, strict=True)}
     return _heard(outcomes, {row.name: result for row, result in zip(rows, results, strict=True)}, planted)
 
@@ -112,7 +104,7 @@ def _facts(stage: Stage, run: Run, planted: Planted) -> dict[str, Any]:
         "code": f"{base}/code",
         "site": base + stage.site_packages,
         "data": f"{base}/data",
-        "tmp": "",
+        "tmp": f"{base}/socket/tmp",
         "socket": f"{base}/socket",
         "program": f"{base}/sdk/program",
         "library": f"{base}/sdk/library.so",

@@ -40,6 +40,6 @@ def figures(rows: Sequence[Row], runs: Sequence[Run], outcomes: Outcomes) -> lis
             tried = [row for row in rows if row.name in outcomes[run.name] and not row.granted]
             escapes = [row.name for row in tried if outcomes[run.name][row.name] == ESCAPED]
             killed = sum(outcomes[run.name][row.name] == "forbidden" for row in tried)
-            named = f": {', '.join(escapes)}" if run.kind == "restricted" and escapes else ""
+            named = f": {', '.join(escapes)}" if run.kind in ("restricted", "full-bwrap") and escapes else ""
             lines.append(f"{len(escapes)} escapes of {len(tried)}, {killed} killed: {run.name}{named}")
     return lines

@@ -10,9 +10,9 @@ import os
 import signal
 from typing import Callable, Dict, List
 
-from moorage_sandbox.numbers import NUMBERS
-
 from attacks.world import World
+
+from moorage_sandbox.numbers import NUMBERS
 
 _NUMBERS = NUMBERS[os.uname().machine]
 
