@@ -66,9 +66,19 @@ def headers(stream: int, block: bytes | None = None, *, flags: int = END_HEADERS
     return frame(HEADERS, flags, stream, request_block() if block is None else block)
 
 
-def message(data: bytes) -> bytes:
+def bomb(stream: int) -> bytes:
+    """A request whose headers are large in the peer's memory and small on the wire, given up at once."""
+    large = indexed_literal(b"x-b", b"v" * 3900)
+    return headers(stream, request_block(extra=large + b"\xbe" * 4000)) + rst_stream(stream)
+
+
+def message_head(size: int) -> bytes:
     """gRPC's prefix: not compressed, so many bytes."""
-    return struct.pack(">BI", 0, len(data)) + data
+    return struct.pack(">BI", 0, size)
+
+
+def message(data: bytes) -> bytes:
+    return message_head(len(data)) + data
 
 
 def _length(text: bytes) -> bytes:

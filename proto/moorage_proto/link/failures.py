@@ -21,8 +21,8 @@ class Violation(Exception):
 def cut_off(lane: int) -> Violation:
     """A stream that ended while its connection stands: no process has ended, and nobody said why."""
     return Violation(
-        f"lane {lane} broke off and its connection did not: a message beyond the bounds of gRPC came, "
-        "or the stream was ended without an error frame"
+        f"lane {lane} broke off and its connection did not: more came on it than gRPC's bounds on messages and flow "
+        "allow, or the stream was ended without an error frame"
     )
 
 
