@@ -47,7 +47,8 @@ class Places:
     @classmethod
     def of(cls, code_path: Path, code_roots: Iterable[str]) -> Places:
         """In a sandbox with a root of its own it lies in /plugin, elsewhere where the host has it."""
-        folders = [f"{base}/{root}".rstrip("/") + "/" for base in ("/plugin", code_path) for root in (*code_roots, "")]
+        bases = ("/plugin", code_path, code_path.resolve())
+        folders = [f"{base}/{root}".rstrip("/") + "/" for base in bases for root in (*code_roots, "")]
         return cls(tuple(sorted(set(folders), key=lambda folder: (-len(folder), folder))))
 
     def own(self, file: str) -> str:
