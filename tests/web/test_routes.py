@@ -38,6 +38,7 @@ async def test_shows_one_installation(client):
         "granted": True,
         "granted_by": "ada",
         "granted_at": None,
+        "meaning": "",
     }
     assert [task["name"] for task in churn["tasks"]] == ["execute", "fail", "wait"]
     assert churn["source_path"] == "/plugins/churn"
@@ -112,7 +113,9 @@ async def test_stop_needs_no_body(client):
 async def test_kill_reload_and_unload_all(client):
     await client.post("/installations/churn/start")
     assert (await client.post("/installations/churn/kill")).json()["processes"] == 1
-    assert (await client.post("/installations/churn/reload")).json()["incarnations"][0]["number"] == 2
+    assert (await client.post("/installations/churn/reload")).json()["new"] == []
+    started = (await client.post("/installations/churn/reload", json={"start": True, "mode": "in_turn"})).json()
+    assert (started["mode"], started["old"], started["new"], started["gap_ms"]) == ("in_turn", [], [2], 0.0)
     reports = (await client.post("/unload-all")).json()["items"]
     assert [(report["installation"], report["processes"]) for report in reports] == [("churn", 1), ("geo-tag", 0)]
 
@@ -286,3 +289,25 @@ async def test_an_install_that_fails_on_the_way_ends_in_a_problem(client, tmp_pa
     assert last["event"] == "problem"
     assert last["problem"]["code"] == "manifest_invalid"
     assert "pyproject.toml" in last["problem"]["detail"]
+
+
+async def test_a_reload_tells_each_step(client):
+    await client.post("/installations/churn/start")
+    answer = await client.post("/installations/churn/reload", headers={"Accept": "application/x-ndjson"})
+    first, last = [json.loads(line) for line in answer.text.splitlines() if line]
+    assert first["event"] == "progress"
+    assert first["sentence"] == "churn: starting 1.0.0 beside the old one"
+    assert last["event"] == "reloaded"
+    assert last["report"] == {
+        "installation": "churn",
+        "mode": "beside",
+        "from_version": "1.0.0",
+        "to_version": "1.0.0",
+        "old": [1],
+        "new": [2],
+        "drained": ["e-1"],
+        "gap_ms": 0.0,
+        "sentence": "churn 1.0.0: #2 serves; #1 went after 1 execution; no execution began for 0 ms.",
+    }
+    refused = await client.post("/installations/churn/reload", json={"mode": "sideways"})
+    assert refused.status_code == 422

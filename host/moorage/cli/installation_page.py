@@ -87,7 +87,8 @@ def _facts(found: Installation) -> list[tuple[str, object]]:
             "limits",
             f"{size(limits.memory_bytes)} memory, {duration(limits.timeout_seconds)} a run, "
             f"{limits.concurrency} at a time, {limits.pids} processes and threads"
-            f"{'' if limits.cpus is None else f', {limits.cpus:g} CPUs'}",
+            f"{'' if limits.cpus is None else f', {limits.cpus:g} CPUs'}"
+            f", {size(limits.data_bytes)} of data in {limits.data_files:,} files",
         ),
         ("without effect", found.unenforced),
         ("uses", _use(found.usage) if found.usage else ""),

@@ -25,6 +25,8 @@ class VerdictKind(StrEnum):
     SIGNALLED = "signalled"
     FORBIDDEN_SYSTEM_CALL = "forbidden_system_call"
     OUT_OF_MEMORY = "out_of_memory"
+    #: Its data folder held more than its limits allow, and the host ended it.
+    DISK_FULL = "disk_full"
     START_DEADLINE = "start_deadline"
     LOAD_FAILED = "load_failed"
     SANDBOX_FAILED = "sandbox_failed"

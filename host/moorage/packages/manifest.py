@@ -290,6 +290,8 @@ def _read_limits(table: Table) -> Limits:
     default = Limits()
     limits = Limits(
         memory_bytes=table.parsed("memory", partial(_size_within, 32 * _MIB, _TIB), default.memory_bytes),
+        data_bytes=table.parsed("data", partial(_size_within, _MIB, _TIB), default.data_bytes),
+        data_files=_count(table, "data_files", 10, 10_000_000, default.data_files),
         timeout=table.parsed("timeout", partial(_duration_within, 30 * _DAY), default.timeout),
         pids=_count(table, "pids", 8, 4096, default.pids),
         start_timeout=table.parsed("start_timeout", partial(_duration_within, _DAY), default.start_timeout),

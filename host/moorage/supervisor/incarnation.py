@@ -20,6 +20,7 @@ from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verd
 from moorage.models.installation import Installation
 from moorage.models.views import TaskView
 from moorage.supervisor import lifecycle
+from moorage.supervisor.disk import DataLimit, DataWatch
 from moorage.supervisor.errors import StartFailed
 from moorage.supervisor.health import HealthPolicy, told
 from moorage.supervisor.launcher import Launcher, Worker, WorkerOrder
@@ -33,6 +34,7 @@ from moorage_proto import start_pb2
 from moorage_proto.capability import Grants
 from moorage_proto.errors import CallError, Reason
 from moorage_sandbox.cgroup import Group
+from moorage_sandbox.widening import Widening
 
 log = logging.getLogger(__name__)
 
@@ -106,9 +108,8 @@ class Incarnation:
         self._shard = shard
         self._on_refused = on_refused
         self._on_condition = on_condition
-        self._observer = Observer(
-            order, capture, launch.health, clock or SystemClock(), self._condition_changed, self._condemn
-        )
+        self._clock = clock or SystemClock()
+        self._observer = Observer(order, capture, launch.health, self._clock, self._condition_changed, self._condemn)
         self._token = secrets.token_bytes(32)
         self._attached: AttachedWorker | None = None
         self._worker: Worker | None = None
@@ -168,6 +169,7 @@ class Incarnation:
         self.tasks = await self._unless_gone(self._load(attached))
         self._runs = Runs(attached, self._ended)
         self._watch_health()
+        self._watchers.append(asyncio.create_task(self._watch_data(worker), name=f"data {self.id}"))
         self._apply(Event.LOADED, "it has loaded", ready_at=datetime.now(UTC))
 
     async def _load(self, attached: AttachedWorker) -> tuple[TaskView, ...]:
@@ -257,6 +259,16 @@ class Incarnation:
     def installation(self) -> Installation:
         """What it runs."""
         return self._launch.installation
+
+    @property
+    def grants(self) -> Grants:
+        """Those that it was started with."""
+        return self._launch.grants
+
+    @property
+    def widening(self) -> Widening:
+        """What its sandbox lets through beyond the usual, for as long as it lives."""
+        return self._launch.order.widening
 
     @property
     def sessions(self) -> int:
@@ -424,6 +436,13 @@ class Incarnation:
             where = f" It was at {stack.where}." if stack.where else ""
             self._blame = replace(verdict, sentence=sentence + where, stack=stack.text)
         await self.stop("tainted")
+
+    async def _watch_data(self, worker: Worker) -> None:
+        """A worker that fills the disk is not asked to leave: it would go on writing meanwhile."""
+        folder, limits = self._launch.order.data_path, self._limits
+        limit = DataLimit(limits.data_bytes, limits.data_files)
+        self._blame = await DataWatch(folder, limit, worker.pid, self._clock).over()
+        worker.kill()
 
     async def _condemn(self, verdict: Verdict) -> None:
         """Of the health watch: for a worker that does not answer the ladder has no step but the last."""

@@ -139,6 +139,8 @@ class Trigger(Document):
 
 class Limits(Document):
     memory_bytes: int
+    data_bytes: int
+    data_files: int
     timeout_seconds: float
     pids: int
     start_timeout_seconds: float
@@ -153,6 +155,8 @@ class Limits(Document):
     def of(cls, limits: manifest_models.Limits) -> Self:
         return cls(
             memory_bytes=limits.memory_bytes,
+            data_bytes=limits.data_bytes,
+            data_files=limits.data_files,
             timeout_seconds=limits.timeout.total_seconds(),
             pids=limits.pids,
             start_timeout_seconds=limits.start_timeout.total_seconds(),

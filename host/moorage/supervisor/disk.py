@@ -1,0 +1,180 @@
+"""What an installation's data folder holds, and the watch that ends a worker which fills it.
+
+Without a quota of the file system's nothing but looking bounds a folder, and looking is late: between two looks a worker
+writes what the disk takes. What is found there is hostile: nothing is followed, and nothing but folders is opened. The
+work is bounded by the limit itself, since counting stops there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from moorage.clock import Clock, sleep
+from moorage.models.incarnation import Verdict, VerdictKind
+from moorage.supervisor.errors import NotRunnable
+from moorage.supervisor.tree import MOST_DEPTH, opened
+
+#: How the space of a data folder is bounded, for reports.
+DATA_BOUND = "watchdog"
+
+#: Between two looks; longer where looking takes long, so that it is never more than this part of a core.
+INTERVAL = timedelta(seconds=2)
+MOST_SHARE = 0.05
+
+_BLOCK_BYTES = 512  # of st_blocks, stat(2)
+#: Descriptors and mappings of a worker that are looked at for files without a name.
+_MOST_OPEN = 4096
+
+
+@dataclass(frozen=True)
+class DataLimit:
+    content_bytes: int
+    #: Files and folders.
+    files: int
+
+
+@dataclass(frozen=True)
+class DataUse:
+    """What was counted; counting stops once it is too much."""
+
+    content_bytes: int
+    files: int
+    #: What cannot be counted, and so is too much by itself.
+    problem: str = ""
+
+    def exceeds(self, limit: DataLimit) -> bool:
+        return bool(self.problem) or self.content_bytes > limit.content_bytes or self.files > limit.files
+
+    def words(self, limit: DataLimit) -> str:
+        """What is too much."""
+        if self.problem:
+            return self.problem
+        allowed = f"{_mebibytes(limit.content_bytes)} and {limit.files:,} files"
+        if self.content_bytes > limit.content_bytes:
+            return f"it holds {_mebibytes(self.content_bytes)} or more, and may hold {allowed}"
+        return f"it holds more than {limit.files:,} files and folders, and may hold {allowed}"
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:,.1f} MiB".replace(".0 MiB", " MiB")
+
+
+def measure(folder: Path, limit: DataLimit) -> DataUse:
+    """Counts what a folder takes of the disk, holes left out and each file once. Blocks for some 5 us an entry."""
+    with opened(str(folder)) as descriptor:
+        return _Counting(limit, os.fstat(descriptor).st_dev).folder(descriptor, 1)
+
+
+def unnamed_bytes(pid: int, device: int) -> int:
+    """Of files that a process keeps open or mapped and that have no name any more. 0 where it may not be looked at."""
+    found: dict[int, int] = {}
+    for path in _open_files(pid):
+        with suppress(OSError):
+            status = os.stat(path)  # noqa: PTH116 - it asks the file behind a descriptor, and opens nothing
+            if status.st_dev == device and status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
+                found[status.st_ino] = status.st_blocks * _BLOCK_BYTES
+    return sum(found.values())
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    for kind in ("fd", "map_files"):
+        try:
+            names = os.listdir(f"/proc/{pid}/{kind}")  # noqa: PTH208 - names alone
+        except OSError:
+            continue
+        yield from (f"/proc/{pid}/{kind}/{name}" for name in names[:_MOST_OPEN])
+
+
+class _Counting:
+    def __init__(self, limit: DataLimit, device: int) -> None:
+        self._limit = limit
+        self._device = device
+        self._bytes = self._files = 0
+        #: Files with several names that were counted already.
+        self._linked: set[int] = set()
+
+    def folder(self, descriptor: int, depth: int) -> DataUse:
+        if depth > MOST_DEPTH:
+            return self._use(f"it has folders in folders, more than {MOST_DEPTH} deep")
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                use = self._entry(entry, descriptor, depth)
+                if use.exceeds(self._limit):
+                    return use
+        return self._use()
+
+    def _entry(self, entry: os.DirEntry[str], parent: int, depth: int) -> DataUse:
+        self._files += 1
+        try:
+            status = entry.stat(follow_symlinks=False)
+            if not stat.S_ISDIR(status.st_mode):
+                self._count(status)
+                return self._use()
+            self._bytes += status.st_blocks * _BLOCK_BYTES
+            with opened(entry.name, parent) as inner:
+                return self.folder(inner, depth + 1)
+        except PermissionError:
+            return self._use("it holds a folder that the host may not look into")
+        except OSError:
+            return self._use()  # gone, or another thing, meanwhile
+
+    def _count(self, status: os.stat_result) -> None:
+        if status.st_nlink > 1:
+            if status.st_ino in self._linked:
+                return
+            self._linked.add(status.st_ino)
+        self._bytes += status.st_blocks * _BLOCK_BYTES
+
+    def _use(self, problem: str = "") -> DataUse:
+        return DataUse(self._bytes, self._files, problem)
+
+
+class DataWatch:
+    """Of one worker, for as long as it lives."""
+
+    def __init__(self, folder: Path, limit: DataLimit, pid: int, clock: Clock) -> None:
+        self._folder = folder
+        self._limit = limit
+        self._pid = pid
+        self._clock = clock
+
+    async def over(self) -> Verdict:
+        """Until the folder holds too much; why the worker has to end."""
+        pause = INTERVAL
+        while True:
+            await sleep(self._clock, pause)
+            begun = self._clock.elapsed()
+            use = await asyncio.to_thread(self._measure)
+            if use.exceeds(self._limit):
+                return Verdict(
+                    VerdictKind.DISK_FULL,
+                    f"The worker filled its data folder: {use.words(self._limit)} (the limits data and data_files of"
+                    " its manifest). The host ended it. It does not start again until there is room.",
+                )
+            pause = max(INTERVAL, (self._clock.elapsed() - begun) / MOST_SHARE)
+
+    def _measure(self) -> DataUse:
+        try:
+            use = measure(self._folder, self._limit)
+            unnamed = unnamed_bytes(self._pid, self._folder.stat().st_dev)
+        except OSError:
+            return DataUse(0, 0)  # it is being put back, or removed
+        return DataUse(use.content_bytes + unnamed, use.files, use.problem)
+
+
+def check_room(installation: str, folder: Path, limit: DataLimit) -> None:
+    """Raises NotRunnable where the folder already holds too much. Blocks as long as ``measure``."""
+    use = measure(folder, limit)
+    if use.exceeds(limit):
+        raise NotRunnable(
+            installation,
+            f"its data folder is full: {use.words(limit)}. Make room in {folder}, or let its manifest ask for more"
+            " (limits data and data_files).",
+        )
