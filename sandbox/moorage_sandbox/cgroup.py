@@ -188,6 +188,28 @@ class Group:
         return self.folders.get(controller, self.folders.get(UNIFIED))
 
 
+def weigh(group: Group, weight: int) -> None:
+    """Its share of CPU time where others want some, too; 1 is what one ordinary process or group has."""
+    try:
+        if "cpu" in group.folders:
+            write(f"{group.folders['cpu']}/cpu.shares", str(1024 * weight))
+        elif UNIFIED in group.folders:
+            write(f"{group.folders[UNIFIED]}/cpu.weight", str(min(100 * weight, 10_000)))
+    except FileNotFoundError:
+        return
+
+
+def unthrottle(group: Group) -> None:
+    """Lifts its bound on CPU time: what is throttled takes its time to die."""
+    try:
+        if "cpu" in group.folders:
+            write(f"{group.folders['cpu']}/cpu.cfs_quota_us", "-1")
+        elif UNIFIED in group.folders:
+            write(f"{group.folders[UNIFIED]}/cpu.max", "max")
+    except FileNotFoundError:
+        return
+
+
 def make(group: Group) -> None:
     """Its folders; there they may be already. Raises OSError."""
     for folder in group.distinct:

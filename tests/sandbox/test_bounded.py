@@ -206,6 +206,17 @@ async def test_cpu_time_is_bounded(privileged, launcher, nowhere) -> None:
     assert cgroup.cpu_seconds(worker.group) - before < 0.35
 
 
+async def test_a_kill_does_not_wait_for_cpu_time(privileged, launcher, nowhere, groups) -> None:
+    first = await launcher.start(order(privileged, nowhere, "while True: pass", cpus=0.01), timeout=TIMEOUT)
+    second = await launcher.start(
+        order(privileged, nowhere, cpus=0.01, number=2, incarnation="stage-2"), timeout=TIMEOUT
+    )
+    first.kill()
+    async with asyncio.timeout(5):
+        await first.wait()
+    assert _bounds(second.group)["cpu"] == 0.01
+
+
 async def test_a_start_that_is_refused_leaves_nothing(privileged, launcher, nowhere, tmp_path) -> None:
     absent = order(privileged, nowhere, venv_path=tmp_path / "absent")
     with pytest.raises(SandboxFailed):

@@ -87,7 +87,7 @@ class BoundedWorker:
         self._worker.kill()
         if self._member is not None and not self._ending.done():
             try:
-                cgroup.kill(self._member.group)
+                self._parts.cgroups.kill(self._member)
             except OSError as error:
                 log.warning("%s: its control group could not be killed: %s", self._order.incarnation, error)
 
@@ -132,7 +132,10 @@ class BoundedLauncher:
         """See Launcher.start."""
         member = await self._enter(order)
         try:
-            admitted = replace(order, admission=Admission(order, member, self.records))
+            # Without a group that bounds them together, each holds to the bound by itself.
+            together = member is not None and member.group.folder_of("pids") is not None
+            overlapping = order.overlapping if together else 1
+            admitted = replace(order, admission=Admission(order, member, self.records), overlapping=overlapping)
             worker = await self._launcher.start(admitted, timeout=timeout)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(self._give_up, order, member))

@@ -178,6 +178,15 @@ class Cgroups:
                 raise
         return member
 
+    def kill(self, member: Member) -> None:
+        """Everything in an incarnation's group. Raises OSError."""
+        with self._lock:
+            installed = self._installed.get(member.installation)
+            if installed is not None and member.bounds.cpus is not None:
+                # Set again when it has left, for those that stay.
+                cgroup.unthrottle(installed.group)
+        cgroup.kill(member.group)
+
     def leave(self, member: Member) -> bool:
         """Removes an incarnation's group, and the installation's after its last. False: something lives in it."""
         with self._lock:
@@ -276,6 +285,8 @@ def find_tree(name: str, where: str, *, trial: bool = False) -> tuple[Group | No
     if not folders:
         return None, Available(reason=_told(problems))
     tree = Group(folders)
+    # As a group all workers together would weigh as much as one process.
+    cgroup.weigh(tree, os.cpu_count() or 1)
     return tree, _available(tree, offered, problems)
 
 
