@@ -81,6 +81,7 @@ async def death(host: Host, given: str) -> Verdict:
     assert status.verdict is not None
     assert execution.error is not None
     assert execution.error.message == status.verdict.sentence
+    assert execution.error.traceback == (status.verdict.traceback or status.verdict.stack)
     return status.verdict
 
 

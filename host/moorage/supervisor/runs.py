@@ -100,5 +100,8 @@ def from_verdict(verdict: Verdict) -> TaskOutcome:
     """The outcome of a run whose worker ended under it."""
     state = ExecutionState.CANCELLED if verdict.planned else ExecutionState.CRASHED
     return TaskOutcome(
-        state, error=ExecutionError(type=verdict.kind.value, message=verdict.sentence, traceback=verdict.traceback)
+        state,
+        error=ExecutionError(
+            type=verdict.kind.value, message=verdict.sentence, traceback=verdict.traceback or verdict.stack
+        ),
     )
