@@ -227,7 +227,8 @@ def test_disable_enable_scale(moorage):
 def test_kill_reload_unload_all(moorage):
     moorage("start", "churn")
     assert answer(moorage("kill", "churn", "--json"))["processes"] == 1
-    assert "#2" in moorage("reload", "churn").stdout
+    assert moorage("reload", "churn").stdout == "churn 1.0.0: installed; it does not run.\n"
+    assert "#2 serves" in moorage("reload", "churn", "--start").stdout
     assert moorage("unload-all").stdout == "churn: 1 processes gone.\ngeo-tag: 0 processes gone.\n"
     assert [each["processes"] for each in answer(moorage("unload-all", "--json"))["items"]] == [0, 0]
 

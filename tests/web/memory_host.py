@@ -21,7 +21,8 @@ from moorage.models.execution import Execution, ExecutionError, ExecutionRequest
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.log import LogLine
-from moorage.models.manifest import Author, Manifest, RequestedCapability
+from moorage.models.manifest import Author, Manifest, ReloadMode, RequestedCapability
+from moorage.models.reload import ReloadReport
 from moorage.models.usage import Usage
 from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport, TaskView
 from moorage.models.why import Why, WorkerStack
@@ -253,9 +254,30 @@ class MemoryHost:
     async def kill(self, name: str, *, by: str = "") -> StopReport:
         return self._end(self._plugin(name), VerdictKind.KILLED_BY_OPERATOR, by)
 
-    async def reload(self, name: str, *, by: str = "") -> InstallationView:
+    async def reload(
+        self,
+        name: str,
+        *,
+        mode: ReloadMode | None = None,
+        start: bool = False,
+        grant: Iterable[str] = (),
+        grant_required: bool = False,
+        by: str = "",
+        progress: Progress | None = None,
+    ) -> ReloadReport:
+        plugin = self._plugin(name)
+        version = plugin.installation.manifest.version
+        for text in grant:
+            plugin.granted[text] = by
+        old = [each.number for each in plugin.incarnations if each.state is not IncarnationState.STOPPED]
+        if not old and not start:
+            return ReloadReport(name, mode or "beside", version, version)
+        if progress is not None:
+            progress(f"{name}: starting {version} beside the old one")
         await self.stop(name, by=by)
-        return await self.start(name, by=by)
+        view = await self.start(name, by=by)
+        new = (view.incarnations[0].number,)
+        return ReloadReport(name, mode or "beside", version, version, tuple(old), new, ("e-1",), timedelta())
 
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
         return tuple(self._end(plugin, VerdictKind.PLANNED_STOP, by) for plugin in self.plugins.values())

@@ -13,6 +13,7 @@ from typing import Any, Self
 from moorage.app import why
 from moorage.app.installer import Installer, InstallOrder, check_requested, unknown_verbs
 from moorage.app.lock import StateLock
+from moorage.app.reloading import Reloading, ReloadRequest
 from moorage.app.shown import state_of
 from moorage.app.wiring import Wiring
 from moorage.broker.services.base import Service
@@ -27,12 +28,14 @@ from moorage.models.health import ConditionKind
 from moorage.models.incarnation import IncarnationStatus
 from moorage.models.installation import Installation
 from moorage.models.log import LogLine
+from moorage.models.manifest import ReloadMode
+from moorage.models.reload import ReloadReport
 from moorage.models.rights import plain_words
 from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
 from moorage.packages.scan import scan
 from moorage.store.grants import Grant
-from moorage.supervisor.desired import Disable, Enable, Hold, Release, Resume, Scale
+from moorage.supervisor.desired import Disable, Enable, Hold, Release, Scale
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.member import Ended
 from moorage_proto.capability import SANDBOX_VERBS, parse
@@ -222,15 +225,26 @@ class Host:
             name, await self._parts.supervisor.kill(name, f"by {by}" if by else "at a person's request"), "killed"
         )
 
-    async def reload(self, name: str, *, by: str = "") -> InstallationView:
-        installation = await self._parts.store.installations.get(name)
-        await self._act("reload", name, by)
-        fresh = await self.install(installation.source_path, name=name, by=by)
-        if fresh.code_hash != installation.code_hash:
-            await self._parts.supervisor.change(name, Resume(), by=by)
-        await self._parts.supervisor.stop(name, "reload")
-        await self._parts.supervisor.start(name)
-        return await self.installation(name)
+    async def reload(
+        self,
+        name: str,
+        *,
+        mode: ReloadMode | None = None,
+        start: bool = False,
+        grant: Iterable[str] = (),
+        grant_required: bool = False,
+        by: str = "",
+        progress: Progress | None = None,
+    ) -> ReloadReport:
+        """Reads its folder again, and puts what is there now in the place of what runs, losing no execution.
+
+        What does not run is installed alone, and with ``start`` started. Raises what ``install`` and ``start`` raise,
+        and GrantsMissing, ReloadFailed: what ran before goes on then, or is back.
+        """
+        installer = Installer(self.settings, self._parts.store, self._parts.environments)
+        reloading = Reloading(self._parts, installer, self._installing, progress or _silent)
+        await self._act("reload", name, by, mode or "")
+        return await reloading.reload(ReloadRequest(name, mode, start, tuple(grant), grant_required, by))
 
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
         await self._act("unload-all", "", by)

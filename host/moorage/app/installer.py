@@ -59,8 +59,19 @@ class InstallOrder:
     by: str = ""
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """All that an installation needs is there, and what is installed is as it was."""
+
+    installation: Installation
+    #: What it takes the place of.
+    present: Installation | None
+    #: Capabilities that the order grants.
+    granted: tuple[str, ...]
+
+
 class Installer:
-    """Used by the host alone. Every step but the last leaves what is installed as it was."""
+    """Used by the host alone. What a ``prepare`` leaves that nothing comes of is removed when the host starts again."""
 
     def __init__(self, settings: Settings, store: Store, environments: EnvironmentBuilder) -> None:
         self._settings = settings
@@ -69,6 +80,23 @@ class Installer:
 
     async def install(self, order: InstallOrder, progress: Progress) -> Installation:
         """Installs, or brings an existing installation of the same folder to that folder's version.
+
+        Raises as ``prepare``.
+        """
+        prepared = await self.prepare(order, progress)
+        installation = prepared.installation
+        if prepared.present is None:
+            installation = replace(installation, uid=await self._uid(installation.id))
+            await self._store.installations.add(installation)
+        else:
+            await self._store.installations.replace(installation)
+        if prepared.granted:
+            await self._store.grants.grant(installation.id, prepared.granted, by=order.by or "settings")
+        progress(f"{installation.id} {installation.manifest.version}: installed")
+        return installation
+
+    async def prepare(self, order: InstallOrder, progress: Progress) -> Prepared:
+        """Copies the code and builds the environment; nothing is installed yet.
 
         Raises ManifestInvalid, NameTaken, CapabilityNotRequested and what building an environment raises.
         """
@@ -95,15 +123,9 @@ class Installer:
         )
         if present is not None:
             installation = replace(installation, desired=present.desired, uid=present.uid)
-            await self._store.installations.replace(installation)
         else:
-            desired = DesiredState(replicas=options.replicas or 1)
-            installation = replace(installation, desired=desired, uid=await self._uid(name))
-            await self._store.installations.add(installation)
-        if granted:
-            await self._store.grants.grant(name, granted, by=order.by or "settings")
-        progress(f"{name} {manifest.version}: installed")
-        return installation
+            installation = replace(installation, desired=DesiredState(replicas=options.replicas or 1))
+        return Prepared(installation, present, granted)
 
     async def _present(self, name: str, path: Path) -> Installation | None:
         try:

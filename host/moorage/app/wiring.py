@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,23 +23,31 @@ from moorage.broker.shard import LocalShard
 from moorage.config.settings import InstallationSettings, Settings, SupervisionSettings
 from moorage.environments.builder import EnvironmentBuilder
 from moorage.events.bus import EventBus
+from moorage.models.execution import Execution
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation, InstallationId
+from moorage.models.log import LogLine
+from moorage.orchestrator import outcomes
 from moorage.orchestrator.orchestrator import Orchestrator
 from moorage.packages.source import collect_sources
 from moorage.store.store import Store
 from moorage.supervisor.bounded import BoundedLauncher
 from moorage.supervisor.cgroups import Cgroups
+from moorage.supervisor.desired import Hold
 from moorage.supervisor.health import HealthPolicy
-from moorage.supervisor.probe import probe_sandbox
+from moorage.supervisor.levels import LevelLauncher
+from moorage.supervisor.orders import collect_socket_folders
 from moorage.supervisor.records import Records
 from moorage.supervisor.restarts import Policy
+from moorage.supervisor.snapshot import SnapshotFailed, Snapshots
 from moorage.supervisor.supervisor import Parts, Supervisor
+from moorage.supervisor.tree import Bounds
 from moorage.supervisor.usage import Subject, UsageSampler
-from moorage.supervisor.zygote import ZygoteLauncher
 from moorage.telemetry.audit import Audit
-from moorage.telemetry.logs import Logs
+from moorage.telemetry.logs import HOST_LOGGER, Logs
 from moorage_sandbox.report import SandboxReport
+
+log = logging.getLogger(__name__)
 
 
 class Wiring:
@@ -69,8 +78,11 @@ class Wiring:
         )
         self.cgroups = Cgroups(settings.state_dir, settings.sandbox.cgroup)
         self._records = Records(settings.state_dir)
-        self.launcher = BoundedLauncher(
-            ZygoteLauncher(require=settings.sandbox.require), self.cgroups, self._records
+        self._levels = LevelLauncher()
+        self.launcher = BoundedLauncher(self._levels, self.cgroups, self._records)
+        bounds = Bounds(settings.supervision.snapshot_bytes, settings.supervision.snapshot_files)
+        self._snapshots = Snapshots(
+            settings.state_dir / "data", settings.state_dir / "snapshots", bounds, settings.supervision.snapshots_kept
         )
         self.supervisor = Supervisor(
             Parts(
@@ -82,16 +94,18 @@ class Wiring:
                 audit=self.audit,
                 sockets=settings.sockets,
                 data=settings.state_dir / "data",
+                snapshots=self._snapshots,
                 announce=self.events.announce,
-                policy=_policy(settings.supervision),
+                policy=_policy(settings),
                 health=_health(settings.supervision),
                 idle_stop=self._idle_stop,
                 private=(settings.state_dir, settings.sockets),
                 development=settings.sandbox.development,
+                require=settings.required_level,
             )
         )
         self.usage = UsageSampler(self._subjects, settings.supervision.usage_interval)
-        self.orchestrator = Orchestrator(self.store, self.supervisor, self.events)
+        self.orchestrator = Orchestrator(self.store, self.supervisor, self.events, tell=self._log_outcome)
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -112,6 +126,8 @@ class Wiring:
             for installation in installations:
                 self.remember(installation)
             await self._bury()
+            for installation in installations:
+                await self._bring_back_data(installation)
             await asyncio.to_thread(self._collect, installations)
             self._stack = stack.pop_all()
         return self
@@ -133,7 +149,7 @@ class Wiring:
     async def sandbox_report(self) -> SandboxReport:
         """Probed once; what the kernel offers does not change while the host runs."""
         if self._report is None:
-            self._report = self.cgroups.available.in_report(await probe_sandbox())
+            self._report = self.cgroups.available.in_report(await self._levels.report())
         return self._report
 
     def _subjects(self) -> list[Subject]:
@@ -143,8 +159,38 @@ class Wiring:
             if each.status.pid
         ]
 
-    def _config_of(self, installation: InstallationId) -> Mapping[str, Any]:
+    def _config_of(self, installation: InstallationId, incarnation: str) -> Mapping[str, Any]:
+        """Of a worker that a reload only tries the settings are those that it was started with."""
+        if self.supervisor.reloading(installation):
+            for each in self.supervisor.living(installation):
+                if each.id == incarnation:
+                    return each.installation.config
         return self._configs.get(installation, {})
+
+    async def _bring_back_data(self, installation: Installation) -> None:
+        """After a host that died in the middle of a reload in turn. Where it cannot be, nothing may touch the data."""
+        try:
+            snapshot = await asyncio.to_thread(self._snapshots.recover, installation)
+        except SnapshotFailed as error:
+            reason = f"a reload was interrupted, and its data could not be brought back: {error}"
+            await self.supervisor.change(installation.id, Hold(reason, "host"), by="host")
+            log.error("%s: %s", installation.id, reason)
+        else:
+            if snapshot is not None:
+                log.warning(
+                    "%s: a reload was interrupted; its data is as it was at %s", installation.id, snapshot.taken_at
+                )
+
+    def _log_outcome(self, execution: Execution) -> None:
+        """A failed execution is one line in its plugin's log."""
+        message = outcomes.in_log(execution)
+        if message:
+            incarnation = execution.worker.incarnation if execution.worker is not None else ""
+            time = execution.ended_at or datetime.now(UTC)
+            line = LogLine(
+                execution.installation, incarnation, time, logging.ERROR, HOST_LOGGER, message, execution=execution.id
+            )
+            self.logs.write(line)
 
     def _progressed(self, execution: str, fraction: float, message: str) -> None:
         self.orchestrator.progressed(execution, fraction, message)
@@ -153,6 +199,7 @@ class Wiring:
         """Removes environments and copies of code that nothing uses. No worker runs yet, and the state lock is held."""
         self.environments.collect({installation.venv_key for installation in installations})
         collect_sources(self._settings.state_dir / "code", {each.code_path.name for each in installations})
+        collect_socket_folders(self._settings.sockets)
 
     async def _bury(self) -> None:
         """Workers that the last host left without a verdict are gone: they end with their host."""
@@ -175,13 +222,15 @@ def _dead(status: IncarnationStatus, verdict: Verdict) -> IncarnationStatus:
     return replace(status, state=IncarnationState.STOPPED, verdict=verdict, stopped_at=datetime.now(UTC))
 
 
-def _policy(settings: SupervisionSettings) -> Policy:
+def _policy(settings: Settings) -> Policy:
+    supervision = settings.supervision
     return Policy(
-        restarts=settings.restarts,
-        window=settings.window,
-        stable_after=settings.stable_after,
-        backoff_first=settings.backoff_first,
-        backoff_most=settings.backoff_most,
+        restarts=supervision.restarts,
+        window=supervision.window,
+        stable_after=supervision.stable_after,
+        backoff_first=supervision.backoff_first,
+        backoff_most=supervision.backoff_most,
+        forgiving=settings.sandbox.development,
     )
 
 

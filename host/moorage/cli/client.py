@@ -83,9 +83,9 @@ class ApiClient:
     def delete(self, path: str, *, about: str | None = None, **query: Any) -> Any:
         return self._ask("DELETE", _with_query(path, query), about)
 
-    def lines(self, path: str, body: Any) -> Iterator[dict[str, Any]]:
+    def lines(self, path: str, body: Any, *, about: str | None = None) -> Iterator[dict[str, Any]]:
         """The objects of a stream of JSON lines."""
-        with self._open("POST", path, None, body, "application/x-ndjson") as answer:
+        with self._open("POST", path, about, body, "application/x-ndjson") as answer:
             for line in answer:
                 if line.strip():
                     yield json.loads(line)

@@ -50,7 +50,7 @@ COMMANDS = {
     "enable": Lazy("lifecycle", "Take work again; start again what was up before.", CHANGE),
     "scale": Lazy("lifecycle", "Say how many workers an installation has.", CHANGE),
     "kill": Lazy("lifecycle", "End the worker and its processes at once.", CHANGE),
-    "reload": Lazy("lifecycle", "Stop it, read its source folder again, start it.", CHANGE),
+    "reload": Lazy("reload", "Read its source folder again, and put what is there in the place of what runs.", CHANGE),
     "unload-all": Lazy("lifecycle", "Stop every worker.", CHANGE),
     "install": Lazy("install", "Install the plugin project in a folder, or bring it up to date.", CHANGE),
     "grant": Lazy("grants", "Grant capabilities that a plugin requests.", CHANGE),

@@ -45,6 +45,15 @@ def _last_words(verdict: Verdict | None) -> str:
     return "".join(f"\n    {line}" for line in lines[-LAST_WORDS:])
 
 
+class ReloadUnderway(Conflict):
+    code = "reload_underway"
+
+    def __init__(self, installation: str) -> None:
+        super().__init__(
+            f"{installation} is being reloaded already. Wait until that is done; moorage why {installation}"
+        )
+
+
 class WorkerMissing(Conflict):
     code = "worker_missing"
 

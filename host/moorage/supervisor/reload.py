@@ -13,6 +13,7 @@ What is stored changes in one step, ``commit``, after the new workers are ready 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,8 +29,9 @@ from moorage.models.reload import ReloadReport
 from moorage.supervisor.errors import NotRunnable, ReloadFailed, StartFailed
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.keeper import Keeper
+from moorage.supervisor.runs import VERDICT_TIMEOUT
 from moorage.supervisor.snapshot import Snapshot, SnapshotFailed, Snapshots
-from moorage_proto.errors import CallError
+from moorage_proto.errors import CallError, Reason
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ class Reload:
 
         Raises ReloadFailed: everything is as it was, or on its way there. Cancelled, it takes back what it has done.
         """
+        self._check_wanted()
         if self._keeper.leaving:
             # One generation drains at a time.
             self._tell(f"waiting until {_numbers(self._keeper.leaving)} has come to its end")
@@ -232,8 +235,9 @@ class Reload:
         try:
             health = await incarnation.health()
         except CallError as error:
-            if incarnation.ended:
-                raise StartFailed(self._name, await incarnation.wait()) from error
+            if error.reason == Reason.LINK_CLOSED:
+                # The verdict of a dead worker tells more, and comes a moment later.
+                raise StartFailed(self._name, await _verdict(incarnation)) from error
             sentence = f"#{incarnation.status.number} does not say how it is: {error.message}"
             raise StartFailed(self._name, Verdict(VerdictKind.UNHEALTHY, sentence)) from error
         if not health.healthy:
@@ -292,6 +296,13 @@ async def _in_thread(work: Callable[[], Result]) -> Result:
     except asyncio.CancelledError:
         await asyncio.wait((working,))
         raise
+
+
+async def _verdict(incarnation: Incarnation) -> Verdict:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(VERDICT_TIMEOUT.total_seconds()):
+            return await incarnation.wait()
+    return Verdict(VerdictKind.LINK_LOST, f"#{incarnation.status.number} ended its link when it was asked how it is.")
 
 
 def _executions(incarnations: Iterable[Incarnation]) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import errno
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -143,23 +143,21 @@ class Snapshots:
         """The new version is taken, or the data is as before. May be called twice."""
         (self._folder / installation / _TRIAL).unlink(missing_ok=True)
 
-    def recover(self, installations: Iterable[Installation]) -> tuple[Snapshot, ...]:
-        """At the start of a host, before any worker: undoes trials that the death of the host before interrupted.
+    def recover(self, installation: Installation) -> Snapshot | None:
+        """At the start of a host, before any worker: undoes a trial that the death of the host before interrupted.
 
-        Returns what was brought back. Raises SnapshotFailed.
+        ``installation`` is as it is stored. Returns what was brought back. Raises SnapshotFailed.
         """
-        brought_back = []
-        for installation in installations:
-            trial = self._trial(installation.id)
-            if trial is None:
-                continue
-            snapshot, target = trial
-            if installation.installed_at is None or installation.installed_at.isoformat() != target:
-                self.restore(snapshot)
-                brought_back.append(snapshot)
-            self.end_trial(installation.id)
-            self.prune(installation.id)
-        return tuple(brought_back)
+        trial = self._trial(installation.id)
+        if trial is None:
+            return None
+        snapshot, target = trial
+        taken = installation.installed_at is not None and installation.installed_at.isoformat() == target
+        if not taken:
+            self.restore(snapshot)
+        self.end_trial(installation.id)
+        self.prune(installation.id)
+        return None if taken else snapshot
 
     def _trial(self, installation: InstallationId) -> tuple[Snapshot, str] | None:
         try:

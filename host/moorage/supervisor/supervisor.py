@@ -17,18 +17,22 @@ from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.health import Condition
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import Installation, InstallationId
+from moorage.models.reload import ReloadReport
+from moorage.owned import OwnedTasks
 from moorage.store.store import Store
 from moorage.supervisor import desired
 from moorage.supervisor.desired import Change
-from moorage.supervisor.errors import WorkerMissing
+from moorage.supervisor.errors import ReloadUnderway, WorkerMissing
 from moorage.supervisor.health import HealthPolicy
 from moorage.supervisor.incarnation import Incarnation, Launch, Transition
 from moorage.supervisor.keeper import Keeper, Means
 from moorage.supervisor.launcher import Launcher
 from moorage.supervisor.member import Ended
-from moorage.supervisor.orders import Environments, Orders
+from moorage.supervisor.orders import Commission, Environments, Orders
+from moorage.supervisor.reload import Reload, ReloadOrder
 from moorage.supervisor.restarts import Policy
 from moorage.supervisor.shard import Shard
+from moorage.supervisor.snapshot import Snapshots
 from moorage.telemetry.audit import Audit
 from moorage.telemetry.capture import OutputCapture
 from moorage.telemetry.logs import Logs
@@ -52,8 +56,9 @@ class Parts:
     audit: Audit
     #: Folder in which each worker's socket has a folder of its own.
     sockets: Path
-    #: Folder with a data folder for each installation.
+    #: Folder with a data folder for each installation, and the copies of these.
     data: Path
+    snapshots: Snapshots
     #: Called with what has happened, after it was stored.
     announce: Callable[[Event], None]
     policy: Policy = field(default_factory=Policy)
@@ -84,6 +89,8 @@ class Supervisor:
             require=parts.require,
         )
         self._keepers: dict[InstallationId, Keeper] = {}
+        self._reloads = OwnedTasks()
+        self._reloading: set[InstallationId] = set()
         #: One change of a desired state at a time, for each installation.
         self._changing: dict[InstallationId, asyncio.Lock] = {}
 
@@ -143,12 +150,40 @@ class Supervisor:
     async def stop_all(self, reason: str) -> dict[InstallationId, Ended]:
         """Stops every installation at the same time; those that had no worker are not named."""
         keepers = [keeper for keeper in self._keepers.values() if keeper.wanted or keeper.incarnations]
-        return await self._all(keepers, lambda keeper: keeper.stop(reason))
+        stopped = await self._all(keepers, lambda keeper: keeper.stop(reason))
+        # Of what is not wanted any more a reload has nothing left to do but to take back what it did.
+        await self._reloads.settled()
+        return stopped
 
     async def retire(self, installation: InstallationId, reason: str) -> Ended:
         """Of one whose desired state does not let it run any more: returns when nothing of it is left."""
         keeper = self._keepers.get(installation)
         return await keeper.retire(reason) if keeper is not None else Ended()
+
+    # -- other versions ------------------------------------------------------------------------------------------
+
+    def runs(self, installation: InstallationId) -> bool:
+        """Whether it is kept up, and may be: then another version takes its place by a reload."""
+        keeper = self._keepers.get(installation)
+        return keeper is not None and keeper.wanted and not desired.obstacle(installation, keeper.installation.desired)
+
+    def reloading(self, installation: InstallationId) -> bool:
+        return installation in self._reloading
+
+    async def reload(self, order: ReloadOrder) -> ReloadReport:
+        """Puts the order's target in the place of what runs; it goes on when its caller is cancelled.
+
+        Raises ReloadFailed: all is as it was; ReloadUnderway.
+        """
+        name = order.target.id
+        if name in self._reloading:
+            raise ReloadUnderway(name)
+        keeper = await self._keeper(name)
+        self._reloading.add(name)
+        reload = Reload(keeper, order, self._parts.snapshots, self._parts.clock)
+        work = self._reloads.start(reload.run(), f"reload {name}")
+        work.add_done_callback(lambda _: self._reloading.discard(name))
+        return await asyncio.shield(work)
 
     # -- what people want ----------------------------------------------------------------------------------------
 
@@ -215,9 +250,9 @@ class Supervisor:
         pairs = zip(keepers, ended, strict=True)
         return {keeper.name: result for keeper, result in pairs if isinstance(result, Ended)}
 
-    async def _make(self, installation: Installation, state: Any, from_version: str) -> Incarnation:
-        parts, name = self._parts, installation.id
-        launch = await self._orders.launch(installation, state, from_version)
+    async def _make(self, commission: Commission) -> Incarnation:
+        parts, name = self._parts, commission.installation.id
+        launch = await self._orders.launch(commission)
         identity = launch.order.incarnation
         return Incarnation(
             replace(launch, health=parts.health),

@@ -11,6 +11,8 @@ from moorage.models.audit import AuditEntry
 from moorage.models.execution import Execution, ExecutionRequest
 from moorage.models.installation import Installation
 from moorage.models.log import LogLine
+from moorage.models.manifest import ReloadMode
+from moorage.models.reload import ReloadReport
 from moorage.models.views import BrokenPlugin, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
 from moorage_sandbox.report import SandboxReport
@@ -84,8 +86,18 @@ class Operations(Protocol):
 
     async def kill(self, name: str, *, by: str = "") -> StopReport: ...
 
-    async def reload(self, name: str, *, by: str = "") -> InstallationView:
-        """Stops it, reads its source folder again, and starts it."""
+    async def reload(
+        self,
+        name: str,
+        *,
+        mode: ReloadMode | None = None,
+        start: bool = False,
+        grant: Iterable[str] = (),
+        grant_required: bool = False,
+        by: str = "",
+        progress: Progress | None = None,
+    ) -> ReloadReport:
+        """Puts what its folder holds now in the place of what runs. With ``start``, also where nothing runs."""
 
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]: ...
 

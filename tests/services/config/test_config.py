@@ -29,7 +29,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 async def broker() -> AsyncIterator[Broker]:
-    made = Broker([ConfigService(SETTINGS.__getitem__)], RecordingAudit())
+    made = Broker([ConfigService(lambda installation, _: SETTINGS[installation])], RecordingAudit())
     await made.open()
     yield made
     await made.close()

@@ -10,8 +10,8 @@ from moorage.models.installation import InstallationId
 from moorage_proto import config_pb2, values
 from moorage_proto.errors import CallError, Reason, Status
 
-#: The settings of an installation as they are now.
-Lookup = Callable[[InstallationId], Mapping[str, Any]]
+#: The settings of an installation as they are now; the incarnation that asks may be one that a reload tries.
+Lookup = Callable[[InstallationId, str], Mapping[str, Any]]
 
 
 class ConfigService:
@@ -28,7 +28,7 @@ class ConfigService:
 
     def get(self, caller: Caller, request: config_pb2.GetSettingRequest) -> config_pb2.GetSettingReply:
         """A single setting. A table is refused: the capability for its name says nothing of what is below it."""
-        found, value = setting(self._lookup(caller.installation), request.key)
+        found, value = setting(self._lookup(caller.installation, caller.incarnation), request.key)
         if not found:
             return config_pb2.GetSettingReply(found=False)
         if isinstance(value, Mapping):

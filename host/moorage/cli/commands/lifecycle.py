@@ -113,14 +113,6 @@ def kill(
     _tell_reports([answer], as_json, answer)
 
 
-@commands.command()
-def reload(name: Name, config: Config = None, socket: Socket = None, as_json: AsJson = False) -> None:
-    """Stop it, read its source folder again, start it."""
-    with connect(config, socket) as api:
-        answer = api.post(installation(name, "reload"), about=name)
-    _tell_state(answer, as_json)
-
-
 @commands.command("unload-all")
 def unload_all(config: Config = None, socket: Socket = None, as_json: AsJson = False) -> None:
     """Stop every worker."""

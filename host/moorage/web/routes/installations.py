@@ -107,12 +107,6 @@ async def kill(host: Host, person: Person, name: str) -> StopReport:
     return StopReport.of(await host.kill(name, by=person))
 
 
-@router.post("/installations/{name}/reload")
-async def reload(host: Host, person: Person, name: str) -> Installation:
-    """Stop it, read its source folder again, and start it."""
-    return Installation.of(await host.reload(name, by=person))
-
-
 @router.post("/unload-all")
 async def unload_all(host: Host, person: Person) -> Page[StopReport]:
     """Stop every installation."""
