@@ -12,6 +12,7 @@ import pytest
 
 from moorage.app import Host
 from moorage.config.settings import Settings
+from moorage.supervisor.cgroups import Cgroups
 
 SHARED = ("runtimes", "sdk")
 
@@ -31,12 +32,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def state_dir(tmp_path: Path, built: Path) -> Path:
+def state_dir(tmp_path: Path, built: Path) -> Iterator[Path]:
+    """Control groups of a host that a test has killed are removed as the next host would."""
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
     for name in SHARED:
         (state / name).symlink_to(built / name)
-    return state
+    yield state
+    groups = Cgroups(state)
+    groups.open()
+    groups.close()
 
 
 @pytest.fixture
