@@ -46,6 +46,13 @@ def refuse(calls):
     syscalls.load_filter(bpf.encode(program))
 
 
+def listen():
+    """From now on this process has a listener of its own, as in a container whose engine listens."""
+    syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+    everything = bpf.encode(bpf.answer(bpf.ALLOW))
+    return syscalls.load_filter(everything, syscalls.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+
+
 def worker_order(base, job, output, notes):
     stage = Path(base)
     widening = widening_of(Grants(allow=tuple(parse(text) for text in job.get("granted", ()))))
@@ -108,7 +115,8 @@ async def run_job(launcher, base, job):
     result = {"outcome": f"forbidden {named[1]}" if named else ended, "output": text, "sentence": verdict.sentence}
     with contextlib.suppress(ValueError):
         result.update(json.loads(first))
-    return {**result, "level": worker.sandbox_level, "verdict": verdict.kind, "pid": worker.pid, "notes": notes}
+    facts = {"level": worker.sandbox_level, "seccomp": worker.report.layers["seccomp"], "notes": notes}
+    return {**result, **facts, "verdict": verdict.kind, "pid": worker.pid}
 
 
 def leak(fd):
@@ -155,6 +163,8 @@ async def main():
     order = json.load(sys.stdin)
     if order.get("refuse"):
         refuse(order["refuse"])
+    if order.get("listening"):
+        listen()
     if order.get("leak"):
         leak(order["leak"])
     if order.get("probe"):
