@@ -14,6 +14,7 @@ from moorage.supervisor.desired import Disable, Enable, Hold, Quarantine, Releas
 from moorage.supervisor.errors import NotRunnable, StartFailed
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.restarts import Policy
+from moorage.supervisor.widening import widening_of
 
 MakeWorld = Callable[..., World]
 
@@ -322,6 +323,35 @@ async def test_one_that_cannot_start_is_no_matter_to_those_who_another_serves(wo
     await world.settle()
     assert await use(world) in world.keeper.ready
     assert world.keeper.rest is not None
+
+
+# -- grants --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_grant_that_changes_the_sandbox_replaces_the_worker_and_another_does_not(world: World) -> None:
+    first = await use(world)
+    world.grant("sql.read:users")
+    await world.settle()
+    assert first.ready
+    world.grant("sql.read:users", "sandbox.subprocess")
+    second = await use(world)
+    assert second is not first
+    assert (await first.wait()).sentence == "Stopped: its sandbox was made for other grants."
+    world.grant("sql.read:users")
+    assert await use(world) not in (first, second)
+    assert world.most_alive == 1
+
+
+async def test_grants_that_change_while_it_starts_count(world_of: MakeWorld) -> None:
+    for turns in range(12):
+        world = world_of()
+        starting = asyncio.ensure_future(use(world))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        world.grant("sandbox.subprocess")
+        await starting
+        await world.settle()
+        assert (await use(world)).widening == widening_of(world.grants)
 
 
 # -- idle ----------------------------------------------------------------------------------------------------------

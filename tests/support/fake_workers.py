@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import tempfile
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -23,8 +24,10 @@ from moorage.supervisor.errors import SandboxFailed
 from moorage.supervisor.incarnation import Incarnation, Launch, Transition
 from moorage.supervisor.keeper import Keeper, Means
 from moorage.supervisor.launcher import WorkerOrder
+from moorage.supervisor.orders import Commission
 from moorage.supervisor.restarts import Policy
-from moorage_proto.capability import Grants
+from moorage.supervisor.widening import widening_of
+from moorage_proto.capability import Grants, parse
 from moorage_proto.errors import CallError, Reason, Status
 
 CRASH = Verdict(VerdictKind.EXITED, "The worker exited with code 3.")
@@ -135,7 +138,7 @@ class FakeLink:
         if self.worker is not None:
             self.worker.die(Verdict(VerdictKind.EXITED, "The worker exited with code 0.", exit_code=0))
 
-    async def set_grants(self, grants: Grants) -> None: ...
+    def set_grants(self, grants: Grants) -> None: ...
 
     async def tainted(self) -> str:
         return await asyncio.get_running_loop().create_future()
@@ -161,6 +164,7 @@ class World:
         self.may_load.set()
         self.work: Callable[[Execution], Awaitable[None]] = self._done
         self.changes: list[Change] = []
+        self.grants = Grants(())
         self._numbers = itertools.count(1)
         means = Means(self._make, self._quarantine, self.clock, policy or Policy(), idle_stop, luck=lambda: 1.0)
         self.keeper = Keeper(installation(**limits), means)
@@ -194,6 +198,11 @@ class World:
         self.changes.append(change)
         self.keeper.desire(desired.after(self.keeper.installation.desired, change))
 
+    def grant(self, *capabilities: str) -> None:
+        """As the host does when it is stored."""
+        self.grants = Grants(tuple(map(parse, capabilities)), epoch=self.grants.epoch + 1)
+        self.keeper.set_grants(self.grants)
+
     async def until(self, condition: Callable[[], bool]) -> None:
         for _ in range(500):
             if condition():
@@ -216,11 +225,13 @@ class World:
         assert not self.links
         assert not self.keeper.incarnations
 
-    async def _make(self, wanted: Installation, state: Any, from_version: str) -> Incarnation:
+    async def _make(self, commission: Commission) -> Incarnation:
         await asyncio.sleep(0)
         self.made += 1
-        number = next(self._numbers)
-        launch = Launch(wanted, number, self._order(number), Grants(()), "3.11", state=state, from_version=from_version)
+        number, grants = next(self._numbers), self.grants
+        await asyncio.sleep(0)
+        order = replace(self._order(number), widening=widening_of(grants), generation=str(commission.generation))
+        launch = Launch(commission.installation, number, order, grants, "3.11", state=commission.state)
         return Incarnation(
             launch,
             shard=cast("Any", self),

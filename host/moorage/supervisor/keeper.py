@@ -15,7 +15,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
 
 from moorage.clock import Alarm, Clock
 from moorage.errors import Conflict, NotFound
@@ -27,13 +26,15 @@ from moorage.supervisor.desired import Quarantine
 from moorage.supervisor.errors import NotRunnable, StartFailed
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.member import Ended, Member
+from moorage.supervisor.orders import Commission
 from moorage.supervisor.reconcile import Observed, Phase, Wanted
+from moorage.supervisor.widening import widening_of
 from moorage_proto.capability import Grants
 
 log = logging.getLogger(__name__)
 
-#: Makes an incarnation that has not begun to start. The state and version before are those of a reload.
-Make = Callable[[Installation, Any, str], Awaitable[Incarnation]]
+#: Makes an incarnation that has not begun to start.
+Make = Callable[[Commission], Awaitable[Incarnation]]
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,10 @@ class Keeper:
         #: A quarantine is being written down.
         self._judged = False
         self._pauses = 0
+        #: The newest that were told; None: those that the store had at each start.
+        self._grants: Grants | None = None
+        #: Grows with each version that is adopted.
+        self._generation = 0
         self._turns = itertools.count(1)
         self._poked = False
         self._alarm: Alarm | None = None
@@ -139,9 +144,19 @@ class Keeper:
         self._history, self._rest_until = restarts.History(), None
 
     def set_grants(self, grants: Grants) -> None:
-        """Its workers' calls are decided by these from now on."""
-        for incarnation in self.incarnations:
+        """Its workers' calls are decided by these from now on; a worker whose sandbox does not fit them is replaced."""
+        self._grants = grants
+        for member in self._members:
+            self._regrant(member)
+        self.poke()
+
+    def _regrant(self, member: Member) -> None:
+        """One that starts may have been made before the newest grants were known."""
+        incarnation, grants = member.incarnation, self._grants
+        if incarnation is not None and grants is not None and grants.epoch >= incarnation.grants.epoch:
             incarnation.set_grants(grants)
+            fits = widening_of(grants) == incarnation.widening
+            member.outdated = "" if fits else "its sandbox was made for other grants"
 
     # -- who needs a worker --------------------------------------------------------------------------------------
 
@@ -253,12 +268,15 @@ class Keeper:
 
     # -- for reloads ---------------------------------------------------------------------------------------------
 
-    async def prepare(self, installation: Installation, *, state: Any = None, from_version: str = "") -> Incarnation:
+    async def prepare(
+        self, installation: Installation, *, state: bytes | None = None, from_version: str = ""
+    ) -> Incarnation:
         """A ready one of the given version that takes no sessions yet: ``adopt`` it, or stop it.
 
         Raises as ``start``; nothing of it is left then, and nothing is counted against the installation.
         """
-        member = self._begin(installation, state, from_version, serving=False)
+        commission = Commission(installation, self._generation + 1, state, from_version)
+        member = self._begin(commission, serving=False)
         try:
             return await asyncio.shield(member.started)
         except asyncio.CancelledError:
@@ -281,6 +299,7 @@ class Keeper:
         for member in chosen:
             member.serving = True
         if fresh:
+            self._generation += 1
             self.know(fresh[-1].installation)
         self._proved = True
         self._idle_since = self._clock.elapsed()
@@ -359,7 +378,7 @@ class Keeper:
             self._serve()
         elif isinstance(action, reconcile.Start):
             for _ in range(action.count):
-                self._begin(self._installation)
+                self._begin(Commission(self._installation, self._generation))
         elif isinstance(action, reconcile.Stop):
             patience = self._installation.manifest.limits.timeout if action.patient else None
             self._by_key(action.key).send_off(action.reason, patience)
@@ -383,14 +402,12 @@ class Keeper:
 
     # -- one worker ----------------------------------------------------------------------------------------------
 
-    def _begin(
-        self, installation: Installation, state: Any = None, from_version: str = "", *, serving: bool = True
-    ) -> Member:
+    def _begin(self, commission: Commission, *, serving: bool = True) -> Member:
         member = Member(self.name, next(self._numbers), serving=serving)
         self._members.append(member)
 
         async def make() -> Incarnation:
-            return await self._means.make(installation, state, from_version)
+            return await self._means.make(commission)
 
         member.life = self._tasks.start(self._live(member, make), f"{self.name} worker {member.key}")
         member.life.add_done_callback(lambda _: self._over(member))
@@ -403,6 +420,7 @@ class Keeper:
         except Exception as error:  # noqa: BLE001 - it is told to those who wait for the worker
             self._failed(member, error)
             return
+        self._regrant(member)
         member.ready_since = self._idle_since = self._clock.elapsed()
         self._proved = self._proved or member.serving
         self.poke()

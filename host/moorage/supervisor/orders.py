@@ -15,6 +15,7 @@ from moorage.environments.builder import Environment
 from moorage.environments.runtime import Runtime
 from moorage.models.installation import Installation, InstallationId
 from moorage.store.store import Store
+from moorage.supervisor.disk import DataLimit, check_room
 from moorage.supervisor.errors import NotRunnable
 from moorage.supervisor.incarnation import Launch
 from moorage.supervisor.launcher import WorkerOrder
@@ -34,6 +35,18 @@ class Environments(Protocol):
 
 
 @dataclass(frozen=True)
+class Commission:
+    """One worker that is wanted."""
+
+    installation: Installation
+    #: Workers of one generation share the installation's limits; in a reload the next one has its own.
+    generation: int = 0
+    #: What the version before left for this one, and which version that was; of a reload alone.
+    state: bytes | None = None
+    from_version: str = ""
+
+
+@dataclass(frozen=True)
 class Orders:
     """Makes the launch of each worker; reads rights and takes a number, and makes its folders."""
 
@@ -50,12 +63,13 @@ class Orders:
     #: Lowest sandbox level of an installation.
     require: Callable[[InstallationId], str] = lambda _: "full"
 
-    async def launch(self, installation: Installation, state: bytes | None = None, from_version: str = "") -> Launch:
+    async def launch(self, commission: Commission) -> Launch:
         """Of the installation as it is given; the store is asked for its grants, and for the version before, alone.
 
         Raises NotRunnable where rights are missing, GrantUnusable where a granted path cannot be given, and what the
         store and the environments raise.
         """
+        installation = commission.installation
         name = installation.id
         rights, number, loaded, (environment, runtime) = await asyncio.gather(
             self.store.grants.rights(name, installation.manifest),
@@ -66,6 +80,8 @@ class Orders:
         check_granted(installation, rights.missing)
         widening = widening_of(rights.effective)
         openings = await asyncio.to_thread(openings_of, widening, self.private) if widening else ()
+        data = self._data_folder(installation)
+        await asyncio.to_thread(check_room, name, data, data_limit(installation))
         identity = f"{name}-{number}-{secrets.token_hex(3)}"
         return Launch(
             installation=installation,
@@ -76,18 +92,19 @@ class Orders:
                     environment,
                     runtime,
                     incarnation=identity,
-                    data_path=self._data_folder(installation),
+                    data_path=data,
                     socket_dir=self._socket_folder(),
                 ),
                 widening=widening,
                 openings=openings,
                 development=self.development,
                 require=self.require(name),
+                generation=str(commission.generation),
             ),
             grants=rights.effective,
             python=environment.python,
-            state=state,
-            from_version=from_version or loaded,
+            state=commission.state,
+            from_version=commission.from_version or loaded,
         )
 
     async def _environment(self, installation: Installation) -> tuple[Environment, Runtime]:
@@ -139,7 +156,14 @@ def order_of(
         stdout_fd=-1,
         stderr_fd=-1,
         cpus=limits.cpus,
+        # A reload has as many again for a while.
+        overlapping=2 * installation.desired.replicas,
     )
+
+
+def data_limit(installation: Installation) -> DataLimit:
+    limits = installation.manifest.limits
+    return DataLimit(limits.data_bytes, limits.data_files)
 
 
 def check_granted(installation: Installation, missing: Sequence[Capability]) -> None:
