@@ -38,6 +38,7 @@ def supervisor() -> Supervisor:
         audit=None,
         sockets=None,
         data=None,
+        snapshots=None,
         announce=None,
     )
     return Supervisor(parts)

@@ -153,7 +153,7 @@ class Keeper:
     def _regrant(self, member: Member) -> None:
         """One that starts may have been made before the newest grants were known."""
         incarnation, grants = member.incarnation, self._grants
-        if incarnation is not None and grants is not None and grants.epoch >= incarnation.grants.epoch:
+        if incarnation is not None and grants is not None and grants.epoch > incarnation.grants.epoch:
             incarnation.set_grants(grants)
             fits = widening_of(grants) == incarnation.widening
             member.outdated = "" if fits else "its sandbox was made for other grants"
