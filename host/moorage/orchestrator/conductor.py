@@ -12,15 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from moorage.clock import Clock, sleep
 from moorage.errors import ExitCode, Invalid, MoorageError
 from moorage.events.bus import EventBus
 from moorage.events.events import ExecutionEnded, ExecutionStarted
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.orchestrator import outcomes, states
-from moorage.orchestrator.clock import Clock, sleep
 from moorage.orchestrator.job import Job
-from moorage.orchestrator.owned import OwnedTasks
 from moorage.orchestrator.session import SessionSource, WorkerSession
+from moorage.owned import OwnedTasks
 from moorage.store.executions import Executions
 from moorage.telemetry.plain import neutralise
 

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from moorage.clock import Alarm, Clock
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.manifest import Limits
-from moorage.orchestrator.clock import Alarm, Clock
 
 #: Added to the time in which an installation's worker should start, and an old one drain: this is the last resort
 #: against a start that never ends, the supervisor's own deadlines come before.

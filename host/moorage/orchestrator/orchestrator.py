@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+from moorage.clock import Clock, SystemClock
 from moorage.events.bus import EventBus
 from moorage.events.events import ExecutionAccepted, ExecutionEnded
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState, TaskOutcome
 from moorage.models.installation import Installation, InstallationId
 from moorage.orchestrator import outcomes, progress, states
-from moorage.orchestrator.clock import Clock, SystemClock
 from moorage.orchestrator.conductor import Conductor, ExecutionPostponed
 from moorage.orchestrator.identifiers import ExecutionIds
 from moorage.orchestrator.job import Job
 from moorage.orchestrator.line import Line
-from moorage.orchestrator.owned import OwnedTasks
 from moorage.orchestrator.session import SessionSource
+from moorage.owned import OwnedTasks
 from moorage.store.store import Store
 from moorage.telemetry.plain import neutralise
 

@@ -6,10 +6,10 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from moorage.clock import Clock, sleep
 from moorage.errors import MoorageError
 from moorage.events.bus import EventBus
 from moorage.events.events import ExecutionProgressed
-from moorage.orchestrator.clock import Clock, sleep
 from moorage.orchestrator.job import Job
 from moorage.store.executions import Executions
 
