@@ -117,6 +117,7 @@ def judge(
         rlimits=worker.rlimits,
         kill="pid namespace" if layers["pid"] else "process",
         memory="rlimit_data" if worker.data_bytes is not None else "",
+        data="watchdog",
     )
 
 

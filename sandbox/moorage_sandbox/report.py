@@ -79,6 +79,8 @@ class SandboxReport:
     kill: str = ""
     #: What bounds its memory: "cgroup", "rlimit_data", "watchdog" or "".
     memory: str = ""
+    #: What bounds the space of its data folder: "watchdog" or "".
+    data: str = ""
 
 
 def at_least(level: str, required: str) -> bool:

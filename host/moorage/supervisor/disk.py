@@ -21,8 +21,6 @@ from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.supervisor.errors import NotRunnable
 from moorage.supervisor.tree import MOST_DEPTH, opened
 
-#: How the space of a data folder is bounded, for reports.
-DATA_BOUND = "watchdog"
 
 #: Between two looks; longer where looking takes long, so that it is never more than this part of a core.
 INTERVAL = timedelta(seconds=2)

@@ -74,6 +74,7 @@ class Sandbox(Document):
     cgroup: Cgroup
     kill: str = Field(description="How its whole tree is killed: pid namespace, cgroup.kill, process or process group.")
     memory: str = Field(description="What bounds its memory: cgroup, rlimit_data, watchdog, or nothing.")
+    data: str = Field(description="What bounds the space of its data folder: watchdog, or nothing.")
 
     @classmethod
     def of(cls, report: models.SandboxReport) -> Self:
@@ -91,6 +92,7 @@ class Sandbox(Document):
             cgroup=Cgroup(**asdict(report.cgroup)),
             kill=report.kill,
             memory=report.memory,
+            data=report.data,
         )
 
 
