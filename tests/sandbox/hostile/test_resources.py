@@ -217,9 +217,8 @@ async def test_a_daemon_ends_with_its_worker(launcher, here, pipe) -> None:
     await worker.wait()
 
 
-async def test_a_memory_bomb_of_many_processes_is_ended(launcher, here, pipe, groups) -> None:
-    if groups is None:
-        pytest.skip("limits bound each process: docs/threat-model.md says so")
+@pytest.mark.parametrize("groups", ["control groups"], indirect=True)  # limits bound each process by itself
+async def test_a_memory_bomb_of_many_processes_is_ended(launcher, here, pipe) -> None:
     before = psutil.Process().memory_info().rss
     worker = await started(launcher, here, pipe, MEMORY_BOMB, "sandbox.subprocess")
     told = await asyncio.to_thread(pipe.read_until, EXHAUSTED)
@@ -233,9 +232,8 @@ async def test_a_memory_bomb_of_many_processes_is_ended(launcher, here, pipe, gr
     assert psutil.Process().memory_info().rss - before < 32 * MEBIBYTE
 
 
-async def test_a_spinning_worker_gets_its_share(launcher, here, pipe, groups) -> None:
-    if groups is None:
-        pytest.skip("without control groups processor time has no bound: docs/threat-model.md says so")
+@pytest.mark.parametrize("groups", ["control groups"], indirect=True)  # no limit bounds a share of processor time
+async def test_a_spinning_worker_gets_its_share(launcher, here, pipe) -> None:
     worker = await started(launcher, here, pipe, SPIN)
     await asyncio.to_thread(pipe.read_until, b"s")
     begun, before = time.monotonic(), cgroup.cpu_seconds(worker.group)
