@@ -261,3 +261,20 @@ def test_cpu_time_and_state_stand_after_a_name_that_may_hold_anything() -> None:
     assert not own.stopped
     with pytest.raises(OSError, match="No such file"):
         processing_of(2**22 + 1)
+
+
+async def test_a_stack_that_could_not_be_taken_is_asked_for_again(
+    watch: HealthWatch, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker.well = None
+    with monkeypatch.context() as patch:
+        patch.setattr(Worker, "take_stack", nothing)
+        await watch.look()
+    assert (watch.condition.stack, worker.stacks) == ("", 0)
+    await watch.look()
+    await watch.look()
+    assert (watch.condition.where, worker.stacks) == (STACK.where, 1)
+
+
+async def nothing(_: Worker) -> Stack:
+    return Stack()

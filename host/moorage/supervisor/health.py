@@ -191,7 +191,7 @@ class HealthWatch:
         before, found = self.condition, after(self.condition, look)
         now = self._clock.now()
         reason = overdue(found, now, self._policy)
-        if not found.kind.answers and (before.kind.answers or reason):
+        if not found.kind.answers and (before.kind.answers or reason or not found.stack):
             found = _with(found, await self._subject.take_stack())
         self.condition = found
         if not alike(before.kind, found.kind):
