@@ -246,6 +246,7 @@ def test_a_trial_that_ended_is_forgotten(world: World) -> None:
     assert world.all.recover(old) is None
 
 
+@pytest.mark.system  # half a second of system calls
 def test_however_deep_a_folder_is_it_can_be_removed(tmp_path: Path) -> None:
     here = os.open(tmp_path, os.O_RDONLY)
     os.mkdir("deep", dir_fd=here)

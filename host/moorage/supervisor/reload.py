@@ -87,7 +87,8 @@ class Reload:
 
         Raises ReloadFailed: everything is as it was, or on its way there. Cancelled, it takes back what it has done.
         """
-        self._check_wanted()
+        if not self._keeper.wanted:
+            raise self._failed(self._stopped(), "")
         if self._keeper.leaving:
             # One generation drains at a time.
             self._tell(f"waiting until {_numbers(self._keeper.leaving)} has come to its end")
@@ -247,13 +248,24 @@ class Reload:
             raise StartFailed(self._name, Verdict(VerdictKind.UNHEALTHY, sentence))
 
     async def _commit(self) -> None:
+        """Not to be left halfway: what was written down, and is not to be, is withdrawn."""
         self._check_wanted()
         self._tell(f"{self._order.target.manifest.version} takes over")
-        await self._order.commit()
+        committing = asyncio.ensure_future(self._order.commit())
+        try:
+            await asyncio.shield(committing)
+        except asyncio.CancelledError:
+            await asyncio.wait((committing,))
+            if committing.exception() is None:
+                await asyncio.shield(self._order.withdraw())
+            raise
 
     def _check_wanted(self) -> None:
         if not self._keeper.wanted:
-            raise NotRunnable(self._name, "it was stopped while it was reloaded")
+            raise self._stopped()
+
+    def _stopped(self) -> NotRunnable:
+        return NotRunnable(self._name, "it was stopped while it was reloaded")
 
     async def _adopt(self, fresh: Sequence[Incarnation]) -> None:
         """What was committed is withdrawn when the new workers are not there any more to be adopted."""
