@@ -17,6 +17,7 @@ from moorage.app.reloading import Reloading, ReloadRequest
 from moorage.app.shown import state_of
 from moorage.app.wiring import Wiring
 from moorage.broker.services.base import Service
+from moorage.broker.services.console import DeveloperConsole
 from moorage.config.settings import Settings
 from moorage.errors import MoorageError
 from moorage.events.bus import EventBus
@@ -62,8 +63,12 @@ def _silent(_: str) -> None:
 class Host:
     """``async with Host(settings) as host``. Implements ``moorage.web.operations.Operations``."""
 
-    def __init__(self, settings: Settings, *, services: Sequence[Service] = ()) -> None:
+    def __init__(
+        self, settings: Settings, *, services: Sequence[Service] = (), console: DeveloperConsole | None = None
+    ) -> None:
+        """``console``: where a breakpoint of a plugin asks its developer; for ``moorage dev``."""
         self.settings = settings
+        self._console = console
         self._services = tuple(services)
         self._exit = contextlib.AsyncExitStack()
         self._broken: tuple[BrokenPlugin, ...] = ()
@@ -75,7 +80,7 @@ class Host:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(StateLock(self.settings.state_dir))
-            self._wiring = await stack.enter_async_context(Wiring(self.settings, self._services))
+            self._wiring = await stack.enter_async_context(Wiring(self.settings, self._services, self._console))
             await self._wiring.orchestrator.recover()
             if not self.settings.plugins.folders:
                 self._wiring.orchestrator.resume()

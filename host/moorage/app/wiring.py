@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -15,6 +15,7 @@ from moorage.app.folders import make_folder
 from moorage.broker.broker import Broker
 from moorage.broker.services.base import Service
 from moorage.broker.services.config import ConfigService
+from moorage.broker.services.console import ConsoleService, DeveloperConsole
 from moorage.broker.services.execution import ExecutionService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
@@ -53,7 +54,9 @@ log = logging.getLogger(__name__)
 class Wiring:
     """Open between ``async with`` and its end."""
 
-    def __init__(self, settings: Settings, services: Sequence[Service]) -> None:
+    def __init__(
+        self, settings: Settings, services: Sequence[Service], console: DeveloperConsole | None = None
+    ) -> None:
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self._configs: dict[InstallationId, Mapping[str, Any]] = {}
@@ -72,6 +75,7 @@ class Wiring:
                 ExecutionService(self._progressed),
                 self.sql,
                 self.kafka,
+                *([ConsoleService(console, self._held)] if console is not None else []),
                 *services,
             ),
             self.audit,
@@ -87,7 +91,7 @@ class Wiring:
         self.supervisor = Supervisor(
             Parts(
                 store=self.store,
-                shard=LocalShard(self.broker, lambda: self.sql.backends),
+                shard=LocalShard(self.broker, lambda: self.sql.backends, console=console is not None),
                 launcher=self.launcher,
                 environments=self.environments,
                 logs=self.logs,
@@ -191,6 +195,12 @@ class Wiring:
                 execution.installation, incarnation, time, logging.ERROR, HOST_LOGGER, message, execution=execution.id
             )
             self.logs.write(line)
+
+    @contextlib.contextmanager
+    def _held(self, installation: InstallationId, incarnation: str, execution: str) -> Iterator[None]:
+        """Deadlines stand still while a plugin waits at a breakpoint for its developer."""
+        with self.orchestrator.held(installation, execution), self.supervisor.held(installation, incarnation):
+            yield
 
     def _progressed(self, execution: str, fraction: float, message: str) -> None:
         self.orchestrator.progressed(execution, fraction, message)

@@ -41,9 +41,12 @@ class AttachedLink:
         attachment: Attachment,
         welcome: link_pb2.Welcome,
         on_refused: Callable[[CallError], None],
+        *,
+        run_deadlines: bool = True,
     ) -> None:
+        """``run_deadlines`` False: the orchestrator's timeout alone counts, which can stand still at a breakpoint."""
         self._scope = attachment.incarnation
-        self._development = attachment.development
+        self._run_deadlines = run_deadlines
         identity = Identity(attachment.installation, attachment.incarnation, attachment.number)
         self._session = broker.connect(identity, attachment.grants, attachment.limits)
         self._session.open_scope(ScopeKind.INCARNATION, self._scope)
@@ -191,8 +194,7 @@ class AttachedLink:
             _PLUGIN["run"],
             request,
             scope=request.execution,
-            # The orchestrator's timeout can stand still, at a breakpoint; the link's cannot.
-            timeout=None if self._development else timeout.total_seconds(),
+            timeout=timeout.total_seconds() if self._run_deadlines else None,
             traceparent=new_traceparent(),
         )
         try:

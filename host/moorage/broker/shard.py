@@ -18,15 +18,22 @@ CONSOLE_FEATURE = "console"
 
 
 class LocalShard:
-    """``sql_backends`` tells workers of the databases they may name."""
+    """``sql_backends`` tells workers of the databases they may name. ``console``: the broker has a ConsoleService, so
+    that a breakpoint asks the developer.
+    """
 
-    def __init__(self, broker: Broker, sql_backends: Callable[[], tuple[link_pb2.SqlBackend, ...]]) -> None:
+    def __init__(
+        self, broker: Broker, sql_backends: Callable[[], tuple[link_pb2.SqlBackend, ...]], *, console: bool = False
+    ) -> None:
         self._broker = broker
         self._sql_backends = sql_backends
+        self._console = console
 
     async def attach(self, attachment: Attachment, on_refused: Callable[[CallError], None]) -> AttachedLink:
         """Listens for one worker."""
-        attached = AttachedLink(self._broker, attachment, self._welcome(attachment), on_refused)
+        attached = AttachedLink(
+            self._broker, attachment, self._welcome(attachment), on_refused, run_deadlines=not self._console
+        )
         try:
             await attached.listen()
         except BaseException:
@@ -37,7 +44,7 @@ class LocalShard:
     def _welcome(self, attachment: Attachment) -> link_pb2.Welcome:
         """What a worker is told in the handshake; version, limits and ticket are the listener's to fill in."""
         return link_pb2.Welcome(
-            features=[CONSOLE_FEATURE] if attachment.development else [],
+            features=[CONSOLE_FEATURE] if self._console else [],
             installation=attachment.installation,
             incarnation_number=attachment.number,
             incarnation_scope=attachment.incarnation,

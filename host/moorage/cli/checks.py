@@ -140,7 +140,7 @@ def check_sandbox(report: SandboxReport, required: str) -> list[Check]:
     if enough:
         level = Check("sandbox", Grade.GOOD if not report.missing else Grade.WARNING, finding)
     else:
-        remedy = f'Provide what is missing, below{_acceptable(report.level)}.'
+        remedy = f"Provide what is missing, below{_acceptable(report.level)}."
         level = Check("sandbox", Grade.BAD, finding, "Plugins do not start.", remedy, ExitCode.SANDBOX)
     return [level, *(_check_missing(missing, enough) for missing in report.missing)]
 

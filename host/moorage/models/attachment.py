@@ -26,8 +26,6 @@ class Attachment:
     token: bytes
     grants: Grants
     limits: Limits
-    #: Under ``moorage dev``: a breakpoint stops the plugin, and the host's own deadline alone counts.
-    development: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, TypeVar
@@ -116,6 +116,8 @@ class Incarnation:
         self._runs: Runs | None = None
         self._watchers: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
+        #: Of its start, while it starts.
+        self._deadline: asyncio.Timeout | None = None
         #: Tells of the latest transition, after the ones before.
         self._telling: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
@@ -141,7 +143,7 @@ class Incarnation:
         Raises StartFailed, or the launcher's SandboxFailed; nothing of the worker is left then.
         """
         try:
-            async with asyncio.timeout(self._limits.start_timeout.total_seconds()):
+            async with asyncio.timeout(self._limits.start_timeout.total_seconds()) as self._deadline:
                 await self._bring_up()
         except TimeoutError:
             await self._fail(await self._observer.start_deadline(self._limits.start_timeout))
@@ -155,6 +157,21 @@ class Incarnation:
         except Exception as error:
             await self._end(Verdict(VerdictKind.SANDBOX_FAILED, str(error)))
             raise
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Its start takes no time meanwhile: a developer looks into the plugin as it loads."""
+        deadline, since = self._deadline, asyncio.get_running_loop().time()
+        due = deadline.when() if deadline is not None and self.status.state is IncarnationState.STARTING else None
+        if deadline is None or due is None:
+            yield
+            return
+        deadline.reschedule(None)
+        try:
+            yield
+        finally:
+            if self.status.state is IncarnationState.STARTING:
+                deadline.reschedule(due + asyncio.get_running_loop().time() - since)
 
     async def _bring_up(self) -> None:
         attached = self._attached = await self._shard.attach(self._attachment(), self._on_refused)
@@ -470,7 +487,10 @@ class Incarnation:
         """All there is; each part goes on when another failed."""
         if self._worker is not None:
             self._worker.kill()
-            await self._worker.wait()
+            told = await self._worker.wait()
+            if told.kind is VerdictKind.FORBIDDEN_SYSTEM_CALL:
+                # Also of a worker that was about to be stopped, or had failed to load.
+                verdict = self._blame = told
         for release in (self._capture.close, self._detach):
             try:
                 await release()

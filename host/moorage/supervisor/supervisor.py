@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -161,6 +161,16 @@ class Supervisor:
         return await keeper.retire(reason) if keeper is not None else Ended()
 
     # -- other versions ------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def held(self, installation: InstallationId, incarnation: str) -> Iterator[None]:
+        """The deadline of a start stands still, and silence is no sign: a developer looks into the plugin."""
+        with contextlib.ExitStack() as holds:
+            for each in self.living(installation):
+                if each.id == incarnation:
+                    holds.enter_context(each.held())
+                    holds.enter_context(each.unobserved())
+            yield
 
     def runs(self, installation: InstallationId) -> bool:
         """Whether it is kept up, and may be: then another version takes its place by a reload."""
