@@ -20,7 +20,7 @@ from moorage_proto.link import IncomingCall, Link, LinkLimits, Side
 from moorage_proto.link.credit import cost
 
 LIMITS = LinkLimits(
-    max_frame_bytes=256, small_message_bytes=64, max_message_bytes=1024, initial_credit_bytes=200, max_open_calls=16
+    max_frame_bytes=256, small_message_bytes=64, max_message_bytes=1024, initial_credit_bytes=100, max_open_calls=16
 )
 SETTINGS = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 TERMINAL = {"reply", "error", "end"}
