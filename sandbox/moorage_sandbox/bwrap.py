@@ -21,11 +21,12 @@ _CAPABILITIES = ("CAP_SETPCAP",)
 _ROOTS_CAPABILITIES = ("CAP_SETUID", "CAP_SETGID", *_CAPABILITIES)
 
 _BINDS = {"read": "--ro-bind", "socket": "--ro-bind", "data": "--bind", "device": "--dev-bind"}
+_BINDS.update({"files": "--ro-bind", "granted device": "--dev-bind"})
 
 
 def worker_plan(full: WorkerPlan, base: ZygotePlan, program: str, *, as_root: bool) -> WorkerPlan:
     """``program``: path of bwrap. ``as_root``: the host is root; the worker's user is then no root anywhere."""
-    made = replace(full, level="full-bwrap", start="fresh", user_namespace=not as_root)
+    made = replace(full, level="full-bwrap", start="fresh", user_namespace=not as_root, own_root=None)
     return replace(made, wrapper=(program, "--args", str(OPTIONS_FD)), options=_options(made, base))
 
 
@@ -68,7 +69,7 @@ def _folders(paths: Iterable[str]) -> Tuple[str, ...]:
 
 def _tree(worker: WorkerPlan, base: ZygotePlan) -> List[str]:
     result: List[str] = []
-    mounts = (*base.mounts, *worker.mounts)
+    mounts = (*base.mounts, *worker.mounts, *worker.openings)
     targets = (*(path for path, _ in base.links), *(mount.target for mount in mounts))
     # What it makes by itself on the way to a mount may be entered by its own user alone.
     for folder in _folders((*targets, "/etc/")):

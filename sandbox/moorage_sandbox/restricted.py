@@ -59,6 +59,8 @@ def worker_plan(
         full,
         level="restricted",
         mounts=(),
+        openings=(),
+        own_root=None,
         etc=(),
         limits=tuple(limit for limit in full.limits if own_user or limit[0] != "RLIMIT_NPROC"),
         files=(*files, (temporary, "write"), *((path, "read") for path in readable)),

@@ -21,7 +21,7 @@ def execute(worker: WorkerPlan, zygote: int) -> NoReturn:
         image.leave_note("".join(f"{option}\0" for option in worker.options).encode(), bwrap.OPTIONS_FD)
         for number, (_, text) in enumerate(worker.etc):
             image.leave_note(text.encode(), bwrap.FIRST_FILE_FD + number)
-        last_stage = replace(worker, mounts=(), etc=(), wrapper=(), options=())
+        last_stage = replace(worker, mounts=(), openings=(), etc=(), wrapper=(), options=())
         image.leave_note(plan.as_json(last_stage), wire.WORKER_PLAN_FD)
         command = (*worker.wrapper, "--", *image.call(worker.executable, "wrapped"))
         os.execve(worker.wrapper[0], command, {})  # noqa: S606 - no shell is meant

@@ -54,6 +54,9 @@ def preload(wanted: PreloadPlan) -> None:
         forking.can_fork_into()
         for _ in range(_WARM_UPS):
             asyncio.run(asyncio.sleep(0))
+    if not wanted.pid_namespaces:
+        with step("subreaper"):
+            syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     if wanted.pid_namespaces:
         with step("pid namespace"):
             # Each fork depends on it: better refused now than at the first worker.
@@ -180,11 +183,32 @@ class Zygote:
             os.read(self._wake_read, 512)
         except BlockingIOError:
             return
-        while self._workers:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
             if pid == 0:
                 return
-            self._control.send(wire.encode(ended=self._workers.pop(pid, 0), status=status))
+            if pid not in self._workers:
+                continue
+            if not self._pid_namespaces:
+                self._kill_orphans()
+            self._control.send(wire.encode(ended=self._workers.pop(pid), status=status))
+
+    def _kill_orphans(self) -> None:
+        """Without a pid namespace of its own, what a child has left falls to this process: of bwrap, the part that was
+        not bound to it yet. Nothing else has children that may outlive it.
+        """
+        own = os.getpid()
+        fd = os.open(f"{own}/task/{own}/children", os.O_RDONLY | os.O_CLOEXEC, dir_fd=wire.PROC_FD)
+        try:
+            children = os.read(fd, 65536).split()
+        finally:
+            os.close(fd)
+        for pid in map(int, children):
+            if pid not in self._workers:
+                os.kill(pid, signal.SIGKILL)
 
 
 def _fork_in(folder: Optional[int]) -> int:

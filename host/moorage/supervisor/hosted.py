@@ -11,6 +11,7 @@ from pathlib import Path
 from moorage.supervisor.errors import SandboxFailed
 from moorage.supervisor.launcher import WorkerOrder
 from moorage_sandbox.layers import missing_layer
+from moorage_sandbox.plan import WorkerPlan
 
 
 def find_bwrap() -> str:
@@ -34,6 +35,14 @@ def own_temporary(order: WorkerOrder) -> str:
     if uid is not None:
         os.chown(temporary, uid, uid)
     return str(temporary)
+
+
+def check_grants(worker: WorkerPlan, level: str) -> None:
+    """Raises SandboxFailed for a granted right that only the level "full" can hold."""
+    for wanted, layer, right in ((worker.init, "pid", "sandbox.subprocess"), (worker.proc, "mount", "sandbox.proc")):
+        if wanted:
+            reason = f"{right} is granted, and a worker of level {level} cannot have it: take it back (moorage revoke)."
+            raise SandboxFailed(missing_layer(layer, 0, reason), "full")
 
 
 def check_open(order: WorkerOrder, required: str) -> None:

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from moorage.supervisor.errors import SandboxFailed
-from moorage.supervisor.hosted import check_open, find_bwrap, own_temporary, own_uid
+from moorage.supervisor.hosted import check_grants, check_open, find_bwrap, own_temporary, own_uid
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.sandboxed import SandboxedWorker
 from moorage.supervisor.widening import WideningUnavailable
@@ -139,6 +139,8 @@ class ZygoteLauncher:
         if order.widening and self._level != "full":
             raise WideningUnavailable(order.installation, self._level)
         full = widened.worker_plan(usual, base, order.widening, order.openings)
+        if self._level != "full":
+            check_grants(full, self._level)
         if self._level == "full-bwrap":
             return bwrap.worker_plan(full, base, find_bwrap(), as_root=os.geteuid() == 0)
         if self._hosted:

@@ -37,6 +37,7 @@ _CREDENTIALS = struct.Struct("3i")
 _INT = struct.Struct("i")
 #: How long a zygote may take to leave after its socket was closed.
 _LEAVE_SECONDS = 1.0
+_LAST_WORD_SECONDS = 0.2
 _STDERR_BYTES = 2000
 
 
@@ -116,7 +117,7 @@ class ZygoteProcess:
         admission: Admission | None,
     ) -> SandboxedWorker:
         """Waits for the seal, looks at the process from outside, and only then lets it go."""
-        data, pid, listener = await _receive(status)
+        data, pid, listener = await _first_word(status, end)
         try:
             if not data:
                 raise self._failed("setup", f"The worker ended while it was set up ({await _told(end)}).")
@@ -130,6 +131,10 @@ class ZygoteProcess:
                 if admission is not None:
                     await admission.admit(pid)
                 first = self._first_process(pid, status) if planned.init else None
+                if end.done():
+                    # What the zygote has reaped was bwrap, to which the worker may not have been bound yet.
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                    raise self._failed("setup", f"The worker ended while it was set up ({await _told(end)}).")
         except BaseException:
             if listener >= 0:
                 os.close(listener)
@@ -139,7 +144,9 @@ class ZygoteProcess:
             worker.listen(listener, note if planned.filter.development else None)
         end.add_done_callback(lambda told: _announce(worker, told, wrapped=planned.level == "full-bwrap"))
         # It was alive to be let go after the pidfd was made: so the pidfd is its, and no later process's.
-        status.send(wire.GO)
+        # One that was killed meanwhile has a verdict that says so.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            status.send(wire.GO)
         return worker
 
     def _look_at(self, pid: int, planned: WorkerPlan, landlock_abi: int, *, named: bool) -> tuple[int, SandboxReport]:
@@ -312,6 +319,18 @@ async def _receive(status: socket.socket) -> tuple[bytes, int, int]:
     room = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_INT.size)
     data, ancillary, _, _ = status.recvmsg(wire.MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
     return data, _sender(ancillary), _descriptor(ancillary)
+
+
+async def _first_word(status: socket.socket, end: asyncio.Future[int | None]) -> tuple[bytes, int, int]:
+    """What ``_receive`` returns, or nothing where the zygote told of an end and nothing follows."""
+    receiving = asyncio.ensure_future(_receive(status))
+    try:
+        await asyncio.wait((receiving, end), return_when=asyncio.FIRST_COMPLETED)
+        # What it had said before its end may come a little later.
+        await asyncio.wait((receiving,), timeout=_LAST_WORD_SECONDS)
+        return receiving.result() if receiving.done() else (b"", 0, -1)
+    finally:
+        receiving.cancel()
 
 
 async def _readable(fd: int) -> None:
