@@ -55,7 +55,8 @@ def check_open(order: WorkerOrder, required: str) -> None:
     if closed is not None:
         reason = (
             f"{closed} may not be entered by user {uid}, who the plugin is. Workers at this level have no root of their"
-            f" own and come to their folders by that way: chmod o+x {closed}, or set state_dir elsewhere."
+            f" own and come to their folders by that way: chmod o+x {closed}, or have interpreter, state_dir and"
+            " run_dir elsewhere."
         )
         raise SandboxFailed(missing_layer("files", errno.EACCES, reason), required)
 
