@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Sequence
 from uuid import UUID
 
 from moorage_proto import value_pb2
 
 #: Nesting beyond this is refused, in both directions. Protobuf reads 100 levels of messages, and a record takes three.
 MAX_DEPTH = 30
+
+#: Values in a value, itself included, that the host reads from a worker. In 16 MiB there is room for four million; to
+#: read so many takes a host seconds and hundreds of MiB.
+MAX_PARTS = 250_000
 
 _INTEGER_64 = range(-(2**63), 2**63)
 _MICROSECOND = timedelta(microseconds=1)
@@ -50,6 +54,29 @@ def from_wire(wire: value_pb2.Value, depth: int = 0) -> Any:
         if isinstance(error, ValueInvalid):
             raise
         raise ValueInvalid(f"a {kind} value cannot be read") from error
+
+
+def check_parts(wire: Sequence[value_pb2.Value], most: int = MAX_PARTS) -> None:
+    """Of values from the other side of the boundary, before they are read. Raises ValueInvalid."""
+    count = _counted(0, len(wire), most)
+    waiting: List[Iterator[value_pb2.Value]] = [iter(wire)]
+    while waiting:
+        value = next(waiting[-1], None)
+        if value is None:
+            waiting.pop()
+        elif value.HasField("list"):
+            count = _counted(count, len(value.list.values), most)
+            waiting.append(iter(value.list.values))
+        elif value.HasField("record"):
+            count = _counted(count, len(value.record.entries), most)
+            waiting.append(entry.value for entry in value.record.entries)
+
+
+def _counted(count: int, added: int, most: int) -> int:
+    """Before any of what a holder holds is looked at."""
+    if count + added > most:
+        raise ValueInvalid(f"more than {most:,} values came at once; return, or pass, fewer")
+    return count + added
 
 
 def record_from_wire(wire: value_pb2.Record, depth: int = 0) -> Dict[str, Any]:

@@ -37,3 +37,10 @@ def test_the_deepest_value_crosses(message: Message) -> None:
 def test_a_deeper_one_is_refused() -> None:
     with pytest.raises(values.ValueInvalid, match="nested deeper than 30 levels"):
         values.to_wire(nested(values.MAX_DEPTH + 1))
+
+
+def test_more_parts_than_the_bound_are_refused() -> None:
+    wire = values.to_wire([[1, {"a": 2}], [3]])
+    values.check_parts((wire,), 7)
+    with pytest.raises(values.ValueInvalid, match="more than 6 values came at once"):
+        values.check_parts((wire,), 6)

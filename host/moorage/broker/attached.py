@@ -26,8 +26,8 @@ from moorage_proto.methods import service_methods
 #: How long a plugin's task may go on after it was cancelled or its time has run out.
 GRACE = timedelta(seconds=5)
 
-#: Results of more bytes are read in a thread, lest they hold up the other links.
-LARGE_RESULT_BYTES = 64 * 1024
+#: Results of more values are read in a thread, lest they hold up the other links.
+SMALL_RESULT_PARTS = 1000
 
 _PLUGIN = service_methods(plugin_pb2, "PluginService")
 
@@ -231,9 +231,17 @@ class AttachedLink:
 
 
 async def _read(result: value_pb2.Value) -> Any:
-    if result.ByteSize() <= LARGE_RESULT_BYTES:
-        return values.from_wire(result)
-    return await asyncio.to_thread(values.from_wire, result)
+    # Not by its size in bytes: protobuf would encode it to tell.
+    try:
+        values.check_parts((result,), SMALL_RESULT_PARTS)
+    except values.ValueInvalid:
+        return await asyncio.to_thread(_read_large, result)
+    return values.from_wire(result)
+
+
+def _read_large(result: value_pb2.Value) -> Any:
+    values.check_parts((result,))
+    return values.from_wire(result)
 
 
 def _task_view(task: plugin_pb2.Task) -> TaskView:

@@ -53,7 +53,7 @@ class LinkLimits:
     #: Received items that nobody has consumed, of all streams together.
     max_buffered_bytes: int = 64 * MIB
     #: Received frames that are processed before other links have their turn.
-    turn_frames: int = 64
+    turn_frames: int = 16
 
     @property
     def max_payload_bytes(self) -> int:

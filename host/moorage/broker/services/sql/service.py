@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Self
 
 from moorage.broker.services.base import Caller, Guard
@@ -14,6 +14,9 @@ from moorage.config.settings import SqlBackend
 from moorage_proto import link_pb2, sql_pb2, value_pb2, values
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.values import ValueInvalid
+
+#: Of one row; no database takes more.
+MAX_PARAMETERS = 65_535
 
 
 class SqlService:
@@ -130,8 +133,9 @@ def _guard(caller: Caller) -> Guard:
     return caller.guard
 
 
-def _parameters(wire: Iterable[value_pb2.Value]) -> list[Any]:
+def _parameters(wire: Sequence[value_pb2.Value]) -> list[Any]:
     try:
+        values.check_parts(wire, MAX_PARAMETERS)
         return [values.from_wire(value) for value in wire]
     except ValueInvalid as error:
         raise refusals.request_invalid(f"A parameter cannot be read: {error}.") from None
