@@ -463,7 +463,7 @@ async def test_reload_brings_new_code_into_use(host: Host, tmp_path: Path) -> No
     view = await host.installation("probe")
     assert [one.number for one in view.incarnations] == [2, 1]
     assert view.incarnations[1].verdict is not None
-    assert view.incarnations[1].verdict.sentence == "Stopped: reload."
+    assert view.incarnations[1].verdict.sentence == "Stopped: replaced by #2."
     assert "good-bye" in await messages(host)
 
 
