@@ -237,6 +237,19 @@ def shared_python() -> Path:
 
 
 @pytest.fixture(scope="session")
+def stage_for() -> Iterator[Callable[[int | None, Path, Path], Stage]]:
+    """Makes a stage for a user (None: whoever runs the tests), an interpreter and a runtime folder."""
+    with contextlib.ExitStack() as stack:
+
+        def make(user: int | None, python: Path, runtime: Path) -> Stage:
+            made = _make_stage(user, python, runtime)
+            stack.callback(shutil.rmtree, made.base, ignore_errors=True)
+            return made
+
+        yield make
+
+
+@pytest.fixture(scope="session")
 def ordinary(shared_python, runtime_for) -> Iterator[Stage]:
     """A stage whose host is an ordinary user without any privilege."""
     yield from _staged(ORDINARY_UID if os.geteuid() == 0 else None, shared_python, runtime_for)

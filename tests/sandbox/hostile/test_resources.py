@@ -163,7 +163,7 @@ def order(stage, fd: int, code: str, *granted: str) -> WorkerOrder:
         data_path=base / "data",
         socket_dir=base / "socket",
         start_record=lambda _: json.dumps({"code": code, "facts": {}}).encode(),
-        uid=61_779,
+        uid=400_000 + os.getpid() % 100_000,
         memory_bytes=MEMORY_BYTES,
         pids=PIDS,
         start="zygote",

@@ -17,6 +17,9 @@ from hostile.rows import ESCAPED, FORBIDDEN, Row
 
 HERE = Path(__file__).parent
 
+#: Whose threads are counted against its bound: no other test run's.
+UID = 300_000 + os.getpid() % 100_000
+
 CODE = "import attacks; value = attacks.attempt({name!r}, facts) and None"
 IMPORTS = ("asyncio", "site", "ctypes", "attacks", "standin")
 
@@ -58,7 +61,7 @@ def try_all(stage: Stage, run: Run, planted: Planted, rows: Sequence[Row]) -> di
         return _plain(stage, planted, rows)
     sdk, facts = _sdk(stage, run), _facts(stage, run, planted)
     # Without a user namespace an ordinary user's worker is that user.
-    user = {"uid": None} if (run.kind, run.host) == ("restricted", "user") else {}
+    user = {"uid": None if (run.kind, run.host) == ("restricted", "user") else UID}
     with _granted_socket(stage.base / "socket"):
         jobs = [stage.job(CODE.format(name=row.name), facts=facts, start=run.start, sdk=sdk, **user) for row in rows]
         how = {"level": "full", "require": "none"} if run.kind == "ablation" else {"level": run.kind}
