@@ -33,7 +33,7 @@ from moorage_proto import (
 )
 from moorage_proto.methods import service_methods
 from moorage_proto.rules import compile_rule
-from moorage_sdk import Backend, CapabilityMissing, Context, Plugin
+from moorage_sdk import Backend, CapabilityMissing, Context, Handover, Plugin
 from moorage_sdk.config import Config
 from moorage_sdk.kafka import Producer
 from moorage_sdk.schema import json_schema, shape_of
@@ -112,6 +112,33 @@ async def leak(kafka: Producer) -> None:
     await kafka.send("elsewhere", "x")
 
 
+class Counter:
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.upgraded = ""
+
+
+@plugin.provide(lifetime="plugin")
+def counter(handover: Optional[Handover]) -> Counter:
+    return Counter(handover.state["count"] if handover is not None else 0)
+
+
+@plugin.on_upgrade
+def upgrade(counter: Counter, from_version: str) -> None:
+    counter.upgraded = from_version
+
+
+@plugin.task
+def seen(counter: Counter) -> List[Any]:
+    counter.count += 1
+    return [counter.count, counter.upgraded]
+
+
+@plugin.export_state
+async def export(counter: Counter) -> typing.Dict[str, int]:
+    return {"count": counter.count}
+
+
 def check_contracts() -> None:
     for module, service in BROKERED:
         for method in service_methods(module, service).values():
@@ -124,6 +151,13 @@ def check_contracts() -> None:
     assert list(methods["execute"].access.late.verbs) == ["sql.read", "sql.write", "sql.define"]
     assert service_methods(plugin_pb2, "PluginService")["run"].access is None
     assert access_pb2.access is not None
+
+
+def check_handover() -> None:
+    """A field that is left out, one that is None, and one that is there."""
+    assert not plugin_pb2.ExportStateReply(state=None).HasField("state")
+    request = plugin_pb2.LoadRequest(state=values.to_wire(None), from_version="1", version="2")
+    assert plugin_pb2.LoadRequest.FromString(request.SerializeToString()).HasField("state")
 
 
 def check_values() -> None:
@@ -146,11 +180,14 @@ def check_kit() -> None:
     assert kit.kafka.values("plugin-topic") == [b"Hello"]
     assert [line.message for line in run.logs] == ["sent"]
     assert isinstance(kit.run(leak).error, CapabilityMissing)
+    before = kit.run(seen, export_state=True)
+    assert before.state == {"count": 1}, before
+    assert kit.run(seen, handover=Handover(before.state, from_version="0.9")).result == [2, "0.9"]
     kit.close()
 
 
 if __name__ == "__main__":
-    for check in (check_contracts, check_values, check_schema, check_kit):
+    for check in (check_contracts, check_handover, check_values, check_schema, check_kit):
         check()
     found = {
         "python": platform.python_version(),
