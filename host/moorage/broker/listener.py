@@ -239,6 +239,8 @@ class Listener:
             self._on_refused(error)
 
     async def _refuse(self, stream: ServerStream, error: CallError) -> None:
+        if self._refusals >= MAX_REFUSALS:
+            return  # more of the same would fill log and audit
         log.warning("%s: a stream was refused: %s", self._name, error)
         self._on_refused(error)
         with contextlib.suppress(ConnectionError, TimeoutError):
