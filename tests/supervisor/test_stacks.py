@@ -169,6 +169,17 @@ def test_a_forged_dump_without_an_end_is_bounded() -> None:
     assert len(stack.text) < 65_000
 
 
+def test_nothing_is_kept_of_empty_lines_without_an_end() -> None:
+    cutter = DumpCutter()
+    cutter.expect()
+
+    rest = cutter.feed([b"Thread 0x1 (most recent call first):", *[b""] * 10_000])
+
+    assert rest == [b""] * 10_000
+    assert cutter.asked == [b"Thread 0x1 (most recent call first):"]
+    assert cutter.feed([b'  File "/plugin/x.py", line 1 in f']) == [b'  File "/plugin/x.py", line 1 in f']
+
+
 def test_whether_the_signal_is_handled_stands_in_the_process_status() -> None:
     assert answers("Name:\tpython\nSigCgt:\t1000000000000000\n")
     assert not answers("Name:\tpython\nSigCgt:\t0fffffffffffffff\n")

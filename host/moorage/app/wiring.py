@@ -106,6 +106,7 @@ class Wiring:
                 private=(settings.state_dir, settings.sockets),
                 development=settings.sandbox.development,
                 require=settings.required_level,
+                most_cpus=settings.most_cpus,
             )
         )
         self.usage = UsageSampler(self._subjects, settings.supervision.usage_interval)

@@ -55,6 +55,13 @@ class SandboxSettings(_Table):
         description="Where the host makes its control groups: auto (below its own), off, or a folder of a cgroup file"
         " system that it may write to.",
     )
+    cpus: float | None = Field(
+        default=None,
+        gt=0,
+        le=4096,
+        description="Most CPU cores, as a fraction, that one installation may use, whatever its manifest says. Default:"
+        " half of those that the host may use.",
+    )
 
 
 class PluginSettings(_Table):
@@ -98,6 +105,7 @@ class InstallationSettings(_Table):
         default=None, description='"fresh": own process image, not a fork.'
     )
     sandbox: Level | None = Field(default=None, description="In place of sandbox.require.")
+    cpus: float | None = Field(default=None, gt=0, le=4096, description="In place of sandbox.cpus.")
     replicas: int | None = Field(
         default=None, ge=1, le=64, description="Workers at a time. Default: what `moorage scale` said, or 1."
     )
@@ -282,6 +290,16 @@ class Settings(_Table):
         own = self.installations.get(installation)
         return self.sandbox.require if own is None or own.sandbox is None else own.sandbox
 
+    def most_cpus(self, installation: str) -> float:
+        """CPU cores that an installation may use, where control groups bound them. By default no plugin, however many
+        threads it has, can keep the host and the other plugins from theirs.
+        """
+        own = self.installations.get(installation)
+        for given in (None if own is None else own.cpus, self.sandbox.cpus):
+            if given is not None:
+                return given
+        return usable_cores() / 2
+
     @property
     def api_socket(self) -> Path:
         return self.sockets / "api.sock"
@@ -289,6 +307,11 @@ class Settings(_Table):
     @property
     def store_path(self) -> Path:
         return self.state_dir / "moorage.db"
+
+
+def usable_cores() -> int:
+    """Those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _anchored_url(url: str, folder: Path) -> str:

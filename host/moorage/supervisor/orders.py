@@ -62,6 +62,8 @@ class Orders:
     development: bool = False
     #: Lowest sandbox level of an installation.
     require: Callable[[InstallationId], str] = lambda _: "full"
+    #: Most CPU cores of an installation; None: no bound but its manifest's.
+    most_cpus: Callable[[InstallationId], float | None] = lambda _: None
 
     async def launch(self, commission: Commission) -> Launch:
         """Of the installation as it is given; the store is asked for its grants, and for the version before, alone.
@@ -99,6 +101,7 @@ class Orders:
                 openings=openings,
                 development=self.development,
                 require=self.require(name),
+                cpus=least_cpus(installation.manifest.limits.cpus, self.most_cpus(name)),
                 generation=str(commission.generation),
             ),
             grants=rights.effective,
@@ -159,6 +162,11 @@ def order_of(
         # A reload has as many again for a while.
         overlapping=2 * installation.desired.replicas,
     )
+
+
+def least_cpus(*bounds: float | None) -> float | None:
+    """The narrowest of several; None where there is none."""
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def data_limit(installation: Installation) -> DataLimit:

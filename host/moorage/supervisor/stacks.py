@@ -25,6 +25,8 @@ QUIET = timedelta(milliseconds=120)
 
 #: Python writes at most 100 threads of 100 frames.
 MAX_LINES = 2_000
+#: Empty lines in a row that a dump may have. Python writes one.
+MAX_EMPTY = 3
 MAX_CHARACTERS = 64_000
 
 _HEADING = re.compile(r"^(?:Current thread|Thread) 0x[0-9a-f]+(?: \[[^\]]*\])? \(most recent call first\):\s*$")
@@ -171,8 +173,10 @@ class DumpCutter:
         """The next dump is one that the host asks for."""
         self._awaited, self.asked, self._inside = True, [], None
 
-    def feed(self, lines: Iterable[bytes]) -> list[bytes]:
+    def feed(self, lines: list[bytes]) -> list[bytes]:
         """Takes what is a dump, and returns what belongs into the log."""
+        if self._inside is None and not _may_begin(lines):
+            return lines
         rest: list[bytes] = []
         for line in lines:
             if not self._is_dump(line):
@@ -188,7 +192,7 @@ class DumpCutter:
         if self._inside is None and not line.startswith((b"Thread 0x", b"Current thread 0x", _FATAL)):
             return False
         if not line.strip():
-            return True
+            return len(self._empty) < MAX_EMPTY
         words = decoded(line)
         begins = bool(_HEADING.match(words)) or line.startswith(_FATAL)
         return begins or (self._inside is not None and (bool(_FRAME.match(words)) or words.startswith(_OTHER)))
@@ -217,6 +221,12 @@ class DumpCutter:
         """All of the dump that was asked for is here."""
         self._awaited, self._inside = False, None
         self._empty.clear()
+
+
+def _may_begin(lines: list[bytes]) -> bool:
+    """Whether a dump can begin among them. Of a flood of lines each costs the same few nanoseconds."""
+    together = b"\n".join(lines)
+    return any(mark in together for mark in (b"Thread 0x", b"Current thread 0x", _FATAL))
 
 
 class StackTaker:

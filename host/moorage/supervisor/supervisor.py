@@ -72,6 +72,8 @@ class Parts:
     development: bool = False
     #: Lowest sandbox level at which an installation may start.
     require: Callable[[InstallationId], str] = lambda _: "full"
+    #: Most CPU cores of an installation, whatever its manifest says; None: no bound but the manifest's.
+    most_cpus: Callable[[InstallationId], float | None] = lambda _: None
 
 
 class Supervisor:
@@ -87,6 +89,7 @@ class Supervisor:
             private=parts.private,
             development=parts.development,
             require=parts.require,
+            most_cpus=parts.most_cpus,
         )
         self._keepers: dict[InstallationId, Keeper] = {}
         self._reloads = OwnedTasks()

@@ -24,10 +24,11 @@ from moorage.telemetry.logs import HOST_LOGGER, Logs
 TAIL_LINES = 200
 TAIL_BYTES = 65_536
 
-#: Read at one time, and how much of that in one window: 2.5 MB/s and 4,000 lines/s for each worker.
-CHUNK_BYTES = 32_768
+#: Read at one time, and how much of that in one window: 2.5 MB/s and 4,000 lines/s for each worker. A chunk may be all
+#: line ends: a larger one would hold up the event loop.
+CHUNK_BYTES = 8_192
 WINDOW = timedelta(milliseconds=50)
-WINDOW_CHUNKS = 4
+WINDOW_CHUNKS = 16
 WINDOW_LINES = 200
 
 #: Read at most after the worker's end; a full pipe holds less.
