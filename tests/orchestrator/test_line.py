@@ -34,6 +34,13 @@ class LineAgainstLists(RuleBasedStateMachine):
         self.reserved -= 1
         self.waiting.append(str(self.made))
 
+    @rule()
+    def restore(self) -> None:
+        """However full the queue is."""
+        self.made += 1
+        self.line.restore(str(self.made))
+        self.waiting.append(str(self.made))
+
     @precondition(lambda self: self.reserved)
     @rule()
     def give_back(self) -> None:
