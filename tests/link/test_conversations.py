@@ -22,7 +22,7 @@ from moorage_proto.link.credit import cost
 LIMITS = LinkLimits(
     max_frame_bytes=256, small_message_bytes=64, max_message_bytes=1024, initial_credit_bytes=100, max_open_calls=16
 )
-SETTINGS = settings(suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
+SETTINGS = settings(stateful_step_count=30, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 TERMINAL = {"reply", "error", "end"}
 
 
