@@ -62,8 +62,11 @@ class Transaction(Enum):
 class SqliteSession:
     """Every method may block and is called by one thread at a time; ``stop`` comes from any."""
 
-    def __init__(self, raw: sqlite3.Connection, backend: str) -> None:
-        """``raw`` is in autocommit mode (``isolation_level=None``) and is used by nobody else."""
+    def __init__(self, raw: sqlite3.Connection, backend: str, pace: Optional[Callable[[], None]] = None) -> None:
+        """``raw`` is in autocommit mode (``isolation_level=None``) and is used by nobody else.
+
+        ``pace`` is called every millisecond or so of a statement, in its thread, and may make it wait.
+        """
         apply(raw)
         self._raw = raw
         self._backend = backend
@@ -75,6 +78,7 @@ class SqliteSession:
         self._changed_schema = False
         #: Why the authorizer stopped the statement that runs.
         self._refusal: Optional[Exception] = None
+        self._pace = pace
         self._stop_at = NEVER
         #: ``stop`` was called since the last ``bound``.
         self._stopped = False
@@ -377,6 +381,9 @@ class SqliteSession:
         self._changed_schema = False
 
     def _is_overdue(self) -> bool:
+        # A writer is not held up: others wait for it.
+        if self._pace is not None and self.transaction is not Transaction.WRITING:
+            self._pace()
         return time.monotonic() >= self._stop_at
 
 

@@ -67,7 +67,7 @@ class Wiring:
         self.audit = Audit(self.store.audit, settings.audit)
         self.environments = EnvironmentBuilder(settings.environments, settings.state_dir)
         self.kafka = KafkaService.from_settings(settings.kafka)
-        self.sql = SqlService.from_settings(settings.sql)
+        self.sql = SqlService.from_settings(settings.sql, settings.most_cpus)
         self.broker = Broker(
             (
                 ConfigService(self._config_of),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Self
 
 from moorage.broker.services.base import Caller, Guard
@@ -11,6 +11,7 @@ from moorage.broker.services.sql.backends import databases
 from moorage.broker.services.sql.base import Answer, Database, Opening, Row
 from moorage.broker.services.sql.held import HeldConnection, connection_of, cursor_of
 from moorage.config.settings import SqlBackend
+from moorage.models.installation import InstallationId
 from moorage_proto import link_pb2, sql_pb2, value_pb2, values
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.values import ValueInvalid
@@ -28,9 +29,14 @@ class SqlService:
         self._backends = backends
 
     @classmethod
-    def from_settings(cls, settings: Mapping[str, SqlBackend]) -> Self:
-        """Raises SettingsInvalid."""
-        return cls(databases(settings))
+    def from_settings(
+        cls, settings: Mapping[str, SqlBackend], most_cpus: Callable[[InstallationId], float | None] = lambda _: None
+    ) -> Self:
+        """``most_cpus``: CPU cores that an installation's statements may take of the host's; None: any.
+
+        Raises SettingsInvalid.
+        """
+        return cls(databases(settings, most_cpus))
 
     @property
     def backends(self) -> tuple[link_pb2.SqlBackend, ...]:

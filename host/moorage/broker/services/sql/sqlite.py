@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from moorage.broker.services.sql import refusals
@@ -11,6 +12,7 @@ from moorage.broker.services.sql.base import Opening
 from moorage.broker.services.sql.connection import SqliteConnection, SqliteLimits
 from moorage.broker.services.sql.threads import Threads
 from moorage.broker.services.sql.writer_lock import WriterLock
+from moorage.models.installation import InstallationId
 from moorage_proto.sqlite_session import SqliteSession
 
 #: Each holds up to three descriptors of the host.
@@ -30,10 +32,19 @@ class SqliteDatabase:
     paramstyle = "qmark"
     server_version = sqlite3.sqlite_version_info
 
-    def __init__(self, name: str, path: Path, limits: SqliteLimits | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        limits: SqliteLimits | None = None,
+        *,
+        most_cpus: Callable[[InstallationId], float | None] = lambda _: None,
+    ) -> None:
+        """``most_cpus``: CPU cores that an installation's statements may take; None: any."""
         self._name = name
         self._path = path
         self._limits = limits or SqliteLimits()
+        self._most_cpus = most_cpus
         self._writer = WriterLock()
         self._threads: Threads | None = None
 
@@ -42,7 +53,7 @@ class SqliteDatabase:
 
         A file that cannot be opened now may be there later: that is told to those who then connect.
         """
-        self._threads = Threads(self._name)
+        self._threads = Threads(self._name, self._most_cpus)
         await self._threads.run(self._prepare_file)
 
     def connect(self, opening: Opening) -> SqliteConnection:
@@ -50,7 +61,11 @@ class SqliteDatabase:
         share = self._threads.share(opening.installation)
         if share.connections >= MAX_CONNECTIONS_EACH:
             raise refusals.too_many_connections(self._name, MAX_CONNECTIONS_EACH)
-        return SqliteConnection(self._name, opening, self._open_session, share, self._writer, self._limits)
+        pace = share.pace
+        look = None if pace is None else pace.look
+        return SqliteConnection(
+            self._name, opening, lambda: self._open_session(look), share, self._writer, self._limits
+        )
 
     async def close(self) -> None:
         if self._threads is not None:
@@ -60,11 +75,11 @@ class SqliteDatabase:
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self._open_file()) as raw:
             raw.execute("PRAGMA journal_mode = WAL")
 
-    def _open_session(self) -> SqliteSession:
+    def _open_session(self, look: Callable[[], None] | None) -> SqliteSession:
         try:
             raw = self._open_file()
             self._bound_growth(raw)
-            return SqliteSession(raw, self._name)
+            return SqliteSession(raw, self._name, look)
         except sqlite3.Error as error:
             raise refusals.unavailable(self._name, str(error)) from None
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from moorage.broker.services.sql.pace import Pace
 from moorage.models.installation import InstallationId
 from moorage_proto.sqlite_session import SqliteSession
 
@@ -31,8 +32,10 @@ GRACE_SECONDS = 1.0
 class Share:
     """What one installation may use of a database's threads, connections and cursors. The event loop's."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, pace: Pace | None = None) -> None:
         self._name = name
+        #: What its statements may take of the host's CPU time; None: whatever they take.
+        self.pace = pace
         self._turns = asyncio.Semaphore(THREADS_EACH)
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._started = 0
@@ -132,15 +135,18 @@ class Forsaken(asyncio.CancelledError):
 class Threads:
     """Of one database."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, most_cpus: Callable[[InstallationId], float | None] = lambda _: None) -> None:
         self._name = f"moorage-sql-{name}"
+        self._most_cpus = most_cpus
         #: For the database itself.
         self._own = Share(self._name)
         self._shares: dict[InstallationId, Share] = {}
 
     def share(self, installation: InstallationId) -> Share:
         if installation not in self._shares:
-            self._shares[installation] = Share(f"{self._name}-{installation}")
+            cores = self._most_cpus(installation)
+            pace = None if cores is None else Pace(cores)
+            self._shares[installation] = Share(f"{self._name}-{installation}", pace)
         return self._shares[installation]
 
     async def run(self, function: Callable[[], Result]) -> Result:

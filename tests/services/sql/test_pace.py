@@ -1,0 +1,74 @@
+"""What statements may take of the host's CPU time."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+from moorage.broker.services.sql.pace import LONGEST_WAIT_SECONDS, Pace
+from moorage_proto.sqlite_session import SqliteSession, Transaction
+
+
+class Machine:
+    """One core on which nothing else runs: time goes by while a thread computes, and while it sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.cpu = 0.0
+        self.slept = 0.0
+
+    def compute(self, seconds: float) -> None:
+        self.now += seconds
+        self.cpu += seconds
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds <= LONGEST_WAIT_SECONDS
+        self.now += seconds
+        self.slept += seconds
+
+
+def pace_on(machine: Machine, cores: float) -> Pace:
+    pace = Pace(cores, clock=lambda: machine.now, cpu_clock=lambda: machine.cpu, sleep=machine.sleep)
+    pace.look()
+    return pace
+
+
+def test_short_work_never_waits() -> None:
+    machine = Machine()
+    pace = pace_on(machine, 0.5)
+    for _ in range(900):
+        machine.compute(0.001)
+        pace.look()
+    assert machine.slept == 0.0
+
+
+def test_long_work_gets_its_share_and_no_more() -> None:
+    machine = Machine()
+    pace = pace_on(machine, 0.25)
+    for _ in range(20_000):
+        machine.compute(0.001)
+        pace.look()
+    # 20 s of work: the first second at once, the rest at a quarter of the speed.
+    assert 74 < machine.now - 100.0 < 80
+
+
+def test_as_many_cores_as_it_uses_hold_nothing_up() -> None:
+    machine = Machine()
+    pace = pace_on(machine, 1.0)
+    for _ in range(5_000):
+        machine.compute(0.001)
+        pace.look()
+    assert machine.slept == 0.0
+
+
+def test_a_statement_looks_while_it_runs_and_not_while_it_writes() -> None:
+    looks: list[Transaction] = []
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as raw:
+        session = SqliteSession(raw, "main", lambda: looks.append(session.transaction))
+        count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT count(*) FROM n"
+        raw.execute(count).fetchall()
+        assert looks
+        looks.clear()
+        session.transaction = Transaction.WRITING
+        raw.execute(count).fetchall()
+        assert looks == []
