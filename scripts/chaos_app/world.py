@@ -31,9 +31,10 @@ run_dir = "{run}"
 [sql.main]
 url = "sqlite:///app.db"
 
-# Every kill counts as a crash: nothing may end in quarantine here.
+# Every kill counts as a crash: nothing may end in quarantine here, nor wait for longer and longer.
 [supervision]
 restarts = 1000000
+backoff_most = 0.2
 """
 
 

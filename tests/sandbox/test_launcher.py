@@ -143,7 +143,7 @@ async def test_a_dead_zygote_ends_its_workers_and_is_replaced(here, launcher, ou
     os.kill(psutil.Process(worker.pid).ppid(), signal.SIGKILL)
     async with asyncio.timeout(5):
         verdict = await worker.wait()
-    assert (verdict.kind, verdict.signal) == (VerdictKind.SIGNALLED, "SIGKILL")
+    assert (verdict.kind, verdict.signal) == (VerdictKind.ZYGOTE_LOST, "SIGKILL")
     assert "zygote" in verdict.sentence
     again = await launcher.start(order(here, output, "os._exit(0)"), timeout=TIMEOUT)
     assert (await again.wait()).exit_code == 0

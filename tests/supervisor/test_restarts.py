@@ -99,7 +99,7 @@ def test_a_forbidden_system_call_is_forgiven_in_development_alone() -> None:
     assert not after_end(History(), verdict, Policy(forgiving=True), at=timedelta(), luck=0).quarantine
 
 
-@pytest.mark.parametrize("kind", [VerdictKind.SANDBOX_FAILED, VerdictKind.HOST_DIED])
+@pytest.mark.parametrize("kind", [VerdictKind.SANDBOX_FAILED, VerdictKind.ZYGOTE_LOST, VerdictKind.HOST_DIED])
 def test_what_the_plugin_cannot_help_is_waited_for_and_never_held_against_it(kind: VerdictKind) -> None:
     history, delays = History(), []
     for _ in range(20):

@@ -38,6 +38,8 @@ class VerdictKind(StrEnum):
     SILENT = "silent"
     #: Its own ``health`` said no for as long as the settings allow, and the host ended it.
     UNHEALTHY = "unhealthy"
+    #: The zygote from which it was forked ended first: another process of the host's, which all plugins share.
+    ZYGOTE_LOST = "zygote_lost"
     HOST_DIED = "host_died"
 
 

@@ -30,6 +30,8 @@ _REMEDIES = {
     VerdictKind.SILENT: "The stack names the line that it stood at. Blocking work belongs into a sync task, or into a"
     " thread; `supervision.silence_limit` says how long it may take. moorage show {name}",
     VerdictKind.UNHEALTHY: "Its own health hook says what it lacks. moorage logs {name}",
+    VerdictKind.ZYGOTE_LOST: "Nothing of the plugin's: it is started again, from a new zygote. If it happens again and"
+    " again, look at the machine's memory, and at the kernel's log.",
     VerdictKind.HOST_DIED: "Nothing of the plugin's: its host ended without stopping it. It starts again when it is"
     " needed.",
 }

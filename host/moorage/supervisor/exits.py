@@ -93,7 +93,7 @@ def forbidden(call: str) -> Verdict:
 def lost_with_zygote() -> Verdict:
     """The zygote ended first, and the kernel ended its pid namespace with it."""
     return Verdict(
-        VerdictKind.SIGNALLED,
+        VerdictKind.ZYGOTE_LOST,
         "The zygote from which the worker was forked ended, and the kernel ended its workers with it."
         " The next start gets a new zygote.",
         signal="SIGKILL",

@@ -14,7 +14,7 @@ from datetime import timedelta
 from moorage.models.incarnation import Verdict, VerdictKind
 
 #: The host's own doing, or the machine's: nothing that the plugin could be blamed for.
-_BLAMELESS = frozenset({VerdictKind.SANDBOX_FAILED, VerdictKind.HOST_DIED})
+_BLAMELESS = frozenset({VerdictKind.SANDBOX_FAILED, VerdictKind.ZYGOTE_LOST, VerdictKind.HOST_DIED})
 
 #: One is enough: no plugin has a use for such a call.
 _UNFORGIVABLE = frozenset({VerdictKind.FORBIDDEN_SYSTEM_CALL})
