@@ -66,7 +66,7 @@ def test_calls_in_flight_never_exceed_the_limit_and_never_leak(arrivals: list[bo
             with pytest.raises(CallError):
                 quota.admit(1)
         elif expected:
-            quota.leave()
+            quota.leave(1)
             expected -= 1
         assert quota.in_flight == expected
 
@@ -77,7 +77,7 @@ def test_other_limits_count_from_now_on_and_forget_no_call_in_flight() -> None:
     quota.relimit(Limits(calls_in_flight=1, calls_per_second=100))
     with pytest.raises(CallError, match="calls in flight"):
         quota.admit(0)
-    quota.leave()
+    quota.leave(0)
     quota.admit(0)
     assert quota.in_flight == 1
 
@@ -103,3 +103,20 @@ def test_replies_are_charged_and_make_later_calls_wait() -> None:
         quota.admit(10)
     now = 5.1
     quota.admit(10)
+
+
+def test_requests_that_wait_are_bounded_in_bytes_together() -> None:
+    quota = Quota("churn", Limits(), clock=lambda: 0.0)
+    mebibyte = 1024 * 1024
+    for _ in range(4):
+        quota.admit(16 * mebibyte)
+    with pytest.raises(CallError, match="64 MiB together") as refused:
+        quota.admit(1)
+    assert refused.value.reason == Reason.QUOTA_EXCEEDED
+    assert refused.value.retryable
+    assert quota.in_flight == 4
+    quota.leave(16 * mebibyte)
+    quota.admit(16 * mebibyte)
+    for _ in range(4):
+        quota.leave(16 * mebibyte)
+    assert (quota.in_flight, quota.bytes_in_flight) == (0, 0)

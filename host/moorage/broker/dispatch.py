@@ -166,7 +166,7 @@ class Dispatcher:
         """The end of every call that the gate let through: out of the quota, into the audit."""
         link = self._link
         identity = link.identity
-        link.quota.leave()
+        link.quota.leave(len(passage.call.request))
         for decision in passage.denials():
             refusal = refusals.capability_missing(identity.installation, decision)
             audit_denial(link, passage.call, refusal, self._audit)

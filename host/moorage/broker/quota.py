@@ -9,6 +9,10 @@ from moorage.broker import refusals
 from moorage.models.installation import InstallationId
 from moorage.models.manifest import Limits
 
+#: Of requests whose calls have not ended, together. Calls wait for threads, for locks, for each other: without this
+#: bound a plugin could have the host keep a thousand of the largest messages for it.
+MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
+
 
 class TokenBucket:
     """Fills at a steady rate up to its size, one second's worth.
@@ -50,7 +54,7 @@ class TokenBucket:
 class Quota:
     """The quota of one installation; all links of its workers share it."""
 
-    __slots__ = ("_bytes", "_calls", "_clock", "_installation", "_limits", "in_flight")
+    __slots__ = ("_bytes", "_calls", "_clock", "_installation", "_limits", "bytes_in_flight", "in_flight")
 
     def __init__(
         self, installation: InstallationId, limits: Limits, clock: Callable[[], float] = time.monotonic
@@ -62,6 +66,7 @@ class Quota:
         self._calls = TokenBucket(limits.calls_per_second, now)
         self._bytes = TokenBucket(limits.bytes_per_second, now)
         self.in_flight = 0
+        self.bytes_in_flight = 0
 
     def relimit(self, limits: Limits) -> None:
         """Another version has other limits. What is in flight stays counted; the rates begin anew."""
@@ -72,7 +77,7 @@ class Quota:
             self._bytes = TokenBucket(limits.bytes_per_second, now)
 
     def admit(self, size_bytes: int) -> None:
-        """Counts a call in; ``leave`` counts it out.
+        """Counts a call in, with the size of its request; ``leave`` counts it out.
 
         Raises CallError(QUOTA_EXCEEDED); the call is not counted in then.
         """
@@ -80,14 +85,19 @@ class Quota:
         now = self._clock()
         if self.in_flight >= limits.calls_in_flight:
             raise refusals.quota_exceeded(self._installation, "calls in flight", limits.calls_in_flight)
+        if self.bytes_in_flight + size_bytes > MAX_BYTES_IN_FLIGHT:
+            raise refusals.too_many_bytes_in_flight(self._installation, MAX_BYTES_IN_FLIGHT)
         if not self._calls.take(1.0, now):
             raise refusals.quota_exceeded(self._installation, "calls per second", limits.calls_per_second)
         if not self._bytes.take(size_bytes, now):
             raise refusals.quota_exceeded(self._installation, "bytes per second", limits.bytes_per_second)
         self.in_flight += 1
+        self.bytes_in_flight += size_bytes
 
-    def leave(self) -> None:
+    def leave(self, size_bytes: int) -> None:
+        """``size_bytes`` as it was admitted with."""
         self.in_flight -= 1
+        self.bytes_in_flight -= size_bytes
 
     def charge(self, size_bytes: int) -> float:
         """Counts bytes of replies and stream items, which are slowed down rather than refused.

@@ -98,6 +98,16 @@ def quota_exceeded(installation: InstallationId, what: str, limit: float) -> Cal
     )
 
 
+def too_many_bytes_in_flight(installation: InstallationId, limit_bytes: int) -> CallError:
+    return CallError(
+        Status.RESOURCE_EXHAUSTED,
+        Reason.QUOTA_EXCEEDED,
+        f"Requests of {installation} that wait for their answers may have {limit_bytes // 1024**2} MiB together, and "
+        "this one would make them more. Wait for some answers first.",
+        retryable=True,
+    )
+
+
 def deadline_exceeded(path: str) -> CallError:
     return CallError(
         Status.DEADLINE_EXCEEDED,

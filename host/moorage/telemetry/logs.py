@@ -112,6 +112,13 @@ class Logs:
         queue.lines.append((clean, size))
         queue.characters += size
 
+    def room(self, installation: InstallationId) -> int:
+        """How many more of its lines would be kept now, if they are short."""
+        queue = self._queues.get(installation)
+        if queue is None:
+            return WAITING_LINES
+        return WAITING_LINES - len(queue.lines) if queue.characters < WAITING_CHARACTERS else 0
+
     def drop(self, installation: InstallationId, incarnation: str, count: int) -> None:
         """Lines that somebody before could not even read; the log tells how many."""
         queue = self._queues.setdefault(installation, _Queue())

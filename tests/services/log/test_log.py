@@ -23,7 +23,20 @@ WRITE = service_methods(log_pb2, "LogService")["write"]
 
 
 class Lines(list[LogLine]):
+    """A sink with room for so many more."""
+
     write = list.append
+
+    def __init__(self, room: int = 1_000) -> None:
+        super().__init__()
+        self._room = room
+        self.dropped = 0
+
+    def room(self, _installation: str) -> int:
+        return self._room - len(self)
+
+    def drop(self, _installation: str, _incarnation: str, count: int) -> None:
+        self.dropped += count
 
 
 @pytest.fixture
@@ -38,6 +51,21 @@ def service(lines: Lines) -> LogService:
 
 def record(**fields) -> log_pb2.WriteLogRequest:
     return log_pb2.WriteLogRequest(records=[log_pb2.LogRecord(**{"time_micros": NOW_MICROS, "level": 20} | fields)])
+
+
+def test_records_for_which_there_is_no_room_are_counted_and_not_looked_at(caller: Caller) -> None:
+    lines = Lines(room=2)
+    request = log_pb2.WriteLogRequest()
+    for number in range(5):
+        (one,) = record(message=str(number)).records
+        request.records.append(one)
+    request.records[4].fields.entries.add(key="twice")
+    request.records[4].fields.entries.add(key="twice")
+
+    LogService(lines, now=lambda: NOW).write(caller, request)
+
+    assert [line.message for line in lines] == ["0", "1"]
+    assert lines.dropped == 3
 
 
 def test_a_record_becomes_a_line_of_its_installation(service: LogService, lines: Lines, caller: Caller) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from moorage.broker.services.base import Caller
+from moorage.models.installation import InstallationId
 from moorage.models.log import LogLine
 from moorage.telemetry.logs import HOST_LOGGER
 from moorage.telemetry.plain import neutralise
@@ -36,8 +37,14 @@ _MICROSECOND = timedelta(microseconds=1)
 class LogSink(Protocol):
     """``moorage.telemetry.logs.Logs`` is one."""
 
+    def room(self, installation: InstallationId) -> int:
+        """How many more of its lines would be kept now."""
+
     def write(self, line: LogLine) -> None:
         """Returns at once."""
+
+    def drop(self, installation: InstallationId, incarnation: str, count: int) -> None:
+        """Lines that were not even read; the log tells how many."""
 
 
 class LogService:
@@ -54,7 +61,8 @@ class LogService:
         """Nothing to close; the sink is its owner's."""
 
     def write(self, caller: Caller, request: log_pb2.WriteLogRequest) -> log_pb2.WriteLogReply:
-        """Either all records are written or none.
+        """Of a flood, records that would not be kept are counted and not looked at: each costs the event loop some
+        microseconds. Of the others either all are written or none.
 
         Raises CallError(REQUEST_INVALID) for too much at one time or malformed fields.
         """
@@ -63,8 +71,11 @@ class LogService:
         if (size := request.ByteSize()) > MAX_BYTES:
             raise _invalid(f"A call writes at most {MAX_BYTES:,} bytes of log; this one brought {size:,}.")
         now = self._now()
-        for line in [_line(caller, record, now) for record in request.records]:
+        room = self._sink.room(caller.installation)
+        for line in [_line(caller, record, now) for record in request.records[:room]]:
             self._sink.write(line)
+        if len(request.records) > room:
+            self._sink.drop(caller.installation, caller.incarnation, len(request.records) - room)
         return log_pb2.WriteLogReply()
 
 
