@@ -215,9 +215,7 @@ async def test_a_bomb_is_stopped_on_its_way(
     monkeypatch.setenv("UV_CACHE_DIR", str(cache))
     wheel = write_wheel(wheelhouse, [("zeros.bin", bytes(512 * MIB))])
     assert wheel.stat().st_size < MIB
-    with pytest.raises(
-        EnvironmentTooLarge, match=r"max_bytes, 0\.015625 GiB\. Leave the large package out"
-    ):
+    with pytest.raises(EnvironmentTooLarge, match=r"max_bytes, 0\.015625 GiB\. Leave the large package out"):
         await build(small(max_bytes=16 * MIB), "alpha")
     assert not list((state_dir / "environments").glob(".build-*"))
     written = sum(file.stat().st_blocks * 512 for file in cache.rglob("*") if file.is_file())
