@@ -182,26 +182,51 @@ async def test_the_watch_tells_of_files_of_the_plugin_alone(tmp_path: Path) -> N
     await changes.aclose()
 
 
+@pytest.mark.parametrize("task", ["execute", "waits_in_async", "sleeps"])
+async def test_ctrl_c_does_not_wait_for_what_runs(tmp_path: Path, state_dir: Path, run_dir: Path, task: str) -> None:
+    """Whoever stands at a breakpoint lets nothing finish, and a developer's work is not worth a wait."""
+    folder = write_plugin(tmp_path, STOPS.replace("time.sleep(30)", 'print("sleeps", flush=True); time.sleep(60)'))
+    began = b"sleeps" if task == "sleeps" else b"(Pdb) "
+    process, output = await developing(tmp_path, folder, state_dir, run_dir, task, until=began)
+    assert process.stdout is not None
+    async with asyncio.timeout(WAIT_SECONDS * 0.8):
+        process.send_signal(signal.SIGINT)
+        output += await process.stdout.read()
+        assert await process.wait() == 0
+    assert b"a second Ctrl-C" in output
+    assert output.rstrip().endswith(b"Stopped.")
+
+
 async def test_the_command_stops_cleanly(tmp_path: Path, state_dir: Path, run_dir: Path) -> None:
     folder = write_plugin(tmp_path, GREETS.format(greeting="hello"))
+    process, output = await developing(tmp_path, folder, state_dir, run_dir, "execute", until=b"says hello")
+    assert process.stdout is not None
+    async with asyncio.timeout(WAIT_SECONDS):
+        process.send_signal(signal.SIGINT)
+        output += await process.stdout.read()
+        assert await process.wait() == 0
+    assert b"Stopped." in output
+    assert b"Traceback" not in output
+
+
+async def developing(
+    tmp_path: Path, folder: Path, state_dir: Path, run_dir: Path, task: str, *, until: bytes
+) -> tuple[asyncio.subprocess.Process, bytes]:
+    """The command, and what it has printed by the time that this was in it. Nobody types anything."""
     config = tmp_path / "moorage.toml"
     config.write_text(f'state_dir = "{state_dir}"\n')
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "moorage", "dev", str(folder), "--run", "execute", "--config", str(config)),
-        stdin=asyncio.subprocess.DEVNULL,
+        *(sys.executable, "-m", "moorage", "dev", str(folder), "--run", task, "--config", str(config)),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "XDG_RUNTIME_DIR": str(run_dir)},
     )
     assert process.stdout is not None
     output = b""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while b"says hello" not in output:
-            line = await process.stdout.readline()
-            assert line, output.decode()
-            output += line
-        process.send_signal(signal.SIGINT)
-        output += await process.stdout.read()
-        assert await process.wait() == 0
-    assert b"Stopped." in output
-    assert b"Traceback" not in output
+    async with asyncio.timeout(WAIT_SECONDS * 2):
+        while until not in output:
+            part = await process.stdout.read(2**16)
+            assert part, output.decode()
+            output += part
+    return process, output

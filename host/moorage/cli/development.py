@@ -15,6 +15,7 @@ from moorage.app import Host
 from moorage.cli.execution_page import print_execution
 from moorage.cli.log_line import print_log_line
 from moorage.cli.output import complain, note, say
+from moorage.cli.terminal import Terminal
 from moorage.errors import MoorageError
 from moorage.models.execution import ExecutionRequest
 from moorage.models.views import InstallationView
@@ -45,8 +46,10 @@ class Work:
 class DevelopmentSession:
     """Of one plugin's folder on one host. What goes wrong is told, and mended by the next file that is saved."""
 
-    def __init__(self, host: Host, folder: Path, work: Work | None = None) -> None:
+    def __init__(self, host: Host, folder: Path, work: Work | None = None, terminal: Terminal | None = None) -> None:
+        """``terminal``: where a breakpoint asks, if one does; a log line leaves the question readable."""
         self._host = host
+        self._terminal = terminal or Terminal()
         self._folder = folder
         self._work = work
         #: The installation's name, once its manifest could be read.
@@ -98,7 +101,8 @@ class DevelopmentSession:
 
     async def _follow_logs(self) -> None:
         async for line in self._host.follow_logs():
-            print_log_line(LogLine.of(line), named=False)
+            with self._terminal.aside():
+                print_log_line(LogLine.of(line), named=False)
 
 
 async def watch_folder(folder: Path) -> AsyncIterator[Sequence[Path]]:

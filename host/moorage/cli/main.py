@@ -57,9 +57,7 @@ COMMANDS = {
     "revoke": Lazy("grants", "Take granted capabilities back.", CHANGE),
     "serve": Lazy("serve", "Start the host and its API, until Ctrl-C.", HOST),
     "doctor": Lazy("doctor", "Say what this machine offers for running plugins safely.", HOST),
-    "dev": Lazy(
-        "dev", "Run a plugin while you write it: reload on save, live logs, breakpoint().", WRITE
-    ),
+    "dev": Lazy("dev", "Run a plugin while you write it: reload on save, live logs, breakpoint().", WRITE),
     "new": Lazy("new", "Make the skeleton of a plugin project.", WRITE),
 }
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import threading
+from collections.abc import Iterator
 from typing import TextIO
 
 from moorage.cli.plain import lines
@@ -24,6 +26,8 @@ class Terminal:
         self._reader: threading.Thread | None = None
         #: One question at a time; the next waits for its turn.
         self._turn = asyncio.Lock()
+        #: What stands at the end of the screen and waits for an answer.
+        self._prompt = ""
 
     def write(self, installation: str, text: str) -> None:  # noqa: ARG002 - there is one plugin under `moorage dev`
         """A plugin wrote it: nothing in it reaches the terminal as a control sequence."""
@@ -33,13 +37,31 @@ class Terminal:
 
     async def read_line(self, installation: str, prompt: str) -> str | None:  # noqa: ARG002 - as above
         async with self._turn:
-            self._target.write(lines(prompt))
-            self._target.flush()
+            self._prompt = lines(prompt)
+            self._ask()
             self._read()
-            line = await self._typed.get()
+            try:
+                line = await self._typed.get()
+            finally:
+                self._prompt = ""
             if line is None:
                 self._typed.put_nowait(None)
             return line
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is printed inside begins on a line of its own; a question that is open is asked again below it."""
+        if self._prompt:
+            self._target.write("\n")
+            self._target.flush()
+        try:
+            yield
+        finally:
+            self._ask()
+
+    def _ask(self) -> None:
+        self._target.write(self._prompt)
+        self._target.flush()
 
     def _read(self) -> None:
         if self._reader is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,20 +39,22 @@ def dev(
 ) -> None:
     """Run a plugin while you write it: reload on save, live logs, breakpoint()."""
     folder = folder.resolve()
-    read_manifest(folder)
+    name = read_manifest(folder).name
     settings = load_settings(config).for_development(folder)
     work = Work(run, given) if run else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_develop(settings, socket or settings.api_socket, folder, work))
+        runner.run(_develop(settings, socket or settings.api_socket, folder, name, work))
 
 
-async def _develop(settings: Settings, socket: Path, folder: Path, work: Work | None) -> None:
+async def _develop(settings: Settings, socket: Path, folder: Path, name: str, work: Work | None) -> None:
     stop = stop_event()
     print_host(settings)
-    async with Host(settings, console=Terminal()) as host, ApiServer(create_api(host), socket):
+    terminal = Terminal()
+    async with Host(settings, console=terminal) as host, ApiServer(create_api(host), socket):
         print_sandbox(await host.sandbox_report(), settings.sandbox.require)
-        note(f"In another terminal: moorage --socket {socket} run NAME. Stop with Ctrl-C.")
-        session = asyncio.create_task(DevelopmentSession(host, folder, work).follow(), name="dev: session")
+        note(f"In another terminal: moorage --socket {socket} run {name}")
+        note("Whenever you save a file the plugin is loaded anew. Stop with Ctrl-C.")
+        session = asyncio.create_task(DevelopmentSession(host, folder, work, terminal).follow(), name="dev: session")
         stopping = asyncio.create_task(stop.wait(), name="dev: asked to stop")
         try:
             await asyncio.wait((session, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -60,4 +63,8 @@ async def _develop(settings: Settings, socket: Path, folder: Path, work: Work | 
             session.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await session
+            if stop.is_set():
+                say("\nStopping: what runs is cancelled; a second Ctrl-C ends everything at once.")
+                # Whoever stands at a breakpoint would never let it finish.
+                await host.drain(timedelta(0))
     say("Stopped.")

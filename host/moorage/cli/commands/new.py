@@ -31,6 +31,7 @@ def new(
         [
             (f"cd {folder}", "go there"),
             ("pytest", "run its tests"),
+            ("moorage dev --run execute", "run it, and again whenever you save a file; Ctrl-C ends it"),
             ("moorage install . --grant-required", "put it to use on a running host"),
             (f"moorage run {created}", "run it"),
         ]
