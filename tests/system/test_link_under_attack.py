@@ -185,7 +185,7 @@ async def attacked(host: Host, attack: str) -> tuple[Execution, Verdict | None]:
     # However quick the end of the attack was, the neighbour is asked once more after it.
     seen = len(watch.latencies)
     async with asyncio.timeout(TIMEOUT_SECONDS):
-        while len(watch.latencies) < seen + 2 and not watching.done():
+        while len(watch.latencies) < seen + 20 and not watching.done():
             await asyncio.sleep(0.01)
     assert not watching.done(), watching.exception()
     watching.cancel()
