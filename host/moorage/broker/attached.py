@@ -58,6 +58,7 @@ class AttachedLink:
             on_refused,
             socket_uid=attachment.socket_uid,
             name=attachment.incarnation,
+            pace=broker.loop_shares.share(),
         )
         loop = asyncio.get_running_loop()
         self._linked: asyncio.Future[Link] = loop.create_future()

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 from moorage.broker.audit_sink import AuditSink
 from moorage.broker.link_state import Identity
+from moorage.broker.loop_shares import LoopShares
 from moorage.broker.methods import MethodTable, build_table, verbs_of
 from moorage.broker.quota import Quota
 from moorage.broker.services.base import Service
@@ -33,6 +34,8 @@ class Broker:
         self._sessions: dict[str, BrokerSession] = {}
         #: Of installations that have a session.
         self._quotas: dict[InstallationId, Quota] = {}
+        #: Of the event loop's time, for the links.
+        self.loop_shares = LoopShares()
         self._opened = AsyncExitStack()
 
     async def open(self) -> None:

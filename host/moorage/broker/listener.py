@@ -68,11 +68,12 @@ class Listener:
         *,
         limits: LinkLimits | None = None,
         name: str = "link",
+        pace: Callable[[float], float] = lambda _: 0.0,
     ) -> None:
         """``make_welcome`` may raise CallError to refuse; version, limits and lane ticket are filled in here.
 
         ``on_refused`` is told of every refused stream, and of a link that ended because the worker broke a rule.
-        ``socket_uid`` owns the socket; None: the host's own user.
+        ``socket_uid`` owns the socket; None: the host's own user. ``pace`` is asked how long to pause in reading.
         """
         self._path = socket_path
         self._token = token
@@ -83,6 +84,7 @@ class Listener:
         self._socket_uid = socket_uid
         self._limits = limits or LinkLimits()
         self._name = name
+        self._pace = pace
         self._server: Any = None
         self._hello: link_pb2.Hello | None = None
         self._link: Link | None = None
@@ -196,7 +198,13 @@ class Listener:
         self._hello = hello
         await stream.write(handshake.welcome(welcome))
         link = Link(
-            stream, Side.HOST, self._dispatcher, limits=self._limits, name=self._name, stands=self._connections_stand
+            stream,
+            Side.HOST,
+            self._dispatcher,
+            limits=self._limits,
+            name=self._name,
+            stands=self._connections_stand,
+            pace=self._pace,
         )
         link.closed.add_done_callback(self._audit_end)
         self._link = link

@@ -29,6 +29,14 @@ LONG_TURN_SECONDS = 0.02
 GIVE_WAY_FACTOR = 3.0
 MAX_GIVE_WAY_SECONDS = 2.0
 
+#: Told how many seconds of the loop a turn took, answers how many to pause before the next one.
+Pace = Callable[[float], float]
+
+
+def unhurried(_taken_seconds: float) -> float:
+    """For an end whose loop nobody shares."""
+    return 0.0
+
 
 class Transport(Protocol):
     """One bidirectional stream of serialised Batches."""
@@ -62,7 +70,9 @@ class LaneOwner(Protocol):
 class Lane:
     """Sends and receives on one transport. All methods belong to the link's event loop."""
 
-    def __init__(self, number: int, transport: Transport, limits: LinkLimits, owner: LaneOwner) -> None:
+    def __init__(
+        self, number: int, transport: Transport, limits: LinkLimits, owner: LaneOwner, pace: Pace = unhurried
+    ) -> None:
         self.number = number
         self.assembly = Assembly(limits.max_message_bytes, limits.max_open_calls)
         #: The peer's calls arrive in the order of their ids on each lane.
@@ -70,6 +80,7 @@ class Lane:
         self._transport = transport
         self._limits = limits
         self._owner = owner
+        self._pace = pace
         self._outbox = Outbox(limits)
         self._wake: Optional[asyncio.Future[None]] = None
         self._stopped = False
@@ -222,9 +233,12 @@ class Lane:
             await asyncio.sleep(0)
 
     async def _give_way(self, taken_seconds: float) -> None:
-        """A message that is small on the wire and costly to read is followed by time for others."""
+        """A message that is small on the wire and costly to read is followed by time for others; so are very many."""
+        pause_seconds = self._pace(taken_seconds)
         if taken_seconds > LONG_TURN_SECONDS:
-            await asyncio.sleep(min(taken_seconds * GIVE_WAY_FACTOR, MAX_GIVE_WAY_SECONDS))
+            pause_seconds = max(pause_seconds, min(taken_seconds * GIVE_WAY_FACTOR, MAX_GIVE_WAY_SECONDS))
+        if pause_seconds > 0:
+            await asyncio.sleep(pause_seconds)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

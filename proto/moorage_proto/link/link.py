@@ -14,7 +14,7 @@ from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.link import failures, frames
 from moorage_proto.link.client import ClientCall, Done
 from moorage_proto.link.failures import Violation
-from moorage_proto.link.lane import Lane, Transport
+from moorage_proto.link.lane import Lane, Pace, Transport, unhurried
 from moorage_proto.link.limits import LinkLimits, Side
 from moorage_proto.link.outgoing import OutgoingCall, parse
 from moorage_proto.link.reception import Dispatcher, Reception
@@ -42,10 +42,15 @@ class Link:
         limits: Optional[LinkLimits] = None,
         name: str = "link",
         stands: Callable[[], bool] = lambda: False,
+        pace: Pace = unhurried,
     ) -> None:
-        """``stands`` is asked when a stream has ended without a word: whether its connection goes on nevertheless."""
+        """``stands`` is asked when a stream has ended without a word: whether its connection goes on nevertheless.
+
+        ``pace`` is asked after each turn of reading how long to pause: where many links share a loop.
+        """
         self.name = name
         self._stands = stands
+        self._pace = pace
         self.limits = limits or LinkLimits()
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[CallError] = self._loop.create_future()
@@ -152,7 +157,7 @@ class Link:
 
     def add_lane(self, number: int, transport: Transport) -> Lane:
         """A further stream of this link, after its handshake. The number must be free."""
-        lane = Lane(number, transport, self.limits, self)
+        lane = Lane(number, transport, self.limits, self, self._pace)
         self._lanes[number] = lane
         lane.start(self.name)
         return lane
