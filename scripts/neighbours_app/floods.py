@@ -1,0 +1,74 @@
+"""The floods, and what may become of whoever makes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+FLOODER, FORKER = "flooder", "forker"
+
+
+@dataclass(frozen=True)
+class Flood:
+    #: Of the flooder's tasks.
+    task: str
+    #: What holds it back, for people.
+    bounded_by: str
+    #: Kinds of verdicts that are true of its worker, where it does not outlive the flood.
+    verdicts: frozenset[str] = field(default_factory=frozenset)
+    installation: str = FLOODER
+    #: The script asks for so many executions at one time, again and again; 0: one, which floods by itself.
+    callers: int = 0
+    #: Characters of the input, in place of the seconds.
+    input_size: int = 0
+
+
+#: A task that cannot be cancelled costs its worker.
+_TAINTED = frozenset({"tainted"})
+_MEMORY = frozenset({"out_of_memory"})
+_LINK = frozenset({"protocol_violation", "link_lost"})
+
+FLOODS = (
+    Flood("nothing", "itself: for comparison"),
+    Flood("log_records", "lines that the SDK drops, then those the host drops, both counted"),
+    Flood("log_long_records", "lines that the SDK drops, then those the host drops, both counted"),
+    Flood("short_lines", "its own pipe, which the host reads at a bounded pace"),
+    Flood("empty_lines", "its own pipe, which the host reads at a bounded pace"),
+    Flood("endless_line", "its own pipe, which the host reads at a bounded pace; the line is cut"),
+    Flood("progress", "one report on its way at a time"),
+    Flood("calls_threads", "limits.calls_per_second"),
+    Flood("calls_async", "limits.calls_per_second and calls_in_flight"),
+    Flood("statements", "four threads of its own, and the link's queue"),
+    Flood("heavy_statements", "four threads of its own"),
+    Flood("sorted_rows", "four threads of its own"),
+    Flood("denied_async", "limits.calls_per_second; the audit counts"),
+    Flood("denied_threads", "limits.calls_per_second; the audit counts"),
+    Flood("memory", "limits.memory", _MEMORY),
+    Flood("slow_memory", "limits.memory", _MEMORY),
+    Flood("shared_memory", "limits.memory", _MEMORY | {"signalled"}),
+    Flood("threads", "limits.pids"),
+    Flood("processes", "limits.pids", installation=FORKER),
+    Flood("many_files", "limits.data_files", frozenset({"disk_full"})),
+    Flood("big_files", "limits.data", frozenset({"disk_full"})),
+    Flood("temporary_files", "the size of /tmp and /dev/shm", _MEMORY),
+    Flood("own_descriptors", "its open files", _LINK),
+    Flood("dials", "a socket that is gone once the worker is in"),
+    Flood("cursors", "connections and cursors of one installation"),
+    Flood("transactions", "one writer at a time, and an idle transaction's end"),
+    Flood("spin_python", "limits.cpus"),
+    Flood("spin_power", "limits.cpus", _TAINTED),
+    Flood("spin_pattern", "limits.cpus", _TAINTED),
+    Flood("spin_all_cores", "limits.cpus"),
+    Flood("system_calls", "limits.cpus"),
+    Flood("huge_parameters", "limits.bytes_per_second", _MEMORY),
+    Flood("queued_parameters", "bytes in flight", _MEMORY),
+    Flood("huge_rows", "limits.bytes_per_second", _MEMORY),
+    Flood("many_rows", "limits.bytes_per_second and credit"),
+    Flood("unread_streams", "credit, cursors and connections"),
+    Flood("deep_values", "the depth of a value", _LINK),
+    Flood("wide_values", "the size of a message", _MEMORY | _LINK),
+    Flood("huge_result", "the size of a result", _MEMORY, callers=4),
+    Flood("take", "the size of an input", _MEMORY, callers=4, input_size=6 * 1024 * 1024),
+    Flood("kafka_messages", "unacknowledged messages and limits.calls_per_second"),
+    Flood("kafka_bytes", "unacknowledged bytes and limits.bytes_per_second"),
+    Flood("kafka_topics", "limits.calls_per_second"),
+)
