@@ -45,6 +45,11 @@ class ProcessEvidence:
     mounts: Optional[Mounts] = None
     #: Names of RLIMIT_ constants and hard limits, None for no bound.
     rlimits: Mapping[str, Optional[int]] = field(default_factory=dict)
+    #: How many system call filters it has, those that it began with included; None before Linux 5.9.
+    filters: Optional[int] = None
+    #: Group ids: real, effective, saved, of the file system; then the supplementary ones.
+    gids: Tuple[int, ...] = ()
+    groups: Tuple[int, ...] = ()
 
 
 def read_evidence(pid: int, *, mounts: bool = False) -> ProcessEvidence:
@@ -64,6 +69,9 @@ def read_evidence(pid: int, *, mounts: bool = False) -> ProcessEvidence:
         pids=tuple(int(word) for word in status["NSpid"].split()),
         mounts=read_mounts(pid) if mounts else None,
         rlimits=rlimits,
+        filters=int(status["Seccomp_filters"]) if "Seccomp_filters" in status else None,
+        gids=tuple(int(word) for word in status["Gid"].split()),
+        groups=tuple(int(word) for word in status["Groups"].split()),
     )
 
 

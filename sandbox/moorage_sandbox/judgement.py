@@ -11,7 +11,7 @@ from moorage_sandbox.layers import missing_at, missing_layer
 from moorage_sandbox.plan import Mount, WorkerPlan
 from moorage_sandbox.proc import ENTRIES as PROC_ENTRIES
 from moorage_sandbox.report import LandlockFacts, MissingLayer, SandboxReport, SeccompFacts
-from moorage_sandbox.restricted import LEAST_LANDLOCK_ABI
+from moorage_sandbox.restricted import LEAST_LANDLOCK_ABI, LEAST_LANDLOCK_ABI_OF_SHARED_USER
 
 SECCOMP_FILTER = 2
 
@@ -85,6 +85,7 @@ def judge(
     The Landlock ABI is the only thing taken from the worker's word, given before anything of a plugin ran.
     """
     made = made if made is not None else Made()
+    least_landlock = _least_landlock(worker, host)
     problems = _mount_problems(worker.mounts, made.mounts)
     layers = {
         "user": _user(worker, host),
@@ -93,23 +94,25 @@ def judge(
         "network": _differs(worker, host, "net"),
         "ipc": _differs(worker, host, "ipc"),
         "uts": _differs(worker, host, "uts"),
-        "seccomp": _seccomp(worker, named=named),
+        "seccomp": _seccomp(worker, host, named=named),
         "privileges": _privileges(worker, host),
         "limits": _limits(worker, made.rlimits),
-        "landlock": landlock_words(landlock_abi) if landlock_abi >= _least_landlock(made.level) else "",
+        "landlock": ""
+        if made.level == "restricted" and landlock_abi < least_landlock
+        else landlock_words(landlock_abi),
     }
     if made.level == "full-bwrap":
         layers["noexec"] = ""
     if made.rlimits and "RLIMIT_NPROC" not in made.rlimits:
         layers["processes"] = ""
-    level = _level(layers, made, landlock_abi)
-    filtered = worker.seccomp == SECCOMP_FILTER
+    level = _level(layers, made, enough_landlock=landlock_abi >= least_landlock)
+    filter_facts = SeccompFacts(made.seccomp.arch, made.seccomp.filter_hash, named)
     return SandboxReport(
         level=level,
         layers={layer: text or "missing" for layer, text in layers.items()},
         missing=tuple(_missing(layer, level, problems) for layer, text in layers.items() if not text),
         landlock=LandlockFacts(landlock_abi, **coverage(landlock_abi)),
-        seccomp=SeccompFacts(made.seccomp.arch, made.seccomp.filter_hash, named) if filtered else SeccompFacts(),
+        seccomp=filter_facts if layers["seccomp"] else SeccompFacts(),
         uid=worker.uids[1],
         capabilities=worker.effective_capabilities | worker.bounding_capabilities,
         no_new_privileges=worker.no_new_privileges,
@@ -121,8 +124,11 @@ def judge(
     )
 
 
-def _seccomp(worker: ProcessEvidence, *, named: bool) -> str:
+def _seccomp(worker: ProcessEvidence, host: ProcessEvidence, *, named: bool) -> str:
+    """In a container the host has a filter already, which every worker inherits: that one is not the worker's."""
     if worker.seccomp != SECCOMP_FILTER:
+        return ""
+    if worker.filters is not None and host.filters is not None and worker.filters <= host.filters:
         return ""
     return "filter, forbidden calls are named" if named else "filter, forbidden calls kill unnamed"
 
@@ -137,7 +143,8 @@ def _pid(worker: ProcessEvidence, host: ProcessEvidence, expected: int) -> str:
 
 
 def _user(worker: ProcessEvidence, host: ProcessEvidence) -> str:
-    if len(set(worker.uids)) == 1 and worker.uids[0] not in (0, *host.uids):
+    own = len(set(worker.uids)) == 1 and worker.uids[0] not in (0, *host.uids)
+    if own and 0 not in worker.gids and not worker.groups:
         return f"uid {worker.uids[0]}"
     return "own user namespace" if _differs(worker, host, "user") and 0 not in worker.uids else ""
 
@@ -187,16 +194,17 @@ def landlock_words(abi: int) -> str:
     return f"ABI {abi}: {', '.join(parts)}" if parts else ""
 
 
-def _level(layers: Mapping[str, str], made: Made, landlock_abi: int) -> str:
+def _level(layers: Mapping[str, str], made: Made, *, enough_landlock: bool) -> str:
     """Landlock's absence alone lowers nothing where there is a mount namespace: it covers the same files."""
     if all(text for layer, text in layers.items() if layer not in _NOTED_ONLY):
         return made.level if made.level in ("full", "full-bwrap") else "full"
     held = all(layers[layer] for layer in ("seccomp", "privileges", "limits"))
-    return "restricted" if held and landlock_abi >= LEAST_LANDLOCK_ABI else "none"
+    return "restricted" if held and enough_landlock else "none"
 
 
-def _least_landlock(level: str) -> int:
-    return LEAST_LANDLOCK_ABI if level == "restricted" else 0
+def _least_landlock(worker: ProcessEvidence, host: ProcessEvidence) -> int:
+    """Without namespaces: nothing else keeps a worker that is the host's own user from signalling the host."""
+    return LEAST_LANDLOCK_ABI if _user(worker, host) else LEAST_LANDLOCK_ABI_OF_SHARED_USER
 
 
 def decisive(report: SandboxReport, level: str) -> MissingLayer:

@@ -42,8 +42,8 @@ LAYERS: Mapping[str, Layer] = {
     ),
     "landlock": Layer(
         "Only the mount namespace keeps files from the plugin; there is no second layer.",
-        "Use a kernel from 5.13 on (from 6.7 on for the level restricted), with `landlock` among its security modules"
-        " (lsm=).",
+        "Use a kernel from 5.13 on (for the level restricted from 6.7 on, and from 6.12 on where the host is no root),"
+        " with `landlock` among its security modules (lsm=).",
     ),
     "seccomp": Layer(
         "The kernel's whole system call surface would be open to the plugin.",

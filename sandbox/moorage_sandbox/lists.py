@@ -62,6 +62,13 @@ REFUSE = tuple(
 #: execveat, which needs none, stays refused.
 SUBPROCESS = ("execve", "fork", "vfork", "setpgid")
 
+#: What Landlock does not cover, and so is refused where a worker stays the host's user on the host's file system: modes
+#: and times of that user's files, and on which processors that user's processes run.
+OF_SHARED_USER = (
+    *("chmod", "fchmod", "fchmodat", "utime", "utimes", "utimensat"),
+    "sched_setaffinity",
+)
+
 #: All that a worker's first process does when it has others: wait, tell, end.
 INIT = tuple(
     """

@@ -14,6 +14,8 @@ from moorage_sandbox.plan import Mount, ProgramPlan, WorkerPlan, ZygotePlan
 
 #: Without TCP rules (ABI 4) there would be one layer less than the level promises.
 LEAST_LANDLOCK_ABI = 4
+#: Before that version there are no rules for signals, and a worker that is the host's user could end the host.
+LEAST_LANDLOCK_ABI_OF_SHARED_USER = 6
 
 #: Of the host's /etc, for looking up "localhost".
 READABLE = ("/etc/hosts", "/etc/nsswitch.conf")
@@ -51,7 +53,8 @@ def worker_plan(
 ) -> WorkerPlan:
     """``temporary``: a folder of this worker's own, for what would be /tmp. ``readable``: the READABLE that exist.
 
-    ``own_user``: False where it stays the host's user, whose other processes would count against its limit too.
+    ``own_user``: False where it stays the host's user, whose other processes would count against its limit too, and
+    whose files it would own.
     """
     places = {**_places((*base_mounts, *full.mounts)), "/tmp": temporary}  # noqa: S108 - a target in a plan of "full"
     files = tuple((_moved(path, places), access) for path, access in full.files if path not in _OWN_FILE_SYSTEMS)
@@ -67,6 +70,7 @@ def worker_plan(
         executable=interpreter.executable,
         library_path=_library_path(interpreter),
         program=_program(full.program, places, interpreter),
+        filter=replace(full.filter, shared_user=not own_user),
     )
 
 

@@ -70,6 +70,8 @@ class Variant:
     subprocess: bool = False
     #: A device was granted: its requests pass.
     devices: bool = False
+    #: It stays the host's user, on the host's file system.
+    shared_user: bool = False
 
     @property
     def forbidden(self) -> int:
@@ -168,7 +170,14 @@ def argument_rules(variant: Variant = PLAIN) -> Dict[str, Block]:
         ),
         **{name: _mode_if_creating(flags, mode, refused) for name, (mode, flags) in plain_mode.items()},
         **{name: _mode(argument, refused) for name, argument in always_mode.items()},
+        **(_of_shared_user(refused) if variant.shared_user else {}),
     }
+
+
+def _of_shared_user(refused: Block) -> Dict[str, Block]:
+    """Nothing but itself may be moved between processors: for a thread of its own 0 says as much as its number."""
+    itself = (*load(low_word(0)), *bpf.when_equal(0, _ALLOWED), *refused)
+    return {name: itself if name == "sched_setaffinity" else refused for name in lists.OF_SHARED_USER}
 
 
 def _clone(variant: Variant, refused: Block) -> Block:

@@ -93,6 +93,31 @@ def test_without_namespaces_it_is_restricted_from_landlocks_fourth_version_on() 
     assert "stat(2)" in missing[0].consequence
 
 
+def test_as_the_hosts_own_user_it_takes_the_landlock_that_holds_signals() -> None:
+    host, worker, made = replace(HOST, uids=(1000,) * 4), replace(HOSTED, uids=(1000,) * 4), Made("restricted")
+    assert judge(worker, host, 6, made=made).level == "restricted"
+    report = judge(worker, host, 5, made=made)
+    assert report.level == "none"
+    assert "landlock" in {entry.layer for entry in report.missing}
+
+
+def test_a_filter_that_the_host_has_already_is_not_the_workers() -> None:
+    """Of a container's engine: every process in there has it."""
+    host = replace(HOST, seccomp=2, filters=1)
+    assert judge(replace(WORKER, filters=2), host, 7).level == "full"
+    report = judge(replace(WORKER, filters=1), host, 7)
+    assert (report.level, report.seccomp) == ("none", SeccompFacts())
+    assert [entry.layer for entry in report.missing] == ["seccomp"]
+
+
+@pytest.mark.parametrize("changes", [{"gids": (0,) * 4}, {"groups": (27,)}])
+def test_a_user_with_the_hosts_groups_is_no_user_of_its_own(changes) -> None:
+    assert judge(replace(WORKER, gids=(61_001,) * 4), HOST, 7).level == "full"
+    report = judge(replace(WORKER, **changes), HOST, 7)
+    assert report.level == "restricted"
+    assert [entry.layer for entry in report.missing] == ["user"]
+
+
 def test_an_ordinary_user_keeps_the_bounding_set_that_it_cannot_empty() -> None:
     host = replace(HOST, uids=(1000,) * 4)
     worker = replace(HOSTED, uids=(1000,) * 4, bounding_capabilities=1)

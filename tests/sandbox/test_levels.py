@@ -227,6 +227,29 @@ def test_a_restricted_worker_cannot_do_what_landlock_and_the_filter_forbid(stage
     assert outcomes == actions
 
 
+def test_a_restricted_worker_leaves_other_files_and_processes_of_its_user_as_they_are(ordinary) -> None:
+    """What Landlock does not cover. The control is a plain process of the same user."""
+    victim = ordinary.base / "victim"
+    victim.write_text("x")
+    os.chown(victim, ordinary.user or os.geteuid(), -1)
+    other = ordinary.process(["/bin/sleep", "60"])
+    actions = (
+        f"os.chmod({str(victim)!r}, 0o777)",
+        f"os.utime({str(victim)!r}, (1, 1))",
+        f"os.fchmod(os.open({str(ordinary.python)!r}, os.O_RDONLY), 0o755)",
+        f"os.sched_setaffinity({other.pid}, {{0}})",
+        f"os.kill({other.pid}, 0)",
+    )
+    try:
+        results = ordinary.run(*map(ordinary.job, actions), level="restricted")
+        plain = [ordinary.plain(ordinary.job(code)) for code in actions if "fchmod" not in code]
+    finally:
+        other.kill()
+        other.communicate()
+    assert [result["outcome"] for result in results] == ["EPERM"] * len(actions)
+    assert [result["outcome"] for result in plain] == ["escaped"] * len(plain)
+
+
 def test_temporary_files_of_a_restricted_worker_are_its_own_and_go_with_its_socket(stage) -> None:
     code = "import tempfile; value = [tempfile.gettempdir(), os.stat(tempfile.gettempdir()).st_mode & 0o777]"
     (result,) = stage.run(stage.job(code), level="restricted")

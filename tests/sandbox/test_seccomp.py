@@ -130,6 +130,17 @@ def test_a_subprocess_lives_in_the_same_namespaces(flags) -> None:
     assert answer(program, "x86_64", NR["execveat"]) == EPERM
 
 
+@pytest.mark.parametrize("name", lists.OF_SHARED_USER)
+def test_as_the_hosts_own_user_it_changes_neither_modes_nor_times_nor_processors(machine, name) -> None:
+    shared = seccomp.program(machine, NUMBERS[machine], Variant(shared_user=True))
+    usual = seccomp.program(machine, NUMBERS[machine])
+    if name in NUMBERS[machine]:
+        number = NUMBERS[machine][name]
+        assert answer(shared, machine, number, 7, 0o644) == EPERM
+        assert answer(usual, machine, number, 7, 0o644) == bpf.ALLOW
+    assert answer(shared, machine, NUMBERS[machine]["sched_setaffinity"], 0) == bpf.ALLOW
+
+
 @given(request=st.integers(0, 2**16), high=st.sampled_from([0, 1 << 32]))
 def test_a_granted_device_opens_no_terminal_and_no_network(request, high) -> None:
     group = request & 0xFF00

@@ -68,7 +68,7 @@ def check_confined(first: ProcessEvidence, plugin: ProcessEvidence) -> None:
         or first.namespaces["pid"] != plugin.namespaces["pid"],
         "it has capabilities": bool(first.effective_capabilities or first.bounding_capabilities),
         "it could gain privileges": not first.no_new_privileges,
-        "it has no system call filter": first.seccomp != SECCOMP_FILTER,
+        "it has no system call filter": first.seccomp != SECCOMP_FILTER or first.filters != plugin.filters,
         "it has another user": first.uids != plugin.uids,
     }
     found = [problem for problem, present in problems.items() if present]
