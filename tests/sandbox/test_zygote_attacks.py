@@ -369,3 +369,19 @@ def zygote_of(pid: int) -> int:
         if "moorage_sandbox.zygote" in " ".join(process.cmdline()):
             return process.pid
     raise AssertionError(f"{pid} has no zygote: {sys.argv[0]}")
+
+
+async def test_starts_that_wait_for_their_turn_learn_at_once_that_the_zygote_ended(launcher, order) -> None:
+    """The zygote answers one by one: a start may find it gone when its turn has come."""
+    stays = await launcher.start(order(), timeout=TIMEOUT)
+    zygote = zygote_of(stays.pid)
+    os.kill(zygote, signal.SIGSTOP)
+    starting = [asyncio.create_task(launcher.start(order(), timeout=TIMEOUT)) for _ in range(4)]
+    for _ in range(200):
+        await asyncio.sleep(0)
+    os.kill(zygote, signal.SIGKILL)
+    async with asyncio.timeout(TIMEOUT.total_seconds() / 2):
+        ends = await asyncio.gather(*starting, return_exceptions=True)
+    assert {getattr(end, "verdict", end).kind for end in ends} == {VerdictKind.ZYGOTE_LOST}
+    assert all("layer" not in str(end) for end in ends)
+    await works(launcher, order)

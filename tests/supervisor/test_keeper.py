@@ -553,3 +553,95 @@ def _execution() -> object:
         id = "e-1"
 
     return Execution()
+
+
+# -- starts that something else ended --------------------------------------------------------------------------------
+
+KILLED = Verdict(VerdictKind.SIGNALLED, "The worker was killed (SIGKILL).", signal="SIGKILL")
+ZYGOTE = Verdict(VerdictKind.ZYGOTE_LOST, "The zygote ended.", signal="SIGKILL")
+
+
+async def starting(world: World) -> None:
+    """A start is under way, and cannot end by itself."""
+    world.may_load.clear()
+    await world.until(lambda: bool(world.alive))
+    await world.settle()
+
+
+@pytest.mark.parametrize("verdict", [KILLED, ZYGOTE])
+async def test_who_waits_for_a_start_that_something_else_ended_waits_for_the_next(
+    world: World, verdict: Verdict
+) -> None:
+    waiting = [asyncio.ensure_future(use(world)) for _ in range(3)]
+    for number in range(1, 4):
+        await starting(world)
+        next(iter(world.alive)).die(verdict)
+        await world.settle()
+        assert world.made == number
+        assert not any(each.done() for each in waiting)
+        world.clock.advance(seconds=1)
+    world.may_load.set()
+    assert len(set(await asyncio.gather(*waiting))) == 1
+    assert world.made == 4
+
+
+async def test_a_worker_that_dies_of_itself_as_it_starts_is_waited_for_no_more(world: World) -> None:
+    waiting = asyncio.ensure_future(use(world))
+    await starting(world)
+    next(iter(world.alive)).die()
+    with pytest.raises(StartFailed, match="code 3"):
+        await waiting
+
+
+@pytest.mark.parametrize("verdict", [KILLED, ZYGOTE])
+async def test_starts_that_something_ends_again_and_again_are_not_waited_for_without_end(
+    world_of: MakeWorld, verdict: Verdict
+) -> None:
+    world = world_of(Policy(restarts=2))
+    waiting = asyncio.ensure_future(use(world))
+    for _ in range(3):
+        assert not waiting.done()
+        await starting(world)
+        next(iter(world.alive)).die(verdict)
+        await world.settle()
+        world.clock.advance(seconds=5)
+        await world.settle()
+    with pytest.raises((StartFailed, NotRunnable)):
+        await waiting
+    assert bool(world.changes) == (verdict is KILLED)
+
+
+async def test_one_whom_a_person_kills_past_the_host_does_not_come_back_by_itself(world: World) -> None:
+    directly = Verdict(VerdictKind.KILLED_BY_OPERATOR, "Killed directly by grace.")
+    await use(world)
+    next(iter(world.alive)).die(directly)
+    await world.settle()
+    world.clock.advance(hours=1)
+    await world.settle()
+    assert (world.made, world.keeper.wanted) == (1, False)
+    world.may_load.clear()
+    waiting = asyncio.ensure_future(use(world))
+    await starting(world)
+    next(iter(world.alive)).die(directly)
+    with pytest.raises(NotRunnable):
+        await waiting
+    world.clock.advance(hours=1)
+    await world.settle()
+    assert world.made == 2
+
+
+async def test_how_a_worker_of_the_old_version_dies_as_it_drains_does_not_count_against_the_new(world: World) -> None:
+    async with world.keeper.session():
+        (fresh,) = [await world.keeper.prepare(installation())]
+        await world.keeper.adopt([fresh], timedelta(days=1))
+        await world.until(lambda: len(world.keeper.leaving) == 1)
+        next(worker for worker in world.alive if worker is not _worker_of(fresh)).die()
+        await world.settle()
+    world.clock.advance(seconds=1)
+    next(iter(world.alive)).die()
+    await world.settle()
+    assert world.keeper.rest == Policy().backoff_first
+
+
+def _worker_of(incarnation: Incarnation) -> object:
+    return incarnation._worker

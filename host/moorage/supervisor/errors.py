@@ -86,6 +86,19 @@ class SandboxFailed(MoorageError):
         self.missing = missing
 
 
+class WorkerLost(SandboxFailed):
+    """What was being made went away: somebody, or the kernel, ended its zygote or the process itself. Nothing of the
+    plugin has run, and the next attempt may succeed."""
+
+    code = "worker_lost"
+    exit_code = ExitCode.FAILED
+
+    def __init__(self, missing: MissingLayer, required: str, verdict: Verdict) -> None:
+        super().__init__(missing, required)
+        self.args = (f"No worker was started. {verdict.sentence}",)
+        self.verdict = verdict
+
+
 def _accepted(required: str, reached: str, installation: str) -> str:
     if not reached or at_least(reached, required):
         return ""

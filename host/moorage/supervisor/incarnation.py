@@ -7,6 +7,7 @@ import contextlib
 import logging
 import secrets
 import shutil
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,11 +22,12 @@ from moorage.models.installation import Installation
 from moorage.models.views import TaskView
 from moorage.supervisor import lifecycle
 from moorage.supervisor.disk import DataLimit, DataWatch
-from moorage.supervisor.errors import StartFailed
+from moorage.supervisor.errors import StartFailed, WorkerLost
 from moorage.supervisor.health import HealthPolicy, told
 from moorage.supervisor.launcher import Launcher, Worker, WorkerOrder
 from moorage.supervisor.lifecycle import Event
 from moorage.supervisor.observer import Observer
+from moorage.supervisor.records import started
 from moorage.supervisor.runs import Runs
 from moorage.supervisor.shard import AttachedWorker, Shard
 from moorage.supervisor.stacks import Stack
@@ -153,6 +155,9 @@ class Incarnation:
         except asyncio.CancelledError:
             self._blame = self._blame or Verdict(VerdictKind.PLANNED_STOP, "Stopped before it was ready.")
             await self._end(self._blame)
+            raise
+        except WorkerLost as error:
+            await self._end(error.verdict)
             raise
         except Exception as error:
             await self._end(Verdict(VerdictKind.SANDBOX_FAILED, str(error)))
@@ -436,11 +441,13 @@ class Incarnation:
         error = await attached.lost()
         if error.reason in (Reason.PROTOCOL_VIOLATION, Reason.TOKEN_INVALID):
             self._blame = self._blame or Verdict(VerdictKind.PROTOCOL_VIOLATION, error.message)
-        if not await self._left() and self._worker is not None:
+        worker = self._worker
+        if worker is not None and not await self._left() and not _is_dead(worker):
+            # One that is dead already only waits for the word of who reaps it.
             self._blame = self._blame or Verdict(
                 VerdictKind.LINK_LOST, f"It ended its link and did not exit: {error.message}"
             )
-            self._worker.kill()
+            worker.kill()
 
     async def _watch_taint(self, attached: AttachedWorker) -> None:
         """Where work goes on that nobody waits for, no new work begins: the rest drains, then the worker is stopped."""
@@ -531,6 +538,10 @@ class Incarnation:
         except Exception:
             state = transition.status.state
             log.exception("%s: that %s is %s could not be recorded", self._launch.installation.id, self.id, state)
+
+
+def _is_dead(worker: Worker) -> bool:
+    return sys.platform == "linux" and started(worker.pid) is None
 
 
 def _lost(waiting: asyncio.Future[Any]) -> bool:

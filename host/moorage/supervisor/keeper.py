@@ -21,9 +21,10 @@ from moorage.errors import Conflict, NotFound
 from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.models.installation import DesiredState, Installation, InstallationId
 from moorage.owned import OwnedTasks
+from moorage.store.errors import StoreFailed
 from moorage.supervisor import desired, reconcile, restarts
 from moorage.supervisor.desired import Quarantine
-from moorage.supervisor.errors import NotRunnable, StartFailed
+from moorage.supervisor.errors import NotRunnable, StartFailed, WorkerLost
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.member import Ended, Member
 from moorage.supervisor.orders import Commission
@@ -425,8 +426,10 @@ class Keeper:
         self._proved = self._proved or member.serving
         self.poke()
         verdict = await incarnation.wait()
-        if member.serving:
-            self._judge(verdict, self._clock.elapsed() - member.ready_since)
+        if member.serving and not member.sent_off and verdict.kind is VerdictKind.KILLED_BY_OPERATOR:
+            # Past the host: it is not to come back before somebody needs it, as after any kill.
+            self._unwanted("a person killed it")
+        self._judge(member, verdict)
 
     def _over(self, member: Member) -> None:
         """Nothing of it is left; also of one that was given up before its first step."""
@@ -435,12 +438,17 @@ class Keeper:
         self.poke()
 
     def _failed(self, member: Member, error: Exception) -> None:
-        """Its start came to nothing. Those who wait are told, unless another worker may serve them."""
-        if not member.serving:
+        """Its start came to nothing. Those who wait are told, unless another worker may serve them, or the next one."""
+        verdict = _verdict_on(error)
+        self._judge(member, verdict)
+        if not member.serving or member.sent_off:
             return
-        verdict = error.verdict if isinstance(error, StartFailed) else None
-        self._judge(verdict or Verdict(VerdictKind.SANDBOX_FAILED, str(error)), timedelta())
         if any(other.serving and other.phase is not Phase.LEAVING for other in self._members if other is not member):
+            return
+        if verdict.kind is VerdictKind.KILLED_BY_OPERATOR:
+            self._unwanted("a person killed it")
+            return
+        if self._waiters and self._is_worth_waiting(error, verdict):
             return
         self._refuse(error)
         if isinstance(error, (Conflict, NotFound)):
@@ -450,8 +458,17 @@ class Keeper:
             self._rest_until = None
         self._up = self._proved
 
-    def _judge(self, verdict: Verdict, was_ready: timedelta) -> None:
+    def _is_worth_waiting(self, error: Exception, verdict: Verdict) -> bool:
+        """What ended that start was not of the plugin's making, and has not happened too often in a row."""
+        fleeting = isinstance(error, (WorkerLost, StoreFailed)) or restarts.from_outside(verdict)
+        return fleeting and self._history.streak <= self._means.policy.restarts
+
+    def _judge(self, member: Member, verdict: Verdict) -> None:
+        """What follows from an end. How one goes that was told to is no news, unless it did what nobody may."""
+        if not member.serving or (member.sent_off and not restarts.unforgivable(verdict)):
+            return
         now = self._clock.elapsed()
+        was_ready = timedelta() if member.ready_since is None else now - member.ready_since
         decision = restarts.after_end(
             self._history, verdict, self._means.policy, at=now, was_ready=was_ready, luck=self._means.luck()
         )
@@ -480,6 +497,13 @@ class Keeper:
 
     def _by_key(self, key: int) -> Member:
         return next(member for member in self._members if member.key == key)
+
+
+def _verdict_on(error: Exception) -> Verdict:
+    """On a start that raised it. What the store or the machine did is no fault of the plugin's."""
+    if isinstance(error, (StartFailed, WorkerLost)):
+        return error.verdict
+    return Verdict(VerdictKind.SANDBOX_FAILED, str(error))
 
 
 def _replaced_by(fresh: Sequence[Incarnation]) -> str:

@@ -49,8 +49,8 @@ class Member:
         #: False: prepared for a reload, it takes no sessions and holds no place yet.
         self.serving = serving
         self.incarnation: Incarnation | None = None
-        #: The clock's ``elapsed`` when it became ready.
-        self.ready_since = timedelta()
+        #: The clock's ``elapsed`` when it became ready; None: it did not.
+        self.ready_since: timedelta | None = None
         #: When it was given a session last, counted in sessions.
         self.turn = 0
         #: Why another one has to take its place; empty: it fits.
@@ -66,6 +66,11 @@ class Member:
         if self._starting:
             return Phase.STARTING
         return Phase.READY if self.incarnation is not None and self.incarnation.ready else Phase.LEAVING
+
+    @property
+    def sent_off(self) -> bool:
+        """It was told to go; how it goes is no news."""
+        return self._leaving is not None
 
     @property
     def _starting(self) -> bool:

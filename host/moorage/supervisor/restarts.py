@@ -75,6 +75,17 @@ def after_end(
     return Decision(history, delay_of(history.streak, policy, luck), _judgement(history, verdict, policy))
 
 
+def unforgivable(verdict: Verdict) -> bool:
+    """Whether one such end is enough."""
+    return verdict.kind in _UNFORGIVABLE
+
+
+def from_outside(verdict: Verdict) -> bool:
+    """Whether something else than the plugin ended it: the next start may well succeed."""
+    killed = verdict.kind is VerdictKind.SIGNALLED and verdict.signal == "SIGKILL"
+    return killed or verdict.kind is VerdictKind.ZYGOTE_LOST
+
+
 def delay_of(streak: int, policy: Policy, luck: float) -> timedelta:
     """From half of the step to the whole of it. A step beyond the longest one is the longest one."""
     doublings = min(max(streak, 1) - 1, _MOST_DOUBLINGS)
@@ -87,7 +98,7 @@ def _recent(deaths: tuple[timedelta, ...], policy: Policy, at: timedelta) -> tup
 
 
 def _judgement(history: History, verdict: Verdict, policy: Policy) -> str:
-    if verdict.kind in _UNFORGIVABLE and not policy.forgiving:
+    if unforgivable(verdict) and not policy.forgiving:
         return verdict.sentence
     if len(history.deaths) <= policy.restarts:
         return ""

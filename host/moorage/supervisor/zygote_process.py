@@ -17,10 +17,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.supervisor.cgroups import opened_to_join
-from moorage.supervisor.errors import SandboxFailed
+from moorage.supervisor.errors import SandboxFailed, WorkerLost
+from moorage.supervisor.exits import verdict_of
 from moorage.supervisor.first_process import FirstProcess, NotConfined, first_process_of
 from moorage.supervisor.launcher import Admission
+from moorage.supervisor.records import started
 from moorage.supervisor.sandboxed import SandboxedWorker
 from moorage_sandbox import boot, confine, evidence, image, judgement, plan, syscalls, wire
 from moorage_sandbox.cgroup import Group
@@ -81,7 +84,7 @@ class ZygoteProcess:
         SandboxFailed. When cancelled, nothing of the worker is left.
         """
         if self.closed:
-            raise self._failed("setup", "The zygote has ended.")
+            raise self._lost_with_it()
         number = next(self._ids)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         end = self._ends[number] = self._loop.create_future()
@@ -99,6 +102,9 @@ class ZygoteProcess:
                 raise
 
     async def _request(self, number: int, fds: list[int], group: Group | None) -> None:
+        if self.closed:
+            # While it waited for its turn: nobody would answer.
+            raise self._lost_with_it()
         answer = self._answers[number] = self._loop.create_future()
         try:
             with opened_to_join(group) as (unified, tasks):
@@ -118,14 +124,16 @@ class ZygoteProcess:
     ) -> SandboxedWorker:
         """Waits for the seal, looks at the process from outside, and only then lets it go."""
         data, pid, listener = await _first_word(status, end)
+        sealed = False
         try:
             if not data:
-                raise self._failed("setup", f"The worker ended while it was set up ({await _told(end)}).")
+                raise await self._lost_worker(end)
             if not data.startswith(b"{"):
                 raise self._failed("bwrap", f"{await _rest(status, data)}.")
             message = wire.decode(data)
             if "failed" in message:
                 raise SandboxFailed(layer_of(Failure(**message["failed"])), self._require)
+            sealed = True
             pidfd, report = self._look_at(pid, planned, message["sealed"]["landlock"], named=listener >= 0)
             with _closed_on_error(pidfd):
                 if admission is not None:
@@ -134,10 +142,13 @@ class ZygoteProcess:
                 if end.done():
                     # What the zygote has reaped was bwrap, to which the worker may not have been bound yet.
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-                    raise self._failed("setup", f"The worker ended while it was set up ({await _told(end)}).")
-        except BaseException:
+                    raise await self._lost_worker(end)
+        except BaseException as error:
             if listener >= 0:
                 os.close(listener)
+            if isinstance(error, (SandboxFailed, OSError)) and sealed and started(pid) is None:
+                # Whatever could not be read or done: it was gone, and how it went is the better story.
+                raise await self._lost_worker(end) from error
             raise
         worker = SandboxedWorker(pid, pidfd, report, first)
         if listener >= 0:
@@ -153,7 +164,7 @@ class ZygoteProcess:
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
-            raise self._failed("setup", "The worker ended before the host could look at it.") from None
+            raise self._ended_early("The worker ended before the host could look at it.") from None
         try:
             made = judgement.made_of(planned, self._base.mounts, _filter_of(planned))
             seen = evidence.read_evidence(pid, mounts=made.mounts is not None)
@@ -226,7 +237,7 @@ class ZygoteProcess:
         self.closed = True
         self._loop.remove_reader(self._control)
         self._control.close()
-        failed = self._failed("setup", "The zygote ended.")
+        failed = self._lost_with_it()
         if not self._ready.done():
             self._ready.set_exception(failed)
             # Nobody may be waiting for it any more.
@@ -239,6 +250,27 @@ class ZygoteProcess:
 
     def _failed(self, layer: str, reason: str) -> SandboxFailed:
         return SandboxFailed(missing_layer(layer, 0, reason), self._require)
+
+    async def _lost_worker(self, end: asyncio.Future[int | None]) -> WorkerLost:
+        """Of one that never was sealed."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                status = await asyncio.shield(end)
+                if status is None:
+                    return self._lost_with_it()
+                told = verdict_of(status, killed_by_host=False).sentence
+                return self._ended_early(f"The worker ended while its sandbox was made. {told}")
+        return self._ended_early("The worker ended while its sandbox was made; its zygote did not tell how.")
+
+    def _ended_early(self, sentence: str) -> WorkerLost:
+        return self._worker_lost(Verdict(VerdictKind.SANDBOX_FAILED, sentence))
+
+    def _lost_with_it(self) -> WorkerLost:
+        sentence = "The zygote from which it should have been forked ended. The next start gets a new one."
+        return self._worker_lost(Verdict(VerdictKind.ZYGOTE_LOST, sentence))
+
+    def _worker_lost(self, verdict: Verdict) -> WorkerLost:
+        return WorkerLost(missing_layer("setup", 0, verdict.sentence), self._require, verdict)
 
     # -- end -----------------------------------------------------------------------------------------------------
 
@@ -330,7 +362,9 @@ async def _first_word(status: socket.socket, end: asyncio.Future[int | None]) ->
         await asyncio.wait((receiving,), timeout=_LAST_WORD_SECONDS)
         return receiving.result() if receiving.done() else (b"", 0, -1)
     finally:
+        # Waited for: it lets go of the descriptor before its owner closes it, and another one gets its number.
         receiving.cancel()
+        await asyncio.wait((receiving,))
 
 
 async def _readable(fd: int) -> None:
@@ -366,15 +400,6 @@ def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:
             descriptor: int = _INT.unpack_from(data)[0]
             return descriptor
     return -1
-
-
-async def _told(end: asyncio.Future[int | None]) -> str:
-    """How a worker ended that never was sealed."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LEAVE_SECONDS):
-            status = await asyncio.shield(end)
-            return "its zygote ended" if status is None else f"wait status {status}"
-    return "no word from its zygote"
 
 
 def _announce(worker: SandboxedWorker, end: asyncio.Future[int | None], *, wrapped: bool) -> None:
