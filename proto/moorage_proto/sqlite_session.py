@@ -62,10 +62,11 @@ class Transaction(Enum):
 class SqliteSession:
     """Every method may block and is called by one thread at a time; ``stop`` comes from any."""
 
-    def __init__(self, raw: sqlite3.Connection, backend: str, pace: Optional[Callable[[], None]] = None) -> None:
+    def __init__(self, raw: sqlite3.Connection, backend: str, pace: Optional[Callable[[], bool]] = None) -> None:
         """``raw`` is in autocommit mode (``isolation_level=None``) and is used by nobody else.
 
-        ``pace`` is called every millisecond or so of a statement, in its thread, and may make it wait.
+        ``pace`` is called before a statement or a batch of rows, and every millisecond or so of one, in its thread;
+        it may make it wait a little, and tells whether it should wait longer.
         """
         apply(raw)
         self._raw = raw
@@ -327,6 +328,8 @@ class SqliteSession:
         """Translates errors, and notes what they did to the transaction."""
         before = self.transaction
         self._refusal = None
+        while self._must_wait() and time.monotonic() < self._stop_at:
+            pass
         try:
             yield
         except (CallError, *ERRORS) as error:
@@ -381,10 +384,12 @@ class SqliteSession:
         self._changed_schema = False
 
     def _is_overdue(self) -> bool:
-        # A writer is not held up: others wait for it.
-        if self._pace is not None and self.transaction is not Transaction.WRITING:
-            self._pace()
+        self._must_wait()
         return time.monotonic() >= self._stop_at
+
+    def _must_wait(self) -> bool:
+        """After it has waited a little. A writer is not held up: others wait for it."""
+        return self._pace is not None and self.transaction is not Transaction.WRITING and self._pace()
 
 
 def _refusal(guard: Guard, missing: Capability) -> Exception:

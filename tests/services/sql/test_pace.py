@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 
 from moorage.broker.services.sql.pace import LONGEST_WAIT_SECONDS, Pace
@@ -64,7 +65,12 @@ def test_as_many_cores_as_it_uses_hold_nothing_up() -> None:
 def test_a_statement_looks_while_it_runs_and_not_while_it_writes() -> None:
     looks: list[Transaction] = []
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as raw:
-        session = SqliteSession(raw, "main", lambda: looks.append(session.transaction))
+
+        def look() -> bool:
+            looks.append(session.transaction)
+            return False
+
+        session = SqliteSession(raw, "main", look)
         count = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT count(*) FROM n"
         raw.execute(count).fetchall()
         assert looks
@@ -72,3 +78,26 @@ def test_a_statement_looks_while_it_runs_and_not_while_it_writes() -> None:
         session.transaction = Transaction.WRITING
         raw.execute(count).fetchall()
         assert looks == []
+
+
+def test_a_debt_is_paid_before_the_next_statement_and_no_longer_than_its_time() -> None:
+    left = [True] * 3
+
+    def look() -> bool:
+        return bool(left) and left.pop()
+
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as raw:
+        session = SqliteSession(raw, "main", look)
+        session.commit()
+        assert len(left) == 3
+        session.bound(time.monotonic() + 60)
+        session.transaction = Transaction.READING
+        raw.execute("BEGIN")
+        session.commit()
+        assert left == []
+        left[:] = [True] * 1000
+        session.bound(0.0)
+        session.transaction = Transaction.READING
+        raw.execute("BEGIN")
+        session.commit()
+        assert len(left) == 999

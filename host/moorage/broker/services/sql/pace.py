@@ -1,8 +1,8 @@
 """CPU time that an installation's statements take in the host's own process, where no control group sees whose it is.
 
-A statement looks at the clock every millisecond or so (``moorage_proto.sqlite_session``). There it waits while its
-installation has had more than its share: four threads that compute for a minute leave the event loop, and the
-statements of others, their cores. Short work never waits: a second's worth may be used at once.
+Before a statement, and every millisecond or so of it (``moorage_proto.sqlite_session``), its thread looks at the clock,
+and waits while its installation has had more than its share: four threads that compute for a minute leave the event
+loop, and the statements of others, their cores. Little work never waits: a second's worth may be used at once.
 """
 
 from __future__ import annotations
@@ -35,8 +35,10 @@ class Pace:
         self._lock = threading.Lock()
         self._local = threading.local()
 
-    def look(self) -> None:
-        """Charges what this thread has used since it last looked, and waits while that was too much."""
+    def look(self) -> bool:
+        """Charges what this thread has used since it last looked. If that was too much it waits a little, and tells
+        whether it should wait longer.
+        """
         now = self._cpu_clock()
         used = now - getattr(self._local, "seen", now)
         self._local.seen = now
@@ -44,3 +46,4 @@ class Pace:
             debt_seconds = self._bucket.charge(used, self._clock())
         if debt_seconds > 0:
             self._sleep(min(debt_seconds, LONGEST_WAIT_SECONDS))
+        return debt_seconds > LONGEST_WAIT_SECONDS

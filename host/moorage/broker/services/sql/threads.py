@@ -25,6 +25,9 @@ Result = TypeVar("Result")
 #: Statements of one installation that run at the same time on one database; further ones wait for those alone.
 THREADS_EACH = 4
 
+#: Of the cores that an installation may use in its sandbox, what its statements may use here.
+PART_OF_CORES = 0.5
+
 #: How long a cancelled call may go on before its thread is left to itself.
 GRACE_SECONDS = 1.0
 
@@ -145,7 +148,7 @@ class Threads:
     def share(self, installation: InstallationId) -> Share:
         if installation not in self._shares:
             cores = self._most_cpus(installation)
-            pace = None if cores is None else Pace(cores)
+            pace = None if cores is None else Pace(cores * PART_OF_CORES)
             self._shares[installation] = Share(f"{self._name}-{installation}", pace)
         return self._shares[installation]
 
