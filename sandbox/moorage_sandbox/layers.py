@@ -96,6 +96,7 @@ _LAYER_OF_STEP: Dict[str, str] = {
     "bwrap": "bwrap",
     "zygote": "zygote",
     "imports": "files",
+    "granted files": "files",
 }
 
 

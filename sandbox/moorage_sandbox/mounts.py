@@ -10,6 +10,7 @@ from typing import Iterable, Tuple
 
 from moorage_sandbox import proc, syscalls
 from moorage_sandbox.plan import Mount, WorkerPlan, ZygotePlan
+from moorage_sandbox.setup import step
 from moorage_sandbox.syscalls import (
     MS_BIND,
     MS_NOATIME,
@@ -125,8 +126,17 @@ def bind(entry: Mount, source_root: str = "", target_root: str = "") -> None:
     """Binds one folder or file, without what is mounted below it, and restricts the new mount."""
     source, target = source_root + entry.source, target_root + entry.target
     mount(source, target, None, MS_BIND)
+    if entry.identity:
+        _check_identity(entry, os.stat(target))
     flags = MS_NOSUID | _ACCESS_FLAGS[entry.access] | kept_flags(os.statvfs(target).f_flag)
     mount(None, target, None, MS_BIND | MS_REMOUNT | flags)
+
+
+def _check_identity(entry: Mount, found: os.stat_result) -> None:
+    """Between the host's look at a path and the mount somebody may have put another thing in its place."""
+    if (found.st_dev, found.st_ino) != entry.identity:
+        with step("granted files"):
+            raise RuntimeError(f"{entry.source} has become another file or folder since the host looked at it")
 
 
 def kept_flags(statvfs_flags: int) -> int:

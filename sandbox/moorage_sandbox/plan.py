@@ -49,6 +49,8 @@ class Mount:
     #: "read": read-only. "data": writable, nothing executes. "socket": read-only, nothing executes. "device".
     #: Of what was granted: "files": read-only, nothing executes. "granted device".
     access: str
+    #: Device and inode that it must have; (): whatever is there.
+    identity: Tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -343,5 +345,5 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
 
 
-def _mounts(values: List[Dict[str, str]]) -> Tuple[Mount, ...]:
-    return tuple(Mount(**value) for value in values)
+def _mounts(values: List[Dict[str, Any]]) -> Tuple[Mount, ...]:
+    return tuple(Mount(**{name: _frozen(value) for name, value in fields.items()}) for fields in values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import replace
 from typing import Tuple
 
@@ -16,7 +17,10 @@ def worker_plan(usual: WorkerPlan, base: ZygotePlan, widening: Widening, opening
     """``openings``: what the granted files and devices are on this machine."""
     if not widening:
         return usual
-    mounts = tuple(Mount(opening.source, opening.target, opening.access) for opening in _not_seen(base, openings))
+    mounts = tuple(
+        Mount(opening.source, opening.target, opening.access, opening.identity)
+        for opening in _not_seen(base, _through_links(base, openings))
+    )
     result = replace(
         usual,
         init=widening.subprocess,
@@ -31,6 +35,18 @@ def worker_plan(usual: WorkerPlan, base: ZygotePlan, widening: Widening, opening
     # One more for the first process, which waits for the others.
     limits = tuple((name, value + 1 if name == "RLIMIT_NPROC" else value) for name, value in usual.limits)
     return replace(result, limits=limits, program=_with_libraries(usual.program, base.library_path))
+
+
+def _through_links(base: ZygotePlan, openings: Tuple[Opening, ...]) -> Tuple[Opening, ...]:
+    """Where a target lies below a link of the root ("/lib"), it is mounted where that leads; the link shows it."""
+    result = []
+    for opening in openings:
+        target = opening.target
+        for path, place in base.links:
+            if target.startswith(f"{path}/"):
+                target = posixpath.normpath(posixpath.join(posixpath.dirname(path), place)) + target[len(path) :]
+        result.append(replace(opening, target=target))
+    return tuple(sorted(result, key=lambda opening: opening.target))
 
 
 def _not_seen(base: ZygotePlan, openings: Tuple[Opening, ...]) -> Tuple[Opening, ...]:

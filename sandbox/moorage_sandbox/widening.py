@@ -36,3 +36,5 @@ class Opening:
     target: str
     #: "files": read-only, nothing executes. "granted device": a device node, with its requests.
     access: str
+    #: Device and inode of what was looked at; (): nobody looked.
+    identity: Tuple[int, ...] = ()

@@ -214,6 +214,30 @@ def test_a_link_shows_what_it_leads_to_under_its_own_name(stage, readable) -> No
     assert one(stage, code, f"files.read:{readable}/current/**").get("value") == "weights"
 
 
+def test_what_takes_the_place_of_a_granted_folder_after_the_host_looked_is_not_shown(stage, readable) -> None:
+    """Whoever may write beside it swaps it for a link; the host's own folder lies where that leads."""
+    other = readable / "other"
+    other.mkdir(exist_ok=True)
+    (other / "weights").write_text("another")
+    job = stage.job(
+        f"value = open({str(readable / 'models' / 'weights')!r}).read()",
+        granted=[f"files.read:{readable}/models/**"],
+        swap=[str(readable / "models"), "other"],
+    )
+    (result,) = stage.run(job)
+    assert result.get("layer") == "files", result
+    assert "has become another" in result["failed"]
+    assert result["output"] == ""
+
+
+def test_a_folder_below_a_link_of_the_root(stage) -> None:
+    """/lib is a link to usr/lib on most machines."""
+    folder = next(path for path in sorted(Path("/usr/lib").iterdir()) if path.is_dir() and any(path.iterdir()))
+    granted = f"files.read:/lib/{folder.name}/**"
+    code = f"value = sorted(os.listdir('/lib/{folder.name}')) == sorted(os.listdir('/usr/lib/{folder.name}')) != []"
+    assert one(stage, code, granted).get("value") is True
+
+
 def test_what_one_worker_was_granted_no_other_one_sees(stage, readable) -> None:
     look = f"value = os.path.exists({str(readable)!r})"
     granted = stage.job(look, granted=[f"files.read:{readable}/models/**"])

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from moorage.models.rights import dangers, plain_words, widens_sandbox
+from moorage.supervisor import widening
 from moorage.supervisor.widening import GrantUnusable, openings_of, widening_of
 from moorage_proto.capability import SANDBOX_VERBS, CapabilityInvalid, Grants, parse
 from moorage_sandbox.widening import NONE, Opening, Widening
@@ -56,7 +59,10 @@ def test_a_deny_of_all_or_a_part_takes_a_folder_away(rule) -> None:
 def test_links_are_resolved_and_the_granted_name_is_kept(place) -> None:
     (place / "v5").mkdir()
     (place / "current").symlink_to(place / "v5")
-    assert openings(f"files.read:{place}/current/**") == (Opening(f"{place}/v5", f"{place}/current", "files"),)
+    found = (place / "v5").stat()
+    assert openings(f"files.read:{place}/current/**") == (
+        Opening(f"{place}/v5", f"{place}/current", "files", (found.st_dev, found.st_ino)),
+    )
 
 
 def test_a_link_out_of_a_folder_is_judged_by_where_it_leads(place) -> None:
@@ -94,6 +100,38 @@ def test_a_socket_is_no_file_and_makes_its_folder_no_folder(place) -> None:
             openings(f"files.read:{place}/**")
 
 
+def test_a_named_pipe_makes_its_folder_no_folder(place) -> None:
+    (place / "in").mkdir()
+    assert openings(f"files.read:{place}/**")
+    os.mkfifo(place / "in" / "orders")
+    with pytest.raises(GrantUnusable, match="is a named pipe"):
+        openings(f"files.read:{place}/**")
+
+
+def test_what_vanishes_while_it_is_looked_at_hides_nothing(place, monkeypatch) -> None:
+    for name in ("gone", "pipe"):
+        os.mkfifo(place / name)
+    scan = os.scandir
+
+    class Vanishing:
+        """The first entry goes between being listed and being looked at."""
+
+        def __init__(self, path: str) -> None:
+            with scan(path) as entries:
+                self._entries = sorted(entries, key=lambda entry: entry.name)
+            os.unlink(self._entries[0].path)
+
+        def __enter__(self) -> list[os.DirEntry[str]]:
+            return self._entries
+
+        def __exit__(self, *_: object) -> None:
+            """Closed already."""
+
+    monkeypatch.setattr(os, "scandir", Vanishing)
+    with pytest.raises(GrantUnusable, match="pipe is a named pipe"):
+        openings(f"files.read:{place}/**")
+
+
 def test_kinds_must_fit(place) -> None:
     (place / "file").write_text("")
     os.mkfifo(place / "fifo")
@@ -110,6 +148,40 @@ def test_kinds_must_fit(place) -> None:
 def test_devices_that_are_doors_are_refused(path, words) -> None:
     with pytest.raises(GrantUnusable, match=words):
         openings(f"sandbox.device:{path}")
+
+
+@pytest.mark.parametrize(
+    ("major", "minor", "words"),
+    [
+        (1, 1, "memory"), (1, 11, "log"), (5, 1, "terminal"), (7, 1, "screens"), (10, 229, "mounts"),
+        (10, 130, "restarts"),
+        (10, 236, "block devices"), (13, 64, "keyboard"), (21, 0, "disk"), (136, 3, "terminal"), (143, 3, "terminal"),
+        (202, 0, "registers"),
+    ],
+)  # fmt: skip
+def test_devices_are_judged_by_their_numbers(monkeypatch, major, minor, words) -> None:
+    """Made-up ones: not every machine has them, and not every user may make them."""
+    _there_is_a_device(monkeypatch, 1, 3)
+    assert openings("sandbox.device:/dev/x")
+    _there_is_a_device(monkeypatch, major, minor)
+    with pytest.raises(GrantUnusable, match=words):
+        openings("sandbox.device:/dev/x")
+
+
+def test_a_device_of_a_refused_subsystem(monkeypatch) -> None:
+    """Those whose numbers the kernel gives out as they come."""
+    _there_is_a_device(monkeypatch, 511, 7)
+    for name in ("drm", "nvme-generic"):
+        monkeypatch.setattr(os.path, "realpath", lambda path, name=name: f"/sys/class/{name}")
+        if name == "drm":
+            assert openings("sandbox.device:/dev/x")
+    with pytest.raises(GrantUnusable, match="disk"):
+        openings("sandbox.device:/dev/x")
+
+
+def _there_is_a_device(monkeypatch, major: int, minor: int) -> None:
+    found = SimpleNamespace(st_mode=stat.S_IFCHR | 0o666, st_rdev=os.makedev(major, minor), st_dev=5, st_ino=7)
+    monkeypatch.setattr(widening, "_resolved", lambda _, path: (path, found))
 
 
 @pytest.mark.parametrize(

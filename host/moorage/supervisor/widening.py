@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from moorage.errors import Conflict
@@ -17,20 +18,46 @@ _NO_FILES = ("/proc", "/sys", "/dev", "/run", "/var/run")
 _TAKEN = ("/venv", "/plugin", "/data", "/run", "/py", "/sdk", "/runtime", "/proc", "/sys", "/dev/shm")  # noqa: S108
 #: Files are put below these, but not in their place.
 _OWN = ("/tmp", "/etc", "/usr", "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/dev")  # noqa: S108 - inside the sandbox
-#: Looked at in a granted folder, at most, in search of sockets.
+#: Looked at in a granted folder, at most, in search of sockets and named pipes.
 _MOST_ENTRIES = 20_000
-#: Character devices that stand for the whole machine, for its memory or for people's terminals; by major and minor
-#: number, None for every minor (Documentation/admin-guide/devices.txt).
-_DEVICES_REFUSED = {
+#: Character devices that stand for the whole machine, for its disks, or for people at it; by major and minor number,
+#: None for every minor (Documentation/admin-guide/devices.txt).
+_DEVICES_REFUSED: dict[tuple[int, int | None], str] = {
     (1, 1): "it is the machine's memory",
     (1, 2): "it is the kernel's memory",
     (1, 4): "it is the machine's input and output ports",
     (1, 11): "it is the kernel's log",
     (4, None): "it is a terminal",
     (5, None): "it is a terminal",
+    (7, None): "it is what stands on the machine's screens",
+    (9, None): "it is a tape",
+    (10, 130): "it restarts the machine when it is closed",
+    (10, 144): "it is the firmware's memory",
+    (10, 203): "it makes devices",
     (10, 223): "it makes input devices",
     (10, 229): "it mounts file systems",
+    (10, 231): "it is an image of the machine's memory",
+    (10, 234): "it manages file systems",
+    (10, 235): "it mounts file systems",
+    (10, 236): "it makes block devices",
     (10, 237): "it makes block devices",
+    (10, 239): "it makes input devices",
+    (13, None): "it is a keyboard, a mouse, or the like",
+    (21, None): "it is a disk, below its file systems",
+    (90, None): "it is a flash memory, below its file systems",
+    (162, None): "it is a disk, below its file systems",
+    (202, None): "it is the processors' registers",
+    **dict.fromkeys(((major, None) for major in range(136, 144)), "it is a terminal"),
+}
+#: The same where the kernel gives numbers as they come: by the subsystem that /sys/dev/char names.
+_SUBSYSTEMS_REFUSED = {
+    "bsg": "it is a disk, below its file systems",
+    "hidraw": "it is a keyboard, a mouse, or the like",
+    "nvme": "it is a disk, below its file systems",
+    "nvme-generic": "it is a disk, below its file systems",
+    "tty": "it is a terminal",
+    "ubi": "it is a flash memory, below its file systems",
+    "watchdog": "it restarts the machine when it is closed",
 }
 
 
@@ -115,8 +142,12 @@ def _file(capability: Capability, private: tuple[PurePosixPath, ...]) -> Opening
     if not folder and not stat.S_ISREG(status.st_mode):
         raise GrantUnusable(capability, f"{source} is no ordinary file")
     if folder:
-        _check_no_sockets(capability, str(source))
-    return Opening(str(source), str(target), "files")
+        _check_no_doors(capability, str(source))
+    return Opening(str(source), str(target), "files", _identity(status))
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _check_target(capability: Capability, target: PurePosixPath) -> None:
@@ -136,28 +167,37 @@ def _resolved(capability: Capability, path: PurePosixPath) -> tuple[PurePosixPat
         raise GrantUnusable(capability, f"{path}: {error.strerror}") from error
 
 
-def _check_no_sockets(capability: Capability, folder: str) -> None:
-    """Who sees a socket can connect to it, read-only or not: a database's, or a container engine's."""
-    for seen, (path, is_socket) in enumerate(_entries(folder), 1):
-        if is_socket:
-            raise GrantUnusable(capability, f"{path} is a socket, through which a plugin could leave its sandbox")
+def _check_no_doors(capability: Capability, folder: str) -> None:
+    """Who sees a socket or a named pipe can speak to who holds its other end, read-only or not: to a database's or a
+    container engine's."""
+    for seen, (path, mode) in enumerate(_entries(capability, folder), 1):
+        kind = "socket" if stat.S_ISSOCK(mode) else "named pipe" if stat.S_ISFIFO(mode) else ""
+        if kind:
+            raise GrantUnusable(capability, f"{path} is a {kind}, through which a plugin could leave its sandbox")
         if seen > _MOST_ENTRIES:
             raise GrantUnusable(capability, f"it holds more than {_MOST_ENTRIES:,} entries; name a folder further down")
 
 
-def _entries(folder: str) -> Iterator[tuple[str, bool]]:
+def _entries(capability: Capability, folder: str) -> Iterator[tuple[str, int]]:
+    """Everything below it, with its mode."""
     waiting = [folder]
     while waiting:
+        place = waiting.pop()
         try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
+            entries = os.scandir(place)
+        except PermissionError:
+            if os.access(place, os.X_OK):
+                why = f"{place} cannot be listed, but what it holds can be opened by name"
+                raise GrantUnusable(capability, why) from None
+            continue  # closed to the host: then to the plugin too
+        except OSError:
+            continue  # gone meanwhile
+        with entries as found:
+            for entry in found:
+                with suppress(OSError):  # gone meanwhile
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                    mode = entry.stat(follow_symlinks=False).st_mode
-                    yield entry.path, stat.S_ISSOCK(mode)
-        except OSError:
-            # Gone meanwhile, or not to be read by the host: then not by the plugin either.
-            continue
+                    yield entry.path, entry.stat(follow_symlinks=False).st_mode
 
 
 def _device(capability: Capability) -> Opening:
@@ -167,10 +207,14 @@ def _device(capability: Capability) -> Opening:
         raise GrantUnusable(capability, f"{source} is no character device")
     major, minor = os.major(status.st_rdev), os.minor(status.st_rdev)
     why = _DEVICES_REFUSED.get((major, minor)) or _DEVICES_REFUSED.get((major, None))
-    if why is None and 136 <= major <= 143:
-        why = "it is a terminal"
+    why = why or _SUBSYSTEMS_REFUSED.get(_subsystem(major, minor))
     if why is not None:
         raise GrantUnusable(capability, why)
     if not source.is_relative_to("/dev") or any(_overlap(target, PurePosixPath(path)) for path in _TAKEN):
         raise GrantUnusable(capability, f"{source} lies outside of /dev, or in a place of the sandbox's own")
-    return Opening(str(source), str(target), "granted device")
+    return Opening(str(source), str(target), "granted device", _identity(status))
+
+
+def _subsystem(major: int, minor: int) -> str:
+    """As sysfs names it; "" where it does not."""
+    return os.path.basename(os.path.realpath(f"/sys/dev/char/{major}:{minor}/subsystem"))  # noqa: PTH119 - of a link
