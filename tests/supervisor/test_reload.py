@@ -16,8 +16,8 @@ from moorage.models.attachment import Attachment, Health
 from moorage.models.incarnation import IncarnationState
 from moorage.models.installation import Installation
 from moorage.models.manifest import Manifest, ReloadMode
-from moorage.supervisor.desired import Scale
-from moorage.supervisor.errors import ReloadFailed
+from moorage.supervisor.desired import Hold, Scale
+from moorage.supervisor.errors import NotRunnable, ReloadFailed
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.reload import Reload, ReloadOrder, mode_of
 from moorage.supervisor.snapshot import SnapshotFailed
@@ -83,6 +83,7 @@ class Staged(World):
     def __init__(self, **limits: Any) -> None:
         super().__init__(**limits)
         self.fails = ""
+        self.loses_data = False
         #: Version and state that each worker was loaded with.
         self.told: list[tuple[str, object]] = []
         self.stored = self.data = "1.0.0"
@@ -107,7 +108,11 @@ class Staged(World):
 
     def reload(self, mode: ReloadMode) -> Reload:
         order = ReloadOrder(self.target, mode, self._commit, self._withdraw, self.steps.append)
-        return Reload(self.keeper, order, cast("Any", Disk(self)), self.clock)
+        return Reload(self.keeper, order, cast("Any", Disk(self)), self.clock, self._hold)
+
+    async def _hold(self, reason: str) -> None:
+        await asyncio.sleep(0)
+        self.change(Hold(reason, "host"))
 
     async def _commit(self) -> None:
         await asyncio.sleep(0)
@@ -145,6 +150,8 @@ class Disk:
 
     def restore(self, snapshot: str) -> None:
         assert not self._world.alive, "data is brought back while something may write it"
+        if self._world.loses_data:
+            raise SnapshotFailed("churn", "The copy failed: No space left on device.")
         self._world.data = snapshot
 
     def end_trial(self, _installation: str) -> None:
@@ -257,6 +264,24 @@ async def test_whatever_step_fails_all_is_as_before(
     world.fails = ""
     await world.reload(mode).run()
     whole(world, "2.0.0")
+
+
+async def test_on_data_that_cannot_be_brought_back_nothing_runs(staged: Callable[..., Staged]) -> None:
+    world = staged()
+    await running(world)
+    world.fails, world.loses_data = "load", True
+    waiting = asyncio.create_task(world.reload("in_turn").run())
+    await world.until(lambda: bool(world.steps))
+    served = asyncio.create_task(version(world))
+    with pytest.raises(ReloadFailed, match="could not be brought back, so nothing runs on it") as failed:
+        await waiting
+    assert "is back" not in str(failed.value)
+    with pytest.raises(NotRunnable, match="host holds it"):
+        await served
+    world.clock.advance(hours=1)
+    await world.settle()
+    assert not world.alive
+    assert (world.trial, world.told) == (True, [("2.0.0", b"state of churn-1")])
 
 
 @pytest.mark.parametrize("mode", MOMENTS)

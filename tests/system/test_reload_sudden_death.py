@@ -11,7 +11,9 @@ import pytest
 from plugin_projects import write_plugin
 
 from moorage.app import Host
+from moorage.app.wiring import DataLost
 from moorage.config.settings import Settings
+from moorage.models.execution import ExecutionRequest, ExecutionState
 
 TIMEOUT_SECONDS = 40
 
@@ -116,6 +118,30 @@ async def test_the_next_host_finds_the_old_version_and_its_data(
         project(tmp_path, "2.0.1", 0)
         await host.reload("probe")
         assert (await host.call("probe", input="three"))[0] == "2.0.1"
+
+
+async def test_on_data_that_cannot_be_brought_back_nothing_runs_until_it_can(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with Host(settings) as host:
+        await host.install(project(tmp_path))
+        await host.call("probe", input="one")
+    project(tmp_path, "2.0.0")
+    await killed(settings, "starting 2.0.0", settings.state_dir / "data" / "probe")
+    (copy,) = (path for path in (settings.state_dir / "snapshots" / "probe").iterdir() if path.is_dir())
+    copy.rename(tmp_path / copy.name)
+    async with Host(settings) as host:
+        refused = await host.run(ExecutionRequest("probe", "execute", "two"))
+        assert refused.state is ExecutionState.REJECTED
+        with pytest.raises(DataLost, match="stays held"):
+            await host.release("probe")
+        assert (await host.installation("probe")).state == "held"
+        (tmp_path / copy.name).rename(copy)
+        await host.release("probe")
+        assert await host.call("probe", input="two") == ["1.0.0", "one", "two"]
+    # What has been written since is not taken back by the next start.
+    async with Host(settings) as host:
+        assert await host.call("probe", input="three") == ["1.0.0", "one", "two", "three"]
 
 
 async def test_what_was_taken_stays_taken(settings: Settings, tmp_path: Path) -> None:

@@ -200,6 +200,7 @@ class Host:
 
         Raises what ``start`` raises, once it is released.
         """
+        await self._parts.bring_back_data(name)
         await self._parts.supervisor.change(name, Release(reason), by=by)
         await self._act("release", name, by, reason)
         return await self._up_again(name)

@@ -23,6 +23,7 @@ from moorage.broker.services.sql import SqlService
 from moorage.broker.shard import LocalShard
 from moorage.config.settings import InstallationSettings, Settings, SupervisionSettings
 from moorage.environments.builder import EnvironmentBuilder
+from moorage.errors import Conflict
 from moorage.events.bus import EventBus
 from moorage.models.execution import Execution
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
@@ -49,6 +50,18 @@ from moorage.telemetry.logs import HOST_LOGGER, Logs
 from moorage_sandbox.report import SandboxReport
 
 log = logging.getLogger(__name__)
+
+
+class DataLost(Conflict):
+    """A reload was tried on an installation's private data, and that is not as it was before."""
+
+    code = "data_lost"
+
+    def __init__(self, installation: InstallationId, problem: str) -> None:
+        super().__init__(
+            f"{installation} stays held: a reload that failed has touched its private data, and the copy made before it"
+            f" could not be brought back. {problem} Mend that, then: moorage release {installation}"
+        )
 
 
 class Wiring:
@@ -172,12 +185,24 @@ class Wiring:
                     return each.installation.config
         return self._configs.get(installation, {})
 
+    async def bring_back_data(self, name: InstallationId) -> None:
+        """Before what was held for its data may run: what could not be brought back then is tried again.
+
+        Raises DataLost.
+        """
+        if self.supervisor.reloading(name) or self.supervisor.living(name):
+            return
+        try:
+            await asyncio.to_thread(self._snapshots.recover, await self.store.installations.get(name))
+        except SnapshotFailed as error:
+            raise DataLost(name, error.problem) from error
+
     async def _bring_back_data(self, installation: Installation) -> None:
         """After a host that died in the middle of a reload in turn. Where it cannot be, nothing may touch the data."""
         try:
             snapshot = await asyncio.to_thread(self._snapshots.recover, installation)
         except SnapshotFailed as error:
-            reason = f"a reload was interrupted, and its data could not be brought back: {error}"
+            reason = f"a reload was interrupted, and its data could not be brought back. {error.problem}"
             await self.supervisor.change(installation.id, Hold(reason, "host"), by="host")
             log.error("%s: %s", installation.id, reason)
         else:

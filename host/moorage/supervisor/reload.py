@@ -70,7 +70,16 @@ def mode_of(old: Manifest, new: Manifest, asked: ReloadMode | None) -> ReloadMod
 class Reload:
     """One reload of an installation that runs, or would if it could. Used once."""
 
-    def __init__(self, keeper: Keeper, order: ReloadOrder, snapshots: Snapshots, clock: Clock) -> None:
+    def __init__(
+        self,
+        keeper: Keeper,
+        order: ReloadOrder,
+        snapshots: Snapshots,
+        clock: Clock,
+        hold: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """``hold`` keeps the installation stopped, with a reason, until a person releases it. It never fails."""
+        self._hold = hold
         self._keeper = keeper
         self._order = order
         self._snapshots = snapshots
@@ -155,9 +164,9 @@ class Reload:
             await self._adopt(fresh)
         except BaseException as error:
             # Not to be cut short by whoever waits no longer: the old version would be without its data.
-            await asyncio.shield(self._bring_back(fresh, snapshot))
+            then = await asyncio.shield(self._bring_back(fresh, snapshot))
             if isinstance(error, Exception):
-                raise self._failed(error, "The version before it is back, with its data.") from error
+                raise self._failed(error, then) from error
             raise
         await self._forget_trial()
         return fresh
@@ -168,19 +177,28 @@ class Reload:
         await _in_thread(lambda: self._snapshots.begin_trial(snapshot, self._order.target))
         return snapshot
 
-    async def _bring_back(self, fresh: Sequence[Incarnation], snapshot: Snapshot | None) -> None:
-        """The keeper is paused still; what waits for a worker gets the old version's."""
+    async def _bring_back(self, fresh: Sequence[Incarnation], snapshot: Snapshot | None) -> str:
+        """The keeper is paused still; what waits for a worker gets the old version's. Returns how things stand now."""
         await self._abandon(fresh)
         if snapshot is not None:
             try:
                 await _in_thread(lambda: self._snapshots.restore(snapshot))
-            except SnapshotFailed:
-                # The trial stays noted down: the next start of the host tries again, before any worker runs.
+            except SnapshotFailed as error:
                 log.exception("%s: after a reload that failed its data could not be brought back", self._name)
-                return
+                # The trial stays noted down: whoever releases it, or the next start of the host, tries again. Until
+                # then nothing may run on data that another version has touched.
+                await self._hold(f"after a reload that failed its data could not be brought back. {error.problem}")
+                return (
+                    "Its private data could not be brought back, so nothing runs on it, and it is held. Mend what the"
+                    f" host's log tells, then: moorage release {self._name}"
+                )
             await self._forget_trial()
         if not self._keeper.wanted:
-            return
+            return ""
+        return await self._back()
+
+    async def _back(self) -> str:
+        """The old version, with what it had in memory."""
         back: list[Incarnation] = []
         try:
             for state in self._states or (None,):
@@ -192,6 +210,8 @@ class Reload:
                 "%s: after a reload that failed its old version did not come back at once: %s", self._name, error
             )
             await self._abandon(back)
+            return f"Its data is as it was; the version before it starts again, and is not up yet: {error}"
+        return "The version before it is back, with its data."
 
     async def _forget_trial(self) -> None:
         def forget() -> None:

@@ -47,6 +47,7 @@ class SnapshotFailed(MoorageError):
             f"The private data of {installation} cannot be copied, and without a copy a reload in turn could not be "
             f"undone. {problem}"
         )
+        self.problem = problem
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from moorage.models.reload import ReloadReport
 from moorage.owned import OwnedTasks
 from moorage.store.store import Store
 from moorage.supervisor import desired
-from moorage.supervisor.desired import Change
+from moorage.supervisor.desired import Change, Hold
 from moorage.supervisor.errors import ReloadUnderway, WorkerMissing
 from moorage.supervisor.health import HealthPolicy
 from moorage.supervisor.incarnation import Incarnation, Launch, Transition
@@ -38,6 +39,8 @@ from moorage.telemetry.capture import OutputCapture
 from moorage.telemetry.logs import Logs
 from moorage_proto.capability import Grants
 from moorage_proto.errors import CallError
+
+log = logging.getLogger(__name__)
 
 
 def _never(_: InstallationId) -> timedelta | None:
@@ -193,7 +196,9 @@ class Supervisor:
             raise ReloadUnderway(name)
         keeper = await self._keeper(name)
         self._reloading.add(name)
-        reload = Reload(keeper, order, self._parts.snapshots, self._parts.clock)
+        reload = Reload(
+            keeper, order, self._parts.snapshots, self._parts.clock, lambda reason: self._held_by_host(name, reason)
+        )
         work = self._reloads.start(reload.run(), f"reload {name}")
         work.add_done_callback(lambda _: self._reloading.discard(name))
         return await asyncio.shield(work)
@@ -231,6 +236,16 @@ class Supervisor:
         keeper = self._keepers.get(installation)
         if keeper is not None:
             keeper.set_grants(grants)
+
+    async def _held_by_host(self, installation: InstallationId, reason: str) -> None:
+        """Whatever the store says: nothing may run."""
+        change = Hold(reason, "host")
+        try:
+            await self.change(installation, change, by="host")
+        except Exception:
+            log.exception("%s: that it is held could not be stored; it counts until the host stops", installation)
+            keeper = await self._keeper(installation)
+            keeper.desire(desired.after(keeper.installation.desired, change))
 
     # -- inside --------------------------------------------------------------------------------------------------
 
