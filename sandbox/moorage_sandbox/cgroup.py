@@ -72,6 +72,16 @@ def hierarchies(cgroup: str, mountinfo: str) -> Tuple[Hierarchy, ...]:
     return tuple(found.values())
 
 
+def mounts(mountinfo: str) -> Tuple[str, ...]:
+    """Where control group file systems are mounted, by the text of /proc/<pid>/mountinfo. Pure."""
+    found = []
+    for line in mountinfo.splitlines():
+        fields, _, more = line.partition(" - ")
+        if more.split()[:1] in (["cgroup"], ["cgroup2"]):
+            found.append(_unescaped(fields.split()[4]))
+    return tuple(found)
+
+
 def _places(cgroup: str) -> Dict[str, str]:
     """Controller to path; "" for version 2."""
     places = {}

@@ -11,7 +11,7 @@ import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -20,8 +20,8 @@ from plugin_projects import write_plugin
 from moorage.app import Host
 from moorage.config.settings import Settings
 from moorage.models.incarnation import IncarnationState, VerdictKind
-from moorage.supervisor.cgroups import Cgroups
-from moorage.supervisor.direct import NoRecord, RecordStale, end_directly
+from moorage.supervisor.cgroups import Cgroups, tree_name
+from moorage.supervisor.direct import NoRecord, NotYours, RecordStale, end_directly
 from moorage.supervisor.records import Records, record_of
 from moorage_sandbox import cgroup
 
@@ -185,6 +185,95 @@ async def test_a_record_is_no_key_to_other_groups(settings: Settings, tmp_path: 
         bystander.kill()
         await bystander.wait()
         groups.close()
+
+
+OTHER_UID = 62_002
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> Path:
+    """A state folder of another user, for whom root is about to end a worker."""
+    if os.geteuid() != 0:
+        pytest.skip("only root acts for other users")
+    folder = tmp_path / "others"
+    (folder / "run" / "victim").mkdir(parents=True)
+    return folder
+
+
+def forge(folder: Path, pid: int, **claims: object) -> None:
+    """What its owner may write there."""
+    record = {**asdict(record_of("victim", 3, "victim-3", pid, None)), **claims}
+    (folder / "run" / "victim" / "3.json").write_text(json.dumps(record))
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, OTHER_UID, OTHER_UID, follow_symlinks=False)
+
+
+async def test_another_users_record_ends_his_own_processes_alone(others: Path, tmp_path: Path) -> None:
+    roots = await asyncio.create_subprocess_exec("sleep", "60")
+    his = await asyncio.create_subprocess_exec("sleep", "60", user=OTHER_UID)
+    Records(tmp_path / "roots").write(record_of("q", 3, "q-3", roots.pid, None))
+    try:
+        forge(others, roots.pid)
+        with pytest.raises(NotYours, match=f"belongs to user {OTHER_UID}"):
+            end_directly(others, "victim", "root")
+        # It names the place of a record that is root's.
+        forge(others, roots.pid, installation="../../../roots/run/q")
+        with pytest.raises(NoRecord):
+            end_directly(others, "victim", "root")
+        assert sorted(path.name for path in (tmp_path / "roots" / "run" / "q").iterdir()) == ["3.json"]
+        forge(others, his.pid)
+        (ended,) = end_directly(others, "victim", "root")
+        assert ended.method == "pidfd"
+        assert await his.wait() == -signal.SIGKILL
+        note = others / "run" / "victim" / "3.killed"
+        assert (note.stat().st_uid, Records(others).killed_by("victim", 3)) == (OTHER_UID, "root")
+        assert roots.returncode is None
+    finally:
+        for process in (roots, his):
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+async def test_a_folder_of_ordinary_files_is_no_control_group(others: Path, tmp_path: Path) -> None:
+    """Else root would write into whatever its files lead to, and signal whom they name."""
+    roots_file = tmp_path / "roots_file"
+    roots_file.write_text("untouched")
+    his = await asyncio.create_subprocess_exec("sleep", "60", user=OTHER_UID)
+    group = others / tree_name(others) / "i-victim" / "3"
+    group.mkdir(parents=True)
+    (group / "cgroup.kill").symlink_to(roots_file)
+    (group / "cgroup.events").write_text("populated 0\n")
+    (group / "cgroup.procs").write_text("")
+    try:
+        forge(others, his.pid, cgroup={"unified": str(group)})
+        (ended,) = end_directly(others, "victim", "root")
+        assert (ended.method, roots_file.read_text()) == ("pidfd", "untouched")
+    finally:
+        await his.wait()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link", "huge", "types", "outer link", "inner link"])
+async def test_what_is_no_record_is_left_alone(others: Path, tmp_path: Path, kind: str) -> None:
+    path = others / "run" / "victim" / "3.json"
+    genuine = json.dumps(asdict(record_of("victim", 3, "victim-3", os.getpid(), None)))
+    (tmp_path / "3.json").write_text(genuine)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link":
+        path.symlink_to(tmp_path / "3.json")
+    elif kind == "huge":
+        path.write_text(genuine + " " * 70_000)
+    elif kind == "types":
+        path.write_text(json.dumps({**json.loads(genuine), "pid": "1/../1"}))
+    else:
+        folder = path.parent if kind == "inner link" else path.parent.parent
+        folder.rename(tmp_path / "moved")
+        folder.symlink_to(tmp_path / "moved")
+        (tmp_path / "moved" / ("3.json" if kind == "inner link" else "victim/3.json")).write_text(genuine)
+    assert Records(others).of("victim") == ()
+    with pytest.raises(NoRecord):
+        end_directly(others, "victim", "root")
 
 
 async def test_a_killed_worker_is_started_again_when_it_is_needed(

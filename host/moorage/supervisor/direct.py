@@ -86,20 +86,20 @@ def end_directly(state_dir: Path, name: str, by: str) -> tuple[EndedDirectly, ..
     Raises NoRecord, RecordStale when none of them lives, NotYours, StillAlive.
     """
     records = Records(state_dir)
-    found = records.of(name) if _is_name(name) else ()
+    found = records.with_owners(name) if _is_name(name) else ()
     if not found:
         raise NoRecord(state_dir, name, records.installations())
-    living = [record for record in found if record.alive]
+    living = [(record, owner) for record, owner in found if record.alive]
     if not living:
-        raise RecordStale(found[-1])
-    return tuple(_end(records, state_dir, record, by) for record in living)
+        raise RecordStale(found[-1][0])
+    return tuple(_end(records, state_dir, record, owner, by) for record, owner in living)
 
 
 def _is_name(name: str) -> bool:
     return bool(name) and "/" not in name and not name.startswith(".")
 
 
-def _end(records: Records, state_dir: Path, record: RunRecord, by: str) -> EndedDirectly:
+def _end(records: Records, state_dir: Path, record: RunRecord, owner: int, by: str) -> EndedDirectly:
     try:
         pidfd = os.pidfd_open(record.pid)
     except ProcessLookupError:
@@ -109,10 +109,10 @@ def _end(records: Records, state_dir: Path, record: RunRecord, by: str) -> Ended
         if not record.alive:
             raise RecordStale(record)
         group = _own_group(state_dir, record)
-        _check_owner(records, record, group)
+        _check_owner(record, owner, group)
         count = len(cgroup.processes(group)) if group is not None else 1
         # Written first: when the host sees the end, it finds why.
-        records.note_kill(record, by)
+        records.note_kill(record, by, owner)
         method = _kill(record, group, pidfd)
         if not _gone(group, pidfd):
             raise StillAlive(record)
@@ -125,18 +125,20 @@ def _own_group(state_dir: Path, record: RunRecord) -> Group | None:
     """Only a group in this state folder's own tree is touched, whatever a record says."""
     group = record.group
     tail = f"/{tree_name(state_dir)}/i-{record.installation}/{record.number}"
-    if group is None or not all(_is_ours(folder, tail) for folder in group.distinct):
+    mounts = cgroup.mounts(cgroup.read("/proc/self/mountinfo"))
+    if group is None or not all(_is_ours(folder, tail, mounts) for folder in group.distinct):
         return None
     return group
 
 
-def _is_ours(folder: str, tail: str) -> bool:
-    return folder.endswith(tail) and ".." not in folder and Path(folder).is_dir()
+def _is_ours(folder: str, tail: str, mounts: tuple[str, ...]) -> bool:
+    """A folder of ordinary files would let whoever made it choose what is written and who is killed."""
+    inside = any(Path(folder).is_relative_to(mount) for mount in mounts)
+    return inside and folder.endswith(tail) and os.path.realpath(folder) == folder and Path(folder).is_dir()
 
 
-def _check_owner(records: Records, record: RunRecord, group: Group | None) -> None:
+def _check_owner(record: RunRecord, owner: int, group: Group | None) -> None:
     """Root does not let another user's file choose whom it kills."""
-    owner = records.owner(record)
     if os.geteuid() != 0 or owner == 0:
         return
     folders = () if group is None else group.distinct

@@ -10,7 +10,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
+import stat
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,9 @@ from moorage_sandbox.cgroup import Group
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: Beside a record: who ended its worker directly.
 _NOTE = ".killed"
+#: Of a record; they have some 500.
+_MOST_BYTES = 65_536
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,8 @@ class Records:
         """Atomic: a reader finds all of it or nothing."""
         path = self._path(record.installation, record.number)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_atomically(path, asdict(record))
+        with self._opened(record.installation) as folder:
+            _write_atomically(folder, path.name, asdict(record))
 
     def remove(self, installation: str, number: int) -> None:
         path = self._path(installation, number)
@@ -118,22 +125,30 @@ class Records:
 
     def of(self, installation: str) -> tuple[RunRecord, ...]:
         """Oldest first. Raises OSError where this user may not read them."""
-        folder = self._folder / installation
-        names = sorted(os.listdir(folder), key=len) if folder.is_dir() else []  # noqa: PTH208 - an error, not nothing
-        found = (_read(folder / name) for name in names if name.endswith(".json"))
-        return tuple(sorted((record for record in found if record is not None), key=lambda record: record.number))
+        return tuple(record for record, _ in self.with_owners(installation))
+
+    def with_owners(self, installation: str) -> tuple[tuple[RunRecord, int], ...]:
+        """The same with the user whose file each is.
+
+        The folder may be another user's, who lets root read it: no symbolic link is followed, nothing but small
+        ordinary files are read, and one that names another place than its own is no record.
+        """
+        found = []
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), self._opened(installation) as folder:
+            for name in os.listdir(folder):  # noqa: PTH208 - a descriptor
+                read = _read(folder, name) if name.endswith(".json") else None
+                if read is not None and (read[0].installation, f"{read[0].number}.json") == (installation, name):
+                    found.append(read)
+        return tuple(sorted(found, key=lambda each: each[0].number))
 
     def installations(self) -> tuple[str, ...]:
         """Those with a record."""
         return tuple(sorted(folder.name for folder in self._folder.glob("*/")))
 
-    def owner(self, record: RunRecord) -> int:
-        """The user whose file it is. Raises OSError."""
-        return self._path(record.installation, record.number).stat().st_uid
-
-    def note_kill(self, record: RunRecord, by: str) -> None:
-        """For the host, when it goes on: why this worker ended."""
-        _write_atomically(self._path(record.installation, record.number).with_suffix(_NOTE), {"by": by})
+    def note_kill(self, record: RunRecord, by: str, owner: int) -> None:
+        """For the host, when it goes on: why this worker ended. ``record`` and ``owner`` are as they were found."""
+        with self._opened(record.installation) as folder:
+            _write_atomically(folder, f"{record.number}{_NOTE}", {"by": by}, owner)
 
     def killed_by(self, installation: str, number: int) -> str:
         """Who ended it directly; empty: nobody."""
@@ -146,20 +161,58 @@ class Records:
     def _path(self, installation: str, number: int) -> Path:
         return self._folder / installation / f"{number}.json"
 
+    @contextlib.contextmanager
+    def _opened(self, installation: str) -> Iterator[int]:
+        """The folder of an installation's records."""
+        outer = os.open(self._folder, _FOLDER)
+        try:
+            inner = os.open(installation, _FOLDER, dir_fd=outer)
+        finally:
+            os.close(outer)
+        try:
+            yield inner
+        finally:
+            os.close(inner)
 
-def _write_atomically(path: Path, content: dict[str, Any]) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+
+def _write_atomically(folder: int, name: str, content: dict[str, Any], owner: int | None = None) -> None:
+    draft = f".{name}.{secrets.token_hex(8)}"
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
     try:
         os.write(fd, json.dumps(content).encode())
+        if owner is not None and os.geteuid() == 0:
+            os.fchown(fd, owner, -1)
     finally:
         os.close(fd)
-    draft.replace(path)
+    os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def _read(path: Path) -> RunRecord | None:
-    """None for what was removed meanwhile, or is no record."""
+def _read(folder: int, name: str) -> tuple[RunRecord, int] | None:
+    """With its owner. None for what was removed meanwhile, or is no record."""
     try:
-        return RunRecord(**json.loads(path.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except PermissionError:
+        raise
+    except OSError:
         return None
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+            return None
+        record = RunRecord(**json.loads(os.read(fd, _MOST_BYTES)))
+    except (ValueError, TypeError):
+        return None
+    finally:
+        os.close(fd)
+    return (record, status.st_uid) if _has_right_types(record) else None
+
+
+def _has_right_types(record: RunRecord) -> bool:
+    numbers = (record.number, record.pid, record.started)
+    texts = (record.installation, record.incarnation, record.boot_id)
+    return (
+        all(type(number) is int and number >= 0 for number in numbers)
+        and all(isinstance(text, str) for text in texts)
+        and isinstance(record.cgroup, dict)
+        and all(isinstance(text, str) for pair in record.cgroup.items() for text in pair)
+    )
