@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
-from fake_workers import World, installation
+from fake_workers import CRASH, FakeLink, FakeWorker, World, installation
 
+from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.incarnation import IncarnationState, Verdict, VerdictKind
+from moorage.supervisor import incarnation as incarnation_module
 from moorage.supervisor.desired import Disable, Enable, Hold, Quarantine, Release, Scale
 from moorage.supervisor.errors import NotRunnable, StartFailed
-from moorage.supervisor.incarnation import Incarnation
+from moorage.supervisor.incarnation import Incarnation, Transition
 from moorage.supervisor.restarts import Policy
 from moorage.supervisor.widening import widening_of
 
@@ -645,3 +647,87 @@ async def test_how_a_worker_of_the_old_version_dies_as_it_drains_does_not_count_
 
 def _worker_of(incarnation: Incarnation) -> object:
     return incarnation._worker
+
+
+# -- ends ------------------------------------------------------------------------------------------------------------
+
+
+def execution() -> Execution:
+    now = datetime.now(UTC)
+    return Execution("x-1", "churn", "churn", "1.0.0", "execute", "test", ExecutionState.RUNNING, now)
+
+
+async def test_what_crashes_in_the_work_that_a_stop_waits_for_is_told_as_a_crash(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def until_its_link_is_lost(link: FakeLink, _execution: Execution, _timeout: timedelta) -> TaskOutcome:
+        assert link.worker is not None
+        await link.worker.wait()
+        return TaskOutcome(ExecutionState.CRASHED)
+
+    monkeypatch.setattr(FakeLink, "run", until_its_link_is_lost)
+    async with world.keeper.session() as incarnation:
+        running = asyncio.ensure_future(incarnation.run_task(execution(), timedelta(minutes=1)))
+        await world.settle()
+        stopping = asyncio.ensure_future(world.keeper.stop("a person asked for it"))
+        await world.settle()
+        next(iter(world.alive)).die()
+        outcome = await running
+    assert (outcome.state, outcome.error and outcome.error.message) == (ExecutionState.CRASHED, CRASH.sentence)
+    assert (await incarnation.wait()).kind is CRASH.kind
+    await stopping
+    assert not world.keeper.wanted
+
+
+async def test_a_worker_that_goes_during_a_stop_without_work_was_stopped_as_planned(world: World) -> None:
+    incarnation = await use(world)
+    await asyncio.gather(world.keeper.stop("a person asked for it"), *(worker.wait() for worker in world.alive))
+    assert (await incarnation.wait()).planned
+
+
+async def test_a_store_that_does_not_answer_keeps_nobody_waiting_for_an_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(incarnation_module, "_WRITE_SECONDS", 0.02)
+    incarnation = await use(world)
+    answers = asyncio.Event()
+    told = world.changed
+
+    async def hangs(transition: Transition) -> None:
+        await answers.wait()
+        await told(transition)
+
+    monkeypatch.setattr(incarnation, "_on_change", hangs)
+    async with asyncio.timeout(2):
+        await world.keeper.stop("a person asked for it")
+    assert world.states[-1] is IncarnationState.READY
+    answers.set()
+    await world.settle()
+    assert world.states[-2:] == [IncarnationState.DRAINING, IncarnationState.STOPPED]
+
+
+async def test_an_end_that_cannot_be_cleared_away_is_an_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    incarnation = await use(world)
+
+    async def broken(_self: object) -> Verdict:
+        raise OSError("a read-only file system")
+
+    monkeypatch.setattr(FakeWorker, "wait", broken)
+    async with asyncio.timeout(2):
+        await world.keeper.kill("by a test")
+        assert (await incarnation.wait()).planned
+    world.links.clear()
+
+
+async def test_a_sandbox_that_is_not_made_in_time_is_not_the_plugins_doing(world_of: MakeWorld) -> None:
+    world = world_of(start_timeout=timedelta(seconds=0.02))
+    world.may_launch.clear()
+    with pytest.raises(StartFailed, match="nothing of the plugin has run") as failed:
+        await use(world)
+    assert failed.value.verdict.kind is VerdictKind.SANDBOX_FAILED
+    world.may_launch.set()
+    world.may_load.clear()
+    world.clock.advance(seconds=1)
+    with pytest.raises(StartFailed) as failed:
+        await use(world)
+    assert failed.value.verdict.kind is VerdictKind.START_DEADLINE

@@ -160,10 +160,12 @@ class World:
         self.transitions: list[Transition] = []
         self.most_alive = self.made = 0
         self.fails_to_load = self.lacks_sandbox = False
-        self.may_load = asyncio.Event()
+        self.may_launch, self.may_load = asyncio.Event(), asyncio.Event()
+        self.may_launch.set()
         self.may_load.set()
         self.work: Callable[[Execution], Awaitable[None]] = self._done
         self.changes: list[Change] = []
+        self.changed: Callable[[Transition], Awaitable[None]] = self._changed
         self.grants = Grants(())
         self._numbers = itertools.count(1)
         means = Means(self._make, self._quarantine, self.clock, policy or Policy(), idle_stop, luck=lambda: 1.0)
@@ -173,6 +175,7 @@ class World:
 
     async def start(self, order: WorkerOrder, *, timeout: timedelta) -> FakeWorker:
         await asyncio.sleep(0)
+        await self.may_launch.wait()
         if self.lacks_sandbox:
             raise SandboxFailed.__new__(SandboxFailed)
         worker = FakeWorker(self)
@@ -238,7 +241,7 @@ class World:
             launcher=cast("Any", self),
             capture=cast("Any", Silence()),
             on_refused=lambda _: None,
-            on_change=self._changed,
+            on_change=self.changed,
             clock=self.clock,
         )
 

@@ -26,7 +26,7 @@ from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
 from moorage.models.health import ConditionKind
-from moorage.models.incarnation import IncarnationStatus
+from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
@@ -367,7 +367,12 @@ class Host:
         condition = worst.condition if worst is not None else None
         keeper = self._parts.supervisor.keeper(name)
         state, reason = state_of(
-            installation, grants, incarnations, condition, keeper.rest if keeper is not None else None
+            installation,
+            grants,
+            incarnations,
+            condition,
+            keeper.rest if keeper is not None else None,
+            keeper.problem if keeper is not None else "",
         )
         return InstallationView(
             installation=installation,
@@ -436,7 +441,9 @@ class Host:
 def _merged(living: Sequence[IncarnationStatus], history: Sequence[IncarnationStatus]) -> tuple[IncarnationStatus, ...]:
     """Newest first; what is known in memory is newer than what was stored of it."""
     known = {each.id for each in living}
-    found = (*living, *(each for each in history if each.id not in known))
+    # One that is stored as living, and does not live, has ended: its verdict is not written yet.
+    ended = (each for each in history if each.id not in known and each.state is IncarnationState.STOPPED)
+    found = (*living, *ended)
     return tuple(sorted(found, key=lambda each: -each.number))
 
 

@@ -93,7 +93,12 @@ class BoundedWorker:
 
     async def _end(self) -> Verdict:
         verdict = await self._worker.wait()
-        return await asyncio.to_thread(self._clean_up, verdict)
+        try:
+            return await asyncio.to_thread(self._clean_up, verdict)
+        except Exception:
+            # It is gone all the same, and whoever waits for its end is told so.
+            log.exception("%s: what it left behind could not be cleared away", self._order.incarnation)
+            return verdict
 
     def _clean_up(self, verdict: Verdict) -> Verdict:
         """Evidence first, then nothing of it stays."""

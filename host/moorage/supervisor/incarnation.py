@@ -48,6 +48,8 @@ SOCKET_NAME = "h"
 #: After the shutdown frame, and again after SIGTERM: how long a worker may take to go by itself.
 LEAVE_TIMEOUT = timedelta(seconds=1)
 UNLOAD_TIMEOUT = timedelta(seconds=5)
+#: How long the end of a worker waits until it is written down.
+_WRITE_SECONDS = 2.0
 HEALTH_TIMEOUT = timedelta(seconds=5)
 EXPORT_TIMEOUT = timedelta(seconds=10)
 
@@ -123,6 +125,8 @@ class Incarnation:
         #: Tells of the latest transition, after the ones before.
         self._telling: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+        #: A planned stop waits for what runs.
+        self._draining = False
         #: Set by whoever ends it on purpose, or knows better than the exit status why it ends.
         self._blame: Verdict | None = None
         self.status = IncarnationStatus(
@@ -148,7 +152,7 @@ class Incarnation:
             async with asyncio.timeout(self._limits.start_timeout.total_seconds()) as self._deadline:
                 await self._bring_up()
         except TimeoutError:
-            await self._fail(await self._observer.start_deadline(self._limits.start_timeout))
+            await self._fail(await self._too_late())
         except CallError as error:
             traceback = error.task.traceback if error.task is not None else ""
             await self._fail(Verdict(VerdictKind.LOAD_FAILED, error.message, traceback=traceback))
@@ -162,6 +166,16 @@ class Incarnation:
         except Exception as error:
             await self._end(Verdict(VerdictKind.SANDBOX_FAILED, str(error)))
             raise
+
+    async def _too_late(self) -> Verdict:
+        limit = self._limits.start_timeout
+        if self._worker is not None:
+            return await self._observer.start_deadline(limit)
+        sentence = (
+            f"Its sandbox was not made within {limit.total_seconds():g} s, and nothing of the plugin has run: the"
+            " machine has more to do than it can, or the zygote hangs."
+        )
+        return Verdict(VerdictKind.SANDBOX_FAILED, sentence)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -380,7 +394,9 @@ class Incarnation:
         blame = self._blame = self._blame or Verdict(VerdictKind.PLANNED_STOP, f"Stopped: {reason}.")
         self._apply(Event.STOP_REQUESTED, reason)
         drain = self._limits.drain_timeout if drain is None else drain
+        self._draining = True
         cancelled = await self._runs.drain(drain, blame) if self._runs is not None else ()
+        self._draining = False
         await self._unload(reason)
         worker = self._worker
         if worker is not None and not await self._left():
@@ -434,19 +450,31 @@ class Incarnation:
 
     async def _watch_worker(self, worker: Worker) -> None:
         """Whatever the reason for its end, it is the kernel's word that makes it so."""
-        await self._end(await worker.wait())
+        told = await worker.wait()
+        if self._breaks_off:
+            self._blame = None
+        await self._end(told)
+
+    @property
+    def _breaks_off(self) -> bool:
+        """Whether an end now breaks off work that a planned stop waits for: then that stop is not the reason."""
+        planned = self._blame is not None and self._blame.kind is VerdictKind.PLANNED_STOP
+        return planned and self._draining and self.sessions > 0
+
+    def _accuse(self, verdict: Verdict) -> None:
+        """The first word counts."""
+        if self._blame is None or self._breaks_off:
+            self._blame = verdict
 
     async def _watch_link(self, attached: AttachedWorker) -> None:
         """A lost link ends the incarnation: there is no reconnect."""
         error = await attached.lost()
         if error.reason in (Reason.PROTOCOL_VIOLATION, Reason.TOKEN_INVALID):
-            self._blame = self._blame or Verdict(VerdictKind.PROTOCOL_VIOLATION, error.message)
+            self._accuse(Verdict(VerdictKind.PROTOCOL_VIOLATION, error.message))
         worker = self._worker
         if worker is not None and not await self._left() and not _is_dead(worker):
             # One that is dead already only waits for the word of who reaps it.
-            self._blame = self._blame or Verdict(
-                VerdictKind.LINK_LOST, f"It ended its link and did not exit: {error.message}"
-            )
+            self._accuse(Verdict(VerdictKind.LINK_LOST, f"It ended its link and did not exit: {error.message}"))
             worker.kill()
 
     async def _watch_taint(self, attached: AttachedWorker) -> None:
@@ -465,12 +493,12 @@ class Incarnation:
         """A worker that fills the disk is not asked to leave: it would go on writing meanwhile."""
         folder, limits = self._launch.order.data_path, self._limits
         limit = DataLimit(limits.data_bytes, limits.data_files)
-        self._blame = await DataWatch(folder, limit, worker.pid, self._clock).over()
+        self._accuse(await DataWatch(folder, limit, worker.pid, self._clock).over())
         worker.kill()
 
     async def _condemn(self, verdict: Verdict) -> None:
         """Of the health watch: for a worker that does not answer the ladder has no step but the last."""
-        self._blame = self._blame or verdict
+        self._accuse(verdict)
         if verdict.kind is not VerdictKind.SILENT:
             await self.stop("unhealthy")
         elif self._worker is not None:
@@ -492,6 +520,20 @@ class Incarnation:
 
     async def _release(self, before: IncarnationState, verdict: Verdict) -> None:
         """All there is; each part goes on when another failed."""
+        try:
+            verdict = await self._cleared(verdict)
+        except Exception:
+            verdict = self._blame or verdict
+            log.exception("%s: clean-up after the end of %s failed", self._launch.installation.id, self.id)
+        self.status = replace(self.status, verdict=verdict)
+        for watcher in self._watchers:
+            watcher.cancel()
+        # Written first, known second; but a store that does not answer keeps nobody waiting.
+        await asyncio.wait((self._tell(Transition(before, self.status, verdict.sentence)),), timeout=_WRITE_SECONDS)
+        self._ended.set_result(verdict)
+
+    async def _cleared(self, verdict: Verdict) -> Verdict:
+        """Nothing of it is left; the verdict, with all that explains it."""
         if self._worker is not None:
             self._worker.kill()
             told = await self._worker.wait()
@@ -505,14 +547,7 @@ class Incarnation:
                 log.exception("%s: clean-up after the end of %s failed", self._launch.installation.id, self.id)
         shutil.rmtree(self._launch.order.socket_dir, ignore_errors=True)
         memory = self._worker.out_of_memory if self._worker is not None else ""
-        verdict = self._observer.judged(self._blame or verdict, memory)
-        self.status = replace(self.status, verdict=verdict)
-        for watcher in self._watchers:
-            watcher.cancel()
-        try:
-            await self._tell(Transition(before, self.status, verdict.sentence))
-        finally:
-            self._ended.set_result(verdict)
+        return self._observer.judged(self._blame or verdict, memory)
 
     async def _detach(self) -> None:
         if self._attached is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from moorage.clock import Clock, SystemClock
+from moorage.clock import Clock, SystemClock, sleep
 from moorage.events.events import ConditionChanged, Crashed, DesiredChanged, Event, Loaded, StateChanged, Unloaded
 from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
@@ -20,6 +21,7 @@ from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import Installation, InstallationId
 from moorage.models.reload import ReloadReport
 from moorage.owned import OwnedTasks
+from moorage.store.errors import StoreFailed
 from moorage.store.store import Store
 from moorage.supervisor import desired
 from moorage.supervisor.desired import Change, Hold
@@ -41,6 +43,9 @@ from moorage_proto.capability import Grants
 from moorage_proto.errors import CallError
 
 log = logging.getLogger(__name__)
+
+#: Between attempts to record a step of a worker, while the store fails.
+_RECORD_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (0.05, 0.2, 1, 5, 20))
 
 
 def _never(_: InstallationId) -> timedelta | None:
@@ -308,10 +313,22 @@ class Supervisor:
     async def _condition_changed(self, status: IncarnationStatus, condition: Condition) -> None:
         self._parts.announce(ConditionChanged(status.installation, status, condition))
 
+    async def _record(self, status: IncarnationStatus) -> None:
+        """Tried again until it is written: a verdict that is lost would be found, and misread, by the next host."""
+        delays = itertools.chain(_RECORD_DELAYS, itertools.repeat(_RECORD_DELAYS[-1]))
+        while True:
+            try:
+                await self._parts.store.incarnations.record(status)
+            except StoreFailed as error:
+                log.warning("%s: %s was not recorded, and is tried again: %s", status.id, status.state, error)
+                await sleep(self._parts.clock, next(delays))
+            else:
+                return
+
     async def _changed(self, launch: Launch, transition: Transition) -> None:
         """Written first, announced second."""
         status, announce = transition.status, self._parts.announce
-        await self._parts.store.incarnations.record(status)
+        await self._record(status)
         version = launch.installation.manifest.version
         if status.state is IncarnationState.READY and version != launch.from_version:
             await self._parts.store.installations.loaded(status.installation, version)
