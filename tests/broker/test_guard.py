@@ -7,6 +7,7 @@ from memory_link import grants
 
 from moorage.broker.guard import CallGuard
 from moorage.broker.link_state import Identity, LinkState
+from moorage.broker.loop_shares import LoopShares
 from moorage.broker.quota import Quota
 from moorage.models.manifest import Limits
 from moorage_proto.capability import need
@@ -16,7 +17,7 @@ VERBS = ("sql.read", "sql.write")
 
 
 def link(*capabilities: str) -> LinkState:
-    return LinkState(Identity("churn", "i-1", 1), grants(*capabilities), Quota("churn", Limits()))
+    return LinkState(Identity("churn", "i-1", 1), grants(*capabilities), Quota("churn", Limits()), LoopShares().share())
 
 
 def test_it_remembers_what_it_allowed_and_what_it_refused() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
 
-from moorage.broker.loop_shares import LONGEST_PAUSE_SECONDS, SHARE, WHOLE_CALL, LoopShare, LoopShares
+from moorage.broker.loop_shares import LONGEST_PAUSE_SECONDS, SHARE, WHOLE_CALL, LoopShare, LoopShares, charged
 
 
 class Clock:
@@ -59,3 +62,53 @@ def test_the_others_silence_ends_the_pauses() -> None:
     flooded(clock, flooding, 5, [shares.share()])
     clock.now += 1
     assert flooded(clock, flooding, 10, []) == pytest.approx(1.0, rel=0.01)
+
+
+async def test_what_a_handler_takes_of_the_loop_is_charged_and_what_it_waits_is_not() -> None:
+    shares = LoopShares()
+    share, other = shares.share(), shares.share()
+
+    async def handler() -> str:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(10)
+        time.sleep(0.06)
+        await asyncio.sleep(0)
+        return "done"
+
+    async with asyncio.timeout(5):
+        assert await charged(handler(), share) == "done"
+    other(0.0)
+    # 60 ms, of which a burst of 20 and what was earned meanwhile are free.
+    assert 0 < share(0.0) <= LONGEST_PAUSE_SECONDS
+
+
+async def test_a_handler_that_is_cancelled_hears_of_it() -> None:
+    heard = []
+
+    async def handler() -> None:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            heard.append("cancelled")
+            raise
+
+    task = asyncio.ensure_future(_awaiting(charged(handler(), LoopShares().share())))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert heard == ["cancelled"]
+
+
+async def test_what_a_handler_raises_is_raised() -> None:
+    async def handler() -> None:
+        await asyncio.sleep(0)
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await charged(handler(), LoopShares().share())
+
+
+async def _awaiting(work) -> None:
+    await work

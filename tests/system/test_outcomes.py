@@ -32,6 +32,10 @@ WRITER = """
             ctx.wait_cancelled(60)
         if input == "bad":
             complain(input)
+        if input == "huge":
+            return "x" * 5_000_000
+        if input == "large":
+            return "x" * 4_000_000
         if input == "dangling":
             db.cursor().execute("INSERT INTO badges (user_id) VALUES (4711)")
         return input
@@ -84,6 +88,18 @@ async def test_a_task_that_raises_has_failed_with_its_own_traceback(writer: Host
     assert "moorage_sdk" not in error.traceback
     assert "asyncio" not in error.traceback
     assert names(database) == ["Ada", "Grace"]
+
+
+async def test_a_result_that_is_too_large_to_keep_is_a_failure(writer: Host, database: Path) -> None:
+    assert len(await writer.call("probe", input="large")) == 4_000_000
+
+    execution = await writer.run(ExecutionRequest("probe", input="huge"))
+
+    assert execution.state is ExecutionState.FAILED
+    assert execution.error is not None
+    assert "at most 4 MiB are kept with an execution" in execution.error.message
+    assert execution.result is None
+    assert names(database) == ["Ada", "Grace", "large"]
 
 
 async def test_a_commit_that_fails_is_a_failure(writer: Host, database: Path) -> None:

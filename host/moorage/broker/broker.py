@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 from moorage.broker.audit_sink import AuditSink
 from moorage.broker.link_state import Identity
-from moorage.broker.loop_shares import LoopShares
+from moorage.broker.loop_shares import LoopShare, LoopShares
 from moorage.broker.methods import MethodTable, build_table, verbs_of
 from moorage.broker.quota import Quota
 from moorage.broker.services.base import Service
@@ -34,8 +34,9 @@ class Broker:
         self._sessions: dict[str, BrokerSession] = {}
         #: Of installations that have a session.
         self._quotas: dict[InstallationId, Quota] = {}
-        #: Of the event loop's time, for the links.
-        self.loop_shares = LoopShares()
+        self._loop_shares = LoopShares()
+        #: Of installations that have a session, as the quotas.
+        self._shares: dict[InstallationId, LoopShare] = {}
         self._opened = AsyncExitStack()
 
     async def open(self) -> None:
@@ -79,7 +80,8 @@ class Broker:
         if identity.incarnation in self._sessions:
             raise ValueError(f"{identity.incarnation} is connected already")
         quota = self._quota(identity.installation, limits)
-        session = BrokerSession(identity, grants, quota, self._methods, self._audit, self._forget)
+        share = self._shares.setdefault(identity.installation, self._loop_shares.share())
+        session = BrokerSession(identity, grants, quota, share, self._methods, self._audit, self._forget)
         self._sessions[identity.incarnation] = session
         return session
 
@@ -95,3 +97,4 @@ class Broker:
         self._sessions.pop(session.identity.incarnation, None)
         if all(other.installation != session.installation for other in self._sessions.values()):
             self._quotas.pop(session.installation, None)
+            self._shares.pop(session.installation, None)

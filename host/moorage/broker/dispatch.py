@@ -15,6 +15,7 @@ from moorage.broker import refusals
 from moorage.broker.audit_sink import AuditSink
 from moorage.broker.gate import audit_denial, pass_gate
 from moorage.broker.link_state import LinkState
+from moorage.broker.loop_shares import charged
 from moorage.broker.methods import HandlerKind, MethodTable
 from moorage.broker.passage import Passage
 from moorage.broker.scope import Scope
@@ -83,11 +84,14 @@ class Dispatcher:
 
     def _start(self, passage: Passage, request: Message | None) -> None:
         name = f"{self._link.identity.installation} {passage.method.path}"
-        running = Running(passage, self._loop.create_task(self._run(passage, request), name=name))
+        running = Running(passage, self._loop.create_task(self._charged(passage, request), name=name))
         self.running.add(running)
         # Not a `finally` in the task: one that is cancelled before its first step never gets there.
         running.task.add_done_callback(lambda _: self._ended(running))
         passage.call.on_cancel(running.cancelled)
+
+    async def _charged(self, passage: Passage, request: Message | None) -> None:
+        await charged(self._run(passage, request), self._link.share)
 
     async def _run(self, passage: Passage, request: Message | None) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from moorage.broker.loop_shares import LoopShare
 from moorage.broker.quota import Quota
 from moorage.broker.scope import Scope
 from moorage.models.installation import InstallationId
@@ -28,6 +29,8 @@ class LinkState:
     identity: Identity
     grants: Grants
     quota: Quota
+    #: Of the event loop's time.
+    share: LoopShare
     #: False once the link is lost or its incarnation is over.
     alive: bool = True
     #: The live scopes of this link, by id.

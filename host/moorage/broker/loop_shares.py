@@ -1,21 +1,25 @@
-"""The event loop's time, shared by the links of all workers. No I/O.
+"""The event loop's time, shared by all installations. No I/O.
 
 Short turns alone (``moorage_proto.link.lane``) keep a flooding link from holding others up for long at one time. But a
 call is answered in several steps, each a turn of the loop, and behind a link that always has more to read each step
-waits. So a link that takes more than its share is read more slowly, as long as others are there: it fills its own pipe,
-and its worker waits. While nobody else calls, nobody is held back.
+waits. So the links of an installation that takes more than its share are read more slowly, as long as others are there:
+it fills its own pipe, and its workers wait. While nobody else calls, nobody is held back.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar
 
-#: Of the loop's time, for one link while others are active.
+Result = TypeVar("Result")
+
+#: Of the loop's time, for one installation while others are active.
 SHARE = 0.3
 
-#: What reading a call takes, times this, is about what all of it takes: its handler, its answer, its audit.
-WHOLE_CALL = 3.0
+#: What reading a call takes, times this, is about what it takes beside its handler: the answer, and gRPC's part.
+WHOLE_CALL = 2.0
 
 #: Loop time that may be taken at once.
 BURST_SECONDS = 0.02
@@ -23,7 +27,7 @@ BURST_SECONDS = 0.02
 #: Others count as active for so long after their last turn.
 ACTIVE_SECONDS = 0.2
 
-#: Longest pause at one time: a link that was alone a moment ago owes nothing for it.
+#: Longest pause at one time; beyond it nothing is owed.
 LONGEST_PAUSE_SECONDS = 0.05
 
 
@@ -32,25 +36,25 @@ class LoopShares:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        #: The link that had the last turn, when that was, and when any other had its last one.
+        #: Who had the last turn, when that was, and when any other had theirs.
         self._latest: LoopShare | None = None
         self._latest_at = self._others_at = -ACTIVE_SECONDS
 
     def share(self) -> LoopShare:
-        """Of a new link."""
+        """Of one more installation."""
         return LoopShare(self, self._clock())
 
-    def turn(self, link: LoopShare) -> tuple[float, bool]:
-        """Notes a link's turn; what time it is, and whether another link is active."""
+    def turn(self, share: LoopShare) -> tuple[float, bool]:
+        """Notes a turn; what time it is, and whether others are active."""
         now = self._clock()
-        if link is not self._latest:
-            self._latest, self._others_at = link, self._latest_at
+        if share is not self._latest:
+            self._latest, self._others_at = share, self._latest_at
         self._latest_at = now
         return now, now - self._others_at < ACTIVE_SECONDS
 
 
 class LoopShare:
-    """Called by a link's lanes after each turn, with the seconds that it took; the answer is how long to pause."""
+    """Called by links after each turn of reading, with the seconds that it took; the answer is how long to pause."""
 
     __slots__ = ("_left", "_shares", "_updated")
 
@@ -71,3 +75,36 @@ class LoopShare:
         pause = min(-self._left / SHARE, LONGEST_PAUSE_SECONDS)
         self._left = -pause * SHARE
         return pause
+
+    def charge(self, taken_seconds: float) -> None:
+        """For what was done for it beside reading."""
+        self._left -= taken_seconds
+
+
+@types.coroutine
+def charged(work: Coroutine[Any, Any, Result], share: LoopShare) -> Generator[Any, Any, Result]:
+    """Awaits the work; what its steps take of the loop is charged."""
+    step = _sending(work, None)
+    while True:
+        began = time.perf_counter()
+        try:
+            waits_for = step()
+        except StopIteration as ended:
+            result: Result = ended.value
+            return result
+        finally:
+            share.charge(time.perf_counter() - began)
+        try:
+            value = yield waits_for
+        except BaseException as error:  # noqa: BLE001 - cancellation, and what a future raises, are the work's
+            step = _throwing(work, error)
+        else:
+            step = _sending(work, value)
+
+
+def _sending(work: Coroutine[Any, Any, Any], value: Any) -> Callable[[], Any]:
+    return lambda: work.send(value)
+
+
+def _throwing(work: Coroutine[Any, Any, Any], error: BaseException) -> Callable[[], Any]:
+    return lambda: work.throw(error)

@@ -12,6 +12,7 @@ from moorage.broker import refusals
 from moorage.broker.audit_sink import AuditSink
 from moorage.broker.dispatch import Dispatcher, Running
 from moorage.broker.link_state import Identity, LinkState
+from moorage.broker.loop_shares import LoopShare
 from moorage.broker.methods import MethodTable
 from moorage.broker.quota import Quota
 from moorage.broker.scope import Held, Scope, ScopeKind
@@ -38,12 +39,15 @@ class BrokerSession:
         identity: Identity,
         grants: Grants,
         quota: Quota,
+        share: LoopShare,
         methods: MethodTable,
         audit: AuditSink,
         on_end: Callable[[BrokerSession], None],
     ) -> None:
         self.identity = identity
-        self._link = LinkState(identity, grants, quota)
+        #: Of the event loop's time; its links ask it how long to pause.
+        self.share = share
+        self._link = LinkState(identity, grants, quota, share)
         self._dispatcher = Dispatcher(self._link, methods, audit, self._release_late)
         self._on_end = on_end
         #: Scopes that end, and resources that are taken back.

@@ -90,6 +90,19 @@ async def test_a_message_that_is_too_large_gets_a_sentence(kafka: KafkaService, 
     await kafka.produce(caller, Request(topic="plays", value=bytes(900_000)))
 
 
+async def test_topics_without_end_are_refused_to_who_asks_for_them(
+    kafka: KafkaService, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moorage.broker.services.kafka.librdkafka.MAX_TOPICS", 2)
+    for topic in ("plays", "skips", "plays"):
+        await kafka.produce(caller, Request(topic=topic))
+    with pytest.raises(CallError, match="has written to 2 topics of the Kafka cluster 'main'") as refused:
+        await kafka.produce(caller, Request(topic="likes"))
+    assert refused.value.reason == Reason.QUOTA_EXCEEDED
+    await kafka.produce(replace(caller, installation="other"), Request(topic="likes"))
+    await kafka.produce(caller, Request(topic="skips"))
+
+
 async def test_a_partition_that_is_not_there(kafka: KafkaService, caller: Caller) -> None:
     await kafka.produce(caller, Request(topic="plays", value=b"x"))
     with pytest.raises(CallError, match="no topic 'plays' with partition 77") as refused:

@@ -124,7 +124,7 @@ def wide_values(input: float) -> Dict[str, int]:  # noqa: A002 - the SDK's word
     until = Until(input)
     link = channel.current()
     wide = value_pb2.Value()
-    wide.list.values.extend([value_pb2.Value(null=value_pb2.NULL)] * 2_000_000)
+    wide.list.values.extend([value_pb2.Value(null=value_pb2.NULL)] * 500_000)
 
     def work(counts: Counter) -> None:
         connection = link.call(CONNECT, CONNECT.request(backend="main"), timeout=5).connection
@@ -137,8 +137,14 @@ def wide_values(input: float) -> Dict[str, int]:  # noqa: A002 - the SDK's word
 
 @plugin.task
 def huge_result(input: float) -> bytes:  # noqa: A002, ARG001 - the SDK's word
-    """At once; the host is asked again and again."""
+    """More than is kept with an execution; the host is asked again and again."""
     return b"x" * (12 * MIB)
+
+
+@plugin.task
+def large_result(input: float) -> bytes:  # noqa: A002, ARG001 - the SDK's word
+    """Nearly as much as is kept."""
+    return b"x" * (3 * MIB)
 
 
 @plugin.task

@@ -13,6 +13,7 @@ from moorage.broker.services.kafka.producer import Producer
 from moorage.config.settings import KafkaBackend
 from moorage.errors import ExitCode, Invalid
 from moorage.models.installation import InstallationId
+from moorage_proto.errors import CallError, Reason, Status
 
 EMBEDDED = "embedded"
 
@@ -24,6 +25,10 @@ FLUSH_SECONDS = 5.0
 
 #: A producer that was not used for so long is closed when another installation needs one.
 IDLE_SECONDS = 300.0
+
+#: Of one installation, while the host runs. The library remembers each topic that a producer has named, the embedded
+#: cluster each that was ever written to, and a grant may allow any number of names.
+MAX_TOPICS = 1_000
 
 #: An answer has to reach the caller before its own patience ends: this part of its time, at most that many seconds.
 MARGIN, MAX_MARGIN_SECONDS = 0.1, 0.25
@@ -48,6 +53,7 @@ class LibrdkafkaCluster:
         self._server = EmbeddedServer() if backend.bootstrap_servers == EMBEDDED else None
         self._address = backend.bootstrap_servers
         self._producers: dict[InstallationId, Producer] = {}
+        self._topics: dict[InstallationId, set[str]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._open = False
 
@@ -69,6 +75,7 @@ class LibrdkafkaCluster:
     async def produce(self, installation: InstallationId, message: OutgoingMessage, deadline: float | None) -> Delivery:
         if not self._open:
             raise unavailable(self._name, "is being closed")
+        self._count_topic(installation, message.topic)
         now = asyncio.get_running_loop().time()
         patience = DELIVERY_SECONDS if deadline is None else min(DELIVERY_SECONDS, deadline - now)
         margin = min(MAX_MARGIN_SECONDS, patience * MARGIN)
@@ -82,6 +89,17 @@ class LibrdkafkaCluster:
             await asyncio.wait(self._closing)
         if self._server is not None:
             await self._server.stop()
+
+    def _count_topic(self, installation: InstallationId, topic: str) -> None:
+        """Raises CallError(QUOTA_EXCEEDED)."""
+        known = self._topics.setdefault(installation, set())
+        if topic not in known and len(known) >= MAX_TOPICS:
+            sentence = (
+                f"{installation} has written to {MAX_TOPICS:,} topics of the Kafka cluster {self._name!r}, and may not"
+                " write to further ones. Use keys, or partitions, to tell messages apart."
+            )
+            raise CallError(Status.RESOURCE_EXHAUSTED, Reason.QUOTA_EXCEEDED, sentence)
+        known.add(topic)
 
     def _producer(self, installation: InstallationId) -> Producer:
         producer = self._producers.get(installation)

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 from moorage.broker.scope import Held
 from moorage.broker.services.base import Guard
 from moorage.models.installation import InstallationId
+from moorage_proto import sql_pb2
 
-Row = Sequence[Any]
+#: As it is sent. Made where rows are read: a hundred thousand values would hold the event loop.
+Row = sql_pb2.Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from moorage.broker.services.sql import refusals
 from moorage.broker.services.sql.base import Answer, Opening, Row
 from moorage.broker.services.sql.threads import Forsaken, Share
 from moorage.broker.services.sql.writer_lock import WriterLock
+from moorage_proto import values
 from moorage_proto.errors import CallError
 from moorage_proto.sqlite_errors import bindable
 from moorage_proto.sqlite_result import OpenCursor
@@ -22,6 +23,9 @@ from moorage_proto.sqlite_result import Result as SessionResult
 from moorage_proto.sqlite_session import SqliteSession, Transaction
 
 T = TypeVar("T")
+
+#: What a statement came to, and its first rows as they are sent.
+Ran = tuple[SessionResult, list[Row]]
 
 #: With unread rows, of all connections of one installation: each holds the values that its statement has computed.
 MAX_CURSORS = 64
@@ -47,7 +51,7 @@ class SqliteLimits:
 class Attempt(Protocol):
     """A statement that is ready to run, once it is known whether it may write."""
 
-    def __call__(self, *, may_write: bool) -> SessionResult | None: ...
+    def __call__(self, *, may_write: bool) -> Ran | None: ...
 
 
 class SqliteConnection:
@@ -86,8 +90,8 @@ class SqliteConnection:
             if self._share.open_cursors() >= MAX_CURSORS:
                 raise refusals.too_many_cursors(MAX_CURSORS)
 
-            def attempt(*, may_write: bool) -> SessionResult | None:
-                return session.run(guard, statement, bound, may_write=may_write, first_rows=first_rows)
+            def attempt(*, may_write: bool) -> Ran | None:
+                return _ran(session.run(guard, statement, bound, may_write=may_write, first_rows=first_rows))
 
             return self._answer(await self._run(attempt, deadline))
 
@@ -97,14 +101,14 @@ class SqliteConnection:
         bound = [[bindable(value) for value in row] for row in rows]
         async with self._turn(deadline) as session:
 
-            def attempt(*, may_write: bool) -> SessionResult | None:
-                return session.run_many(guard, statement, bound, may_write=may_write)
+            def attempt(*, may_write: bool) -> Ran | None:
+                return _ran(session.run_many(guard, statement, bound, may_write=may_write))
 
             return self._answer(await self._run(attempt, deadline))
 
     async def fetch(self, cursor: OpenCursor, rows: int, deadline: float | None) -> Sequence[Row]:
         async with self._turn(deadline) as session:
-            return await self._in_thread(lambda: session.fetch(cursor, rows))
+            return await self._in_thread(lambda: _as_sent(session.fetch(cursor, rows)))
 
     async def close_cursor(self, cursor: OpenCursor) -> None:
         if not self._released:
@@ -151,7 +155,7 @@ class SqliteConnection:
             async with asyncio.timeout(CLOSE_SECONDS), self._one_call:
                 await self._share.run(session.close, stop=_nothing, forsaken=_nothing)
 
-    async def _run(self, attempt: Attempt, deadline: float | None) -> SessionResult:
+    async def _run(self, attempt: Attempt, deadline: float | None) -> Ran:
         """Only a statement that turns out to write waits for the lock, which its transaction then keeps."""
         holds = self._writer.owner is self
         result = await self._in_thread(lambda: attempt(may_write=holds))
@@ -173,9 +177,10 @@ class SqliteConnection:
         owner = self._writer.owner
         return isinstance(owner, SqliteConnection) and owner.opening.installation == self.opening.installation
 
-    def _answer(self, result: SessionResult) -> Answer:
+    def _answer(self, ran: Ran) -> Answer:
+        result, rows = ran
         cursor = None if result.cursor is None else SqliteCursor(self, result.cursor)
-        return Answer(result.columns, result.rows, cursor, result.row_count, result.last_row_id)
+        return Answer(result.columns, rows, cursor, result.row_count, result.last_row_id)
 
     @contextlib.asynccontextmanager
     async def _turn(self, deadline: float | None) -> AsyncIterator[SqliteSession]:
@@ -279,6 +284,15 @@ class SqliteCursor:
 
     def revoked(self) -> bool:
         return self._connection.revoked()
+
+
+def _ran(result: SessionResult | None) -> Ran | None:
+    """In the statement's thread."""
+    return None if result is None else (result, _as_sent(result.rows))
+
+
+def _as_sent(rows: Sequence[Sequence[Any]]) -> list[Row]:
+    return [Row(values=[values.to_wire(value) for value in row]) for row in rows]
 
 
 def _remaining_seconds(deadline: float | None) -> float:

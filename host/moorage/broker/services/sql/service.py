@@ -8,7 +8,7 @@ from typing import Any, Self
 from moorage.broker.services.base import Caller, Guard
 from moorage.broker.services.sql import refusals
 from moorage.broker.services.sql.backends import databases
-from moorage.broker.services.sql.base import Answer, Database, Opening, Row
+from moorage.broker.services.sql.base import Answer, Database, Opening
 from moorage.broker.services.sql.held import HeldConnection, connection_of, cursor_of
 from moorage.config.settings import SqlBackend
 from moorage.models.installation import InstallationId
@@ -104,7 +104,7 @@ class SqlService:
         held = cursor_of(caller.scope, request.cursor)
         try:
             while rows := await held.cursor.fetch(request.batch_rows, caller.deadline):
-                yield sql_pb2.Rows(rows=_rows(rows))
+                yield sql_pb2.Rows(rows=rows)
         finally:
             await held.close()
 
@@ -150,14 +150,10 @@ def _parameters(wire: Sequence[value_pb2.Value]) -> list[Any]:
 def _reply(held: HeldConnection, answer: Answer) -> sql_pb2.ExecuteReply:
     reply = sql_pb2.ExecuteReply(
         columns=[sql_pb2.Column(name=name) for name in answer.columns],
-        rows=_rows(answer.rows),
+        rows=answer.rows,
         row_count=answer.row_count,
         last_row_id=answer.last_row_id,
     )
     if answer.cursor is not None:
         reply.cursor = held.hold(answer.cursor)
     return reply
-
-
-def _rows(rows: Sequence[Row]) -> list[sql_pb2.Row]:
-    return [sql_pb2.Row(values=[values.to_wire(value) for value in row]) for row in rows]
