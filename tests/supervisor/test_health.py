@@ -27,10 +27,11 @@ STACK = Stack("Thread 0x1", "geo/index.py:88 build()", "in build(), geo/index.py
 
 class Clock:
     def __init__(self) -> None:
-        self.passed = timedelta(0)
+        #: ``stepped``: how far somebody has set the wall clock.
+        self.passed = self.stepped = timedelta(0)
 
     def now(self) -> datetime:
-        return NOON + self.passed
+        return NOON + self.passed + self.stepped
 
     def elapsed(self) -> timedelta:
         return self.passed
@@ -249,7 +250,7 @@ def test_since_is_the_first_look_of_an_unbroken_row(looks: list[Look]) -> None:
         before, condition = condition, after(condition, look)
         row = row if groups[before.kind] == groups[condition.kind] else look.began
         assert condition.since == row
-        assert overdue(condition, condition.since, POLICY) is None
+        assert overdue(condition, timedelta(), POLICY) is None
         assert condition.kind.answers == (look.health is not None)
 
 
@@ -278,3 +279,17 @@ async def test_a_stack_that_could_not_be_taken_is_asked_for_again(
 
 async def nothing(_: Worker) -> Stack:
     return Stack()
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=-3), timedelta(hours=3)])
+async def test_a_wall_clock_that_is_set_ends_nobody_and_saves_nobody(
+    watch: HealthWatch, worker: Worker, clock: Clock, step: timedelta
+) -> None:
+    worker.well, worker.linked = None, False
+    assert await watch.look() is None
+    clock.stepped = step
+    assert await watch.look() is None
+    clock.passed = timedelta(seconds=60)
+    verdict = await watch.look()
+    assert verdict is not None
+    assert "did not answer for 6" in verdict.sentence

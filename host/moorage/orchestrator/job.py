@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from moorage.clock import Alarm, Clock
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
@@ -29,9 +29,9 @@ class Job:
         self.recorded: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()
         self._alarm: Alarm | None = None
         #: When the alarm rings, and with what; kept while it is held.
-        self._due: tuple[datetime, TaskOutcome] | None = None
+        self._due: tuple[timedelta, TaskOutcome] | None = None
         self._holds = 0
-        self._held_at: datetime | None = None
+        self._held_at: timedelta | None = None
 
     @property
     def id(self) -> str:
@@ -49,14 +49,15 @@ class Job:
     def interrupt_after(self, clock: Clock, delay: timedelta, outcome: TaskOutcome) -> None:
         """In place of the alarm set before."""
         self.silence()
-        self._due = (clock.now() + delay, outcome)
+        self._due = (clock.elapsed() + delay, outcome)
         if not self._holds:
             self._alarm = clock.call_later(delay, lambda: self.interrupt(outcome))
 
     @contextlib.contextmanager
     def held(self, clock: Clock) -> Iterator[None]:
         """Its time stands still while a developer looks at it under a debugger. May be entered again meanwhile."""
-        self._held_at = self._held_at or clock.now()
+        if self._held_at is None:
+            self._held_at = clock.elapsed()
         self._holds += 1
         if self._alarm is not None:
             self._alarm.cancel()

@@ -8,6 +8,7 @@ still. What the kernel says of the CPU time tells a worker that computes from on
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,6 +21,8 @@ from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.supervisor.stacks import Stack
 from moorage.telemetry.plain import cut, neutralise
 from moorage_proto.errors import CallError, Reason, Status
+
+log = logging.getLogger(__name__)
 
 #: Of one core, while it does not answer; a worker that waits uses none.
 BUSY_SHARE = 0.02
@@ -94,9 +97,8 @@ def _judged(look: Look) -> tuple[ConditionKind, str]:
     return ConditionKind.SILENT, "Nothing in it answers, and it uses no CPU."
 
 
-def overdue(condition: Condition, now: datetime, policy: HealthPolicy) -> VerdictKind | None:
-    """Why the worker must go now; None: it may stay."""
-    lasted = now - condition.since
+def overdue(condition: Condition, lasted: timedelta, policy: HealthPolicy) -> VerdictKind | None:
+    """Why the worker must go now; None: it may stay. ``lasted``: for how long it has been so."""
     if not condition.kind.answers and policy.silence_limit and lasted >= policy.silence_limit:
         return VerdictKind.SILENT
     if condition.kind is ConditionKind.UNHEALTHY and policy.unhealthy_limit and lasted >= policy.unhealthy_limit:
@@ -104,8 +106,8 @@ def overdue(condition: Condition, now: datetime, policy: HealthPolicy) -> Verdic
     return None
 
 
-def verdict_on(condition: Condition, kind: VerdictKind, now: datetime) -> Verdict:
-    seconds = f"{(now - condition.since).total_seconds():.0f} s"
+def verdict_on(condition: Condition, kind: VerdictKind, lasted: timedelta) -> Verdict:
+    seconds = f"{lasted.total_seconds():.0f} s"
     if kind is VerdictKind.UNHEALTHY:
         said = f" It said: {condition.message}" if condition.message else ""
         return Verdict(kind, f"Its own health check said no for {seconds}, and the host stopped it.{said}")
@@ -159,6 +161,8 @@ class HealthWatch:
         self._on_change = on_change
         self._held = 0
         self.condition = Condition(ConditionKind.ANSWERING, clock.now())
+        #: The clock's ``elapsed`` at the first look that found it so.
+        self._since = clock.elapsed()
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -177,26 +181,33 @@ class HealthWatch:
                 continue
             try:
                 verdict = await self.look()
-            except OSError:
+            except (FileNotFoundError, ProcessLookupError):
                 return  # gone; whoever waits for its end tells why
+            except OSError as error:
+                # The host has no descriptor to spare, say.
+                log.warning("a worker's health could not be looked at: %s", error)
+                continue
             if verdict is not None:
                 await self._subject.condemn(verdict)
                 return
 
     async def look(self) -> Verdict | None:
         """One look; a verdict when the worker must go. Raises OSError when the process is gone."""
+        began = self._clock.elapsed()
         look = await self._look()
         if self._held or look is None:
             return None
         before, found = self.condition, after(self.condition, look)
-        now = self._clock.now()
-        reason = overdue(found, now, self._policy)
+        if not alike(before.kind, found.kind):
+            self._since = began
+        lasted = self._clock.elapsed() - self._since
+        reason = overdue(found, lasted, self._policy)
         if not found.kind.answers and (before.kind.answers or reason or not found.stack):
             found = _with(found, await self._subject.take_stack())
         self.condition = found
         if not alike(before.kind, found.kind):
             await self._on_change(found)
-        return verdict_on(found, reason, now) if reason else None
+        return verdict_on(found, reason, lasted) if reason else None
 
     async def _look(self) -> Look | None:
         """None: the link is going, and with it the worker."""
