@@ -18,8 +18,11 @@ Result = TypeVar("Result")
 #: Of the loop's time, for one installation while others are active.
 SHARE = 0.3
 
-#: What reading a call takes, times this, is about what it takes beside its handler: the answer, and gRPC's part.
+#: What reading calls takes, times this, is about what they take beside their handlers.
 WHOLE_CALL = 2.0
+
+#: What gRPC takes to read a batch and to write the answers, however small they are.
+BATCH_SECONDS = 0.0001
 
 #: Loop time that may be taken at once.
 BURST_SECONDS = 0.02
@@ -65,7 +68,8 @@ class LoopShare:
 
     def __call__(self, taken_seconds: float) -> float:
         now, others = self._shares.turn(self)
-        self._left = min(BURST_SECONDS, self._left + (now - self._updated) * SHARE) - taken_seconds * WHOLE_CALL
+        earned = (now - self._updated) * SHARE
+        self._left = min(BURST_SECONDS, self._left + earned) - taken_seconds * WHOLE_CALL - BATCH_SECONDS
         self._updated = now
         if self._left >= 0:
             return 0.0
