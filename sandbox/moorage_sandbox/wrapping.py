@@ -23,5 +23,6 @@ def execute(worker: WorkerPlan, zygote: int) -> NoReturn:
             image.leave_note(text.encode(), bwrap.FIRST_FILE_FD + number)
         last_stage = replace(worker, mounts=(), openings=(), etc=(), wrapper=(), options=())
         image.leave_note(plan.as_json(last_stage), wire.WORKER_PLAN_FD)
+        image.bound_thread_stacks()
         command = (*worker.wrapper, "--", *image.call(worker.executable, "wrapped"))
         os.execve(worker.wrapper[0], command, {})  # noqa: S606 - no shell is meant

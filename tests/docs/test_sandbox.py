@@ -14,7 +14,7 @@ from moorage_sandbox.interpreter import Interpreter
 from moorage_sandbox.judgement import judge
 from moorage_sandbox.libraries import Libraries
 from moorage_sandbox.plan import Mount, WorkerPaths, WorkerWishes, worker_plan, zygote_plan
-from moorage_sandbox.policy import DEFAULT_POLICY, MEBIBYTE
+from moorage_sandbox.policy import DEFAULT_POLICY, MEBIBYTE, THREAD_STACK_BYTES
 from moorage_sandbox.report import LEVELS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text()
@@ -57,6 +57,7 @@ def test_the_bounds_are_the_policys() -> None:
         f"| open files | {policy.open_files:,} |",
         f"| size of one file | {policy.file_bytes // MEBIBYTE} MiB |",
         f"| `/tmp`, `/dev/shm` | {policy.tmp_bytes // MEBIBYTE} MiB, {policy.tmp_files:,} files each |",
+        f"all of it counts as memory | {THREAD_STACK_BYTES // MEBIBYTE} MiB |",
         f"| {policy.stack_bytes // MEBIBYTE} MiB, {policy.locked_bytes // MEBIBYTE} MiB, none |",
     ):
         assert row in PAGE

@@ -34,6 +34,38 @@ def threads_and_locks():
         thread.join()
 
 
+def as_many_threads_as_promised():
+    """64 with the main one, all at the same time, and whatever the host's own parts of the worker take."""
+    go = threading.Event()
+    threads = [threading.Thread(target=go.wait) for _ in range(50)]
+    try:
+        for thread in threads:
+            thread.start()
+    finally:
+        go.set()
+    for thread in threads:
+        thread.join()
+
+
+def deep_recursion():
+    """An error in every thread, and no end of its stack."""
+    import json
+
+    deep = "[" * 100_000
+
+    def recurse():
+        with contextlib.suppress(RecursionError, ValueError):
+            json.loads(deep)
+            seen.append("no error")
+
+    seen = []
+    thread = threading.Thread(target=recurse)
+    thread.start()
+    thread.join()
+    recurse()
+    assert not seen
+
+
 def thread_pools():
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         assert sum(pool.map(abs, range(-50, 0))) == 1275
@@ -336,6 +368,8 @@ def late_imports():
 
 WORK = (
     threads_and_locks,
+    as_many_threads_as_promised,
+    deep_recursion,
     thread_pools,
     thread_timers,
     asyncio_tasks,
