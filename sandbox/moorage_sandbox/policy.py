@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 MEBIBYTE = 1024 * 1024
 
-#: Stack of each thread but the main one. RLIMIT_DATA counts all of it, touched or not: with 8 MiB each, 30 threads use up
-#: 256 MiB. 2 MiB bore the deepest recursion that CPython 3.9 to 3.13 let happen; 1 MiB did not with 3.13.
+#: Stack of each thread but the main one. RLIMIT_DATA counts all of it, touched or not: with 8 MiB each, 30 threads use
+#: up 256 MiB. 2 MiB bore the deepest recursion that CPython 3.9 to 3.13 let happen; 1 MiB did not with 3.13.
 THREAD_STACK_BYTES = 2 * MEBIBYTE
 
 
