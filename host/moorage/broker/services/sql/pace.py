@@ -2,7 +2,7 @@
 
 Before a statement, and every millisecond or so of it (``moorage_proto.sqlite_session``), its thread looks at the clock,
 and waits while its installation has had more than its share: four threads that compute for a minute leave the event
-loop, and the statements of others, their cores. Little work never waits: a second's worth may be used at once.
+loop, and the statements of others, their cores. Little work never waits: a quarter of a second may be used at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable
 
 from moorage.broker.quota import TokenBucket
+
+#: CPU time that may be used at once.
+BURST_SECONDS = 0.25
 
 #: Longest wait in one look: whoever stops the statement is heard after it.
 LONGEST_WAIT_SECONDS = 0.05
@@ -28,7 +31,7 @@ class Pace:
         cpu_clock: Callable[[], float] = time.thread_time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._bucket = TokenBucket(cores, clock())
+        self._bucket = TokenBucket(cores, clock(), BURST_SECONDS)
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._sleep = sleep
