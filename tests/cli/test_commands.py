@@ -26,7 +26,7 @@ def test_ls(moorage):
     assert heading.split() == ["INSTALLATION", "VERSION", "STATE", "LEVEL", "WORKER", "CALLS", "DENIED"]
     assert churn.split() == ["churn", "1.0.0", "ready", "full", "#1", "pid", "4242", "12", "1"]
     assert geo.split() == ["geo-tag", "1.0.0", "not", "granted"]
-    assert "geo-tag is not granted: It requires sql.read:places." in rest
+    assert "geo-tag is not granted: It requires sql.read:places. moorage why geo-tag" in rest
     assert "not usable: /plugins/odd" in rest
     assert "  pyproject.toml line 3: unknown key `requird`." in rest
 
@@ -74,11 +74,40 @@ def test_a_name_like_no_other_gets_the_list(moorage):
     assert "There are: churn, geo-tag." in moorage("show", "weather").stderr
 
 
-@pytest.mark.parametrize("name", ["a/../b", "?x=1", "#", "churn/stop", "%2e%2e", "ä"])
+@pytest.mark.parametrize("name", ["a/../b", "?x=1", "#", "churn/stop", "%2e%2e", "ä", ""])
 def test_an_odd_name_is_a_name_and_never_another_route(moorage, name):
     result = moorage("show", name)
     assert result.exit_code == ExitCode.NOT_FOUND
-    assert f"There is no installation {name}" in result.stderr
+    assert f"There is no installation {name}" in result.stderr.replace("'", "")
+
+
+@pytest.mark.parametrize("identity", ["", "../x", "e-1/cancel"])
+@pytest.mark.parametrize("command", ["execution", "cancel"])
+def test_an_odd_id_of_an_execution_leads_nowhere_else(moorage, command, identity):
+    result = moorage(command, identity)
+    assert result.exit_code == ExitCode.NOT_FOUND
+    assert f"There is no execution {identity!r}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("stop", "churn", "--hold", " "), "--hold"),
+        (("top", "--interval", "1e400"), "--interval"),
+        (("run", "churn", "--timeout", "-1"), "--timeout"),
+        (("run", "churn", "--timeout", "nan"), "--timeout"),
+    ],
+)
+def test_options_out_of_range_are_named(moorage, words, named):
+    result = moorage(*words)
+    assert result.exit_code == ExitCode.USAGE
+    assert named in result.stderr
+
+
+def test_a_hold_is_told_on_one_line_and_has_bounds(moorage, host):
+    assert moorage("stop", "churn", "--hold", "x" * 1001).exit_code == ExitCode.INVALID
+    assert moorage("stop", "churn", "--hold", "first\nsecond  line").exit_code == 0
+    assert host.plugins["churn"].installation.desired.held_reason == "first second line"
 
 
 def test_run(moorage):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import inspect
 import re
+import socket
 import socketserver
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from moorage import __version__
-from moorage.cli import main
+from moorage.cli import client, main
 from moorage.cli.main import COMMANDS, load_command
 from moorage.errors import ExitCode
 
@@ -102,6 +103,50 @@ def test_something_else_that_answers_is_no_host():
             thread.join(5)
         assert result.exit_code == ExitCode.FAILED
         assert "is no Moorage host (403)" in result.stderr
+
+
+@pytest.mark.parametrize(("status", "said"), [(200, "[]"), (200, "hello"), (404, "[]"), (404, '{"a": 1}'), (404, "")])
+def test_what_does_not_speak_as_a_host_does_is_no_host(status, said):
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(said)))
+            self.end_headers()
+            self.wfile.write(said.encode())
+
+        def log_message(self, *_arguments):
+            pass
+
+    with (
+        tempfile.TemporaryDirectory(prefix="mr-") as folder,
+        socketserver.ThreadingUnixStreamServer(f"{folder}/s", Handler) as other,
+    ):
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        result = CliRunner().invoke(main.app, ["--socket", f"{folder}/s", "show", "churn"])
+        other.shutdown()
+        thread.join(5)
+    assert result.exit_code in (ExitCode.FAILED, ExitCode.UNAVAILABLE)
+    assert "is no Moorage host" in result.stderr
+
+
+def test_whoever_waits_for_a_host_that_hangs_is_told(monkeypatch, capsys):
+    """Its socket takes connections as long as the kernel has room for them."""
+    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.05)
+    with tempfile.TemporaryDirectory(prefix="mr-") as folder, socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(f"{folder}/s")
+        hanging.listen()
+        asked = threading.Thread(
+            target=CliRunner().invoke, args=[main.app, ["--socket", f"{folder}/s", "kill", "churn"]]
+        )
+        told = threading.Event()
+        monkeypatch.setattr(client, "note", lambda sentence: "--direct" in sentence and told.set())
+        asked.start()
+        peer, _ = hanging.accept()
+        assert told.wait(5)
+        peer.close()
+        asked.join(5)
+        assert not asked.is_alive()
 
 
 @pytest.fixture

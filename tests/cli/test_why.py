@@ -118,3 +118,14 @@ def test_show_tells_what_explains_the_last_death_and_what_to_do(moorage, host) -
     planned = moorage("show", "churn").stdout
     assert "words" not in planned
     assert "Nothing is wrong" not in planned
+
+
+def test_what_is_told_already_is_not_told_again(moorage, host) -> None:
+    sentence = "The worker called ptrace."
+    verdict = LastVerdict(5, ago(60), Verdict(VerdictKind.FORBIDDEN_SYSTEM_CALL, sentence))
+    changed = LastChange("stop", "dana", ago(30), "INC-4711")
+    host.reasons["geo-tag"] = Why("geo-tag", "quarantined", f"{sentence} x", NOON, changed=changed, verdict=verdict)
+    lines = moorage("why", "geo-tag").stdout.splitlines()
+    assert lines[1] == "last change: stop by dana (INC-4711), 30 s ago"
+    assert lines[2].endswith(": forbidden system call")
+    assert len(lines) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from moorage.supervisor import incarnation as incarnation_module
 from moorage.supervisor.desired import Disable, Enable, Hold, Quarantine, Release, Scale
 from moorage.supervisor.errors import NotRunnable, StartFailed
 from moorage.supervisor.incarnation import Incarnation, Transition
+from moorage.supervisor.orders import Commission
 from moorage.supervisor.restarts import Policy
 from moorage.supervisor.widening import widening_of
 
@@ -75,6 +77,24 @@ async def test_a_failed_start_is_told_to_all_who_wait_and_not_repeated_for_nobod
     world.fails_to_load = False
     await use(world)
     assert world.made == 2
+
+
+async def test_why_a_start_came_to_no_worker_is_kept_until_one_succeeds_or_nobody_wants_it(world: World) -> None:
+    means = world.keeper._means
+    refused = NotRunnable("churn", "its data folder is full.")
+
+    async def refuse(_: Commission) -> Incarnation:
+        raise refused
+
+    for over in (world.keeper.start, lambda: world.keeper.stop("x")):
+        await world.keeper.stop("x")
+        world.keeper._means = replace(means, make=refuse)
+        with pytest.raises(NotRunnable):
+            await use(world)
+        assert world.keeper.problem == "churn does not run: its data folder is full."
+        world.keeper._means = means
+        await over()
+        assert world.keeper.problem == ""
 
 
 async def test_who_comes_after_a_failed_start_waits_for_the_backoff_and_a_person_does_not(world: World) -> None:

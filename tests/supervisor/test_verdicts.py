@@ -71,7 +71,7 @@ def test_a_planned_stop_is_left_alone(kind: VerdictKind) -> None:
 def test_the_error_that_ended_python_is_in_the_sentence() -> None:
     verdict = judged(verdict_of(1 << 8, killed_by_host=False), Evidence(("hello", *TRACEBACK, "bye")))
 
-    assert verdict.sentence.endswith("(exit code 1). ModuleNotFoundError: No module named 'nump'")
+    assert verdict.sentence.endswith("(exit code 1). ModuleNotFoundError: No module named 'nump'.")
     assert verdict.traceback == "\n".join(TRACEBACK)
     assert verdict.lines == ("hello", *TRACEBACK, "bye")
 

@@ -17,9 +17,11 @@ def state_of(
     incarnations: Sequence[IncarnationStatus],
     condition: Condition | None = None,
     rest: timedelta | None = None,
+    problem: str = "",
 ) -> tuple[str, str]:
     """One word, and a sentence where the word alone would leave a question. Incarnations: newest first; ``condition``
-    is that of the ready one that is worst off; ``rest`` is the time until a worker that died is started again."""
+    is that of the ready one that is worst off; ``rest`` is the time until a worker that died is started again;
+    ``problem`` is why the last start came to no worker at all."""
     ready = [each for each in incarnations if each.state is IncarnationState.READY]
     if ready:
         state, reason = _how(installation.id, condition) if condition is not None else (ready[0].state.value, "")
@@ -37,11 +39,11 @@ def state_of(
     missing = [grant.capability for grant in grants if grant.required and not grant.granted]
     if missing:
         return "not granted", f"It requires {', '.join(missing)}. moorage grant {name} --required"
-    if newest is not None and newest.verdict is not None and not newest.verdict.planned:
-        if rest is not None:
-            return "restarting", f"{newest.verdict.sentence} It is started again in {rest.total_seconds():.1f} s."
-        return "stopped", newest.verdict.sentence
-    return "stopped", ""
+    if not problem and newest is not None and newest.verdict is not None and not newest.verdict.planned:
+        problem = newest.verdict.sentence
+    if problem and rest is not None:
+        return "restarting", f"{problem} It is started again in {rest.total_seconds():.1f} s."
+    return "stopped", problem
 
 
 def _how_many(ready: int, wanted: int) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 
 from moorage.app.wiring import Wiring
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionState
 from moorage.models.health import Condition, ConditionKind
-from moorage.models.incarnation import IncarnationStatus
+from moorage.models.incarnation import IncarnationStatus, VerdictKind
 from moorage.models.remedies import remedy_of
 from moorage.models.views import InstallationView
 from moorage.models.why import LastChange, LastVerdict, RunningExecution, Why, WorkerStack
 from moorage.supervisor.errors import WorkerMissing
+
+#: For so long a death is worth a word of what to do about it, although another worker runs.
+RECENT = timedelta(hours=1)
 
 #: Entries of the audit that are looked through for the last change.
 AUDIT_ENTRIES = 500
@@ -64,7 +67,7 @@ async def explained(parts: Wiring, view: InstallationView) -> Why:
         holdings=tuple(holding for each in living for holding in each.holdings),
         verdict=last_verdict(view.incarnations),
         restart_in=keeper.rest if keeper is not None else None,
-        next_step=next_step(view),
+        next_step=next_step(view) or _meanwhile(view, running(open_ones), now),
     )
 
 
@@ -97,8 +100,22 @@ def next_step(view: InstallationView) -> str:
     if view.condition is not None:
         return _about(name, view.condition)
     newest = next(iter(view.incarnations), None)
-    if view.state in ("stopped", "restarting", "quarantined") and newest is not None and newest.verdict is not None:
-        return "" if newest.verdict.planned else remedy_of(newest.verdict.kind, name)
+    verdict = newest.verdict if newest is not None else None
+    if view.state in ("stopped", "restarting", "quarantined") and verdict is not None and not verdict.planned:
+        return remedy_of(verdict.kind, name)
+    if view.state == "stopped" and not view.reason:
+        return remedy_of(VerdictKind.PLANNED_STOP, name)
+    return ""
+
+
+def _meanwhile(view: InstallationView, executions: Sequence[RunningExecution], now: datetime) -> str:
+    """Of one that is well, at first sight."""
+    name = view.installation.id
+    if executions and view.state == "ready":
+        return f"What it does at this moment: moorage stack {name}   End it: moorage cancel {executions[0].id}"
+    last = last_verdict(view.incarnations)
+    if last is not None and last.at is not None and now - last.at < RECENT:
+        return remedy_of(last.verdict.kind, name)
     return ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import socket
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -17,9 +18,16 @@ from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 from moorage.cli.options import find_socket
+from moorage.cli.output import note
 from moorage.errors import ExitCode, MoorageError, NotFound
 
 PREFIX = "/api/v1"
+
+#: After which whoever waits is told that nothing has come.
+PATIENCE_SECONDS = 10.0
+
+#: Ends of the paths where waiting is what was asked for.
+WAITING = ("/executions",)
 
 
 class NoHost(MoorageError):
@@ -54,6 +62,9 @@ class _UnixConnection(HTTPConnection):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(str(self._path))
+        except PermissionError as error:
+            connection.close()
+            raise NoHost(f"{self._path} is not yours to use: run this as the host's own user, or as root.") from error
         except OSError as error:
             connection.close()
             raise NoHost(f"No host answers at {self._path}; start one with: moorage serve") from error
@@ -103,7 +114,14 @@ class ApiClient:
 
     def _ask(self, method: str, path: str, about: str | None, body: Any = None) -> Any:
         with self._open(method, path, about, body, "application/json") as answer:
-            return json.loads(answer.read())
+            content = answer.read()
+        try:
+            found = json.loads(content)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise NoHost(f"What answers at {self._socket} is no Moorage host.")
+        return found
 
     @contextmanager
     def _open(self, method: str, path: str, about: str | None, body: Any, accept: str) -> Iterator[HTTPResponse]:
@@ -112,17 +130,45 @@ class ApiClient:
         headers = {"Accept": accept} | ({} if content is None else {"Content-Type": "application/json"})
         try:
             self._connection.request(method, PREFIX + path, content, headers)
-            with self._connection.getresponse() as answer:
+            with self._patience(path):
+                answer = self._connection.getresponse()
+            with answer:
                 if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
                     raise self._problem(answer.status, answer.read(), about)
                 yield answer
         except (OSError, HTTPException) as error:
-            raise NoHost(f"The host at {self._socket} went away before it had answered.") from error
+            raise NoHost(
+                f"The host at {self._socket} went away before it had answered. What became of it: moorage ls, once a"
+                " host is there again (moorage serve)."
+            ) from error
+
+    @contextmanager
+    def _patience(self, path: str) -> Iterator[None]:
+        """A host that hangs, or was stopped by a signal, accepts connections all the same: whoever waits is told."""
+        if path.endswith(WAITING):
+            yield
+            return
+        told = threading.Timer(
+            PATIENCE_SECONDS,
+            note,
+            [
+                f"The host at {self._socket} has not answered for {PATIENCE_SECONDS:g} s: it waits for work in flight,"
+                " or it hangs. A worker can be ended without it: moorage kill NAME --direct"
+            ],
+        )
+        told.daemon = True
+        told.start()
+        try:
+            yield
+        finally:
+            told.cancel()
 
     def _problem(self, status: int, content: bytes, about: str | None) -> RemoteProblem:
         try:
             problem = dict(json.loads(content))
         except (TypeError, ValueError):
+            problem = {}
+        if "code" not in problem:
             problem = {"detail": f"What answers at {self._socket} is no Moorage host ({status})."}
         return RemoteProblem(problem, self._nearest(about) if status == HTTPStatus.NOT_FOUND and about else "")
 
@@ -145,9 +191,16 @@ def installation(name: str, *rest: str) -> str:
 
     Raises NotFound for what cannot be a name: it could lead to another route.
     """
-    if "/" in name:
-        raise NotFound(f"There is no installation {name}: names hold letters, digits, '-', '_' and '.'.")
+    if "/" in name or not name:
+        raise NotFound(f"There is no installation {name!r}: names hold letters, digits, '-', '_' and '.'.")
     return "/".join(["/installations", quote(name, safe=""), *rest])
+
+
+def execution(identity: str, *rest: str) -> str:
+    """The path of an execution's route. Raises NotFound as ``installation``."""
+    if "/" in identity or not identity:
+        raise NotFound(f"There is no execution {identity!r}. Those that there are: moorage executions")
+    return "/".join(["/executions", quote(identity, safe=""), *rest])
 
 
 def _with_query(path: str, query: Mapping[str, Any]) -> str:

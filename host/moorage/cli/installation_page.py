@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from rich.text import Text
 
 from moorage.cli.output import duration, facts, indented, local_time, say, size, state_text, table
@@ -26,7 +28,8 @@ def print_installations(installed: list[Installation]) -> None:
     )
     for each in installed:
         if each.reason:
-            say(f"\n{each.id} is {each.state}: {each.reason}", "yellow")
+            more = "" if "moorage " in each.reason else f" moorage why {each.id}"
+            say(f"\n{each.id} is {each.state}: {each.reason}{more}", "yellow")
 
 
 def print_broken(broken: list[BrokenPlugin]) -> None:
@@ -128,14 +131,15 @@ def _print_tasks(found: Installation) -> None:
         table(["TASK", "WHAT IT DOES"], [[task.name, task.summary] for task in found.tasks])
 
 
-def print_grants(grants: list[Grant]) -> None:
+def print_grants(grants: list[Grant], about: Collection[str] | None = None) -> None:
+    """``about``: the capabilities whose meaning matters now; None: all of them."""
     if not grants:
         return
     say()
     table(["CAPABILITY", "GRANTED", "WHY IT IS ASKED FOR"], [_grant_row(grant) for grant in grants])
     for grant in grants:
-        if grant.meaning:
-            say(f"\n{grant.capability}: {grant.meaning}", "yellow")
+        if grant.meaning and (about is None or grant.capability in about):
+            say(f"\n{grant.capability}{'' if grant.granted else ', once it is granted'}: {grant.meaning}", "yellow")
 
 
 def _grant_row(grant: Grant) -> list[Text | str]:

@@ -8,10 +8,13 @@ from datetime import datetime, timedelta
 from moorage.cli.output import duration, short_time
 from moorage.cli.plain import one_line
 from moorage.models.health import ConditionKind
-from moorage.web.schemas.why import Condition, Why
+from moorage.web.schemas.why import Condition, LastChange, Why
 
 #: Of running executions and of open things.
 SHOWN = 5
+
+#: Of these the message is the reason that somebody gave; of others it is what was done.
+REASONED = frozenset({"stop", "release", "enable", "disable", "kill"})
 
 
 def page(why: Why) -> Iterator[str]:
@@ -23,7 +26,8 @@ def page(why: Why) -> Iterator[str]:
     if why.verdict is not None:
         last = why.verdict
         when = f" {short_time(last.at)}" if last.at is not None else ""
-        yield f"#{last.number} ended{when}: {last.verdict.sentence}"
+        told = last.verdict.sentence in why.reason
+        yield f"#{last.number} ended{when}: {last.verdict.kind.replace('_', ' ') if told else last.verdict.sentence}"
     if why.restart_in_seconds is not None:
         yield f"next start in {duration(why.restart_in_seconds)}"
     if why.next_step:
@@ -55,16 +59,26 @@ def _origin(why: Why) -> str:
     since = f"since {short_time(began)}" if began is not None else ""
     if changed is None:
         return since
-    what = f"{changed.action} {changed.message}".strip() + f" by {changed.by or 'someone'}"
-    if began is None or changed.at > began:
+    what = _done(changed)
+    if began is None:
+        return f"last change: {what}, {_whole(why.now, changed.at)} ago"
+    if changed.at > began:
         told = f"{what} {_whole(why.now, changed.at)} ago"
     else:
         told = f"{_whole(began, changed.at)} after {what}"
     return ", ".join(filter(None, (since, told)))
 
 
+def _done(changed: LastChange) -> str:
+    by = f"by {changed.by or 'someone'}"
+    if changed.action in REASONED:
+        return f"{changed.action} {by}{f' ({changed.message})' if changed.message else ''}"
+    return f"{changed.action} {changed.message}".strip() + f" {by}"
+
+
 def _whole(later: datetime, earlier: datetime) -> str:
-    return duration(timedelta(seconds=max(0, round((later - earlier).total_seconds())))) if later > earlier else "0 s"
+    seconds = max(0, round((later - earlier).total_seconds()))
+    return f"{seconds} s" if seconds < 60 else duration(timedelta(seconds=seconds))
 
 
 def _began(why: Why) -> datetime | None:

@@ -43,6 +43,7 @@ class SandboxSettings(_Table):
     first_uid: int | None = Field(
         default=None,
         ge=1000,
+        le=4_000_000_000,
         description="As root: first user id given to installations. Default: worked out from the state folder.",
     )
     development: bool = Field(
@@ -321,6 +322,21 @@ def _anchored_url(url: str, folder: Path) -> str:
     return f"{prefix}{os.path.normpath(folder / url.removeprefix(prefix))}"
 
 
+_SECONDS = "Input should be a number of seconds, such as 5 or 0.5"
+_TABLE = "Input should be a table, with settings of its own"
+
+#: What is wrong in the words of TOML, where pydantic has those of Python.
+_WORDS = {
+    "time_delta_type": _SECONDS,
+    "time_delta_parsing": _SECONDS,
+    "model_type": _TABLE,
+    "dict_type": _TABLE,
+    "string_pattern_mismatch": "Input should be auto, off, or a folder with its whole path",
+    "tuple_type": "Input should be a list",
+    "string_type": "Input should be text, in quotes",
+}
+
+
 def sentences(file: Path, error: ValidationError, model: type[BaseModel]) -> str:
     """One sentence for each thing that is wrong; an unknown key names the nearest known one."""
     lines = []
@@ -329,7 +345,7 @@ def sentences(file: Path, error: ValidationError, model: type[BaseModel]) -> str
         if problem["type"] == "extra_forbidden":
             lines.append(f"{file}: unknown setting {place!r}{_nearest(str(problem['loc'][-1]), model)}")
         else:
-            lines.append(f"{file}: {place or 'settings'}: {problem['msg']}.")
+            lines.append(f"{file}: {place or 'settings'}: {_WORDS.get(problem['type'], problem['msg'])}.")
     return "\n".join(lines)
 
 

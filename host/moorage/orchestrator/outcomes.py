@@ -19,9 +19,7 @@ def refusal(installation: Installation) -> TaskOutcome | None:
         by = f" by {desired.held_by}" if desired.held_by else ""
         return _rejected("held", f"{name} is held{by}: {desired.held_reason}", f"moorage release {name}")
     if not desired.enabled:
-        return _rejected(
-            "disabled", f"{name} is disabled and takes no executions. Start it first.", f"moorage start {name}"
-        )
+        return _rejected("disabled", f"{name} is disabled and takes no executions.", f"moorage enable {name}")
     return None
 
 

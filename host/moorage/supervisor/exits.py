@@ -55,7 +55,7 @@ def _meaning(code: int) -> str:
         return known
     if code > _SHELL_SIGNALS:
         return f"The worker ended itself with the code by which shells report {_name(code - _SHELL_SIGNALS)}"
-    return "The worker ended itself with a code of its own (sys.exit or os._exit in the plugin, or in native code)"
+    return "The worker ended itself, by sys.exit or os._exit in the plugin or in native code"
 
 
 def _name(number: int) -> str:

@@ -78,6 +78,8 @@ class Keeper:
         self._because = "nobody wants it"
         self._history = restarts.History()
         self._rest_until: timedelta | None = None
+        #: Why the last start came to no worker at all, as a sentence; empty: it did not, or that is over.
+        self.problem = ""
         self._idle_since: timedelta | None = None
         #: A quarantine is being written down.
         self._judged = False
@@ -256,6 +258,7 @@ class Keeper:
 
     def _unwanted(self, reason: str) -> None:
         self._up = self._proved = False
+        self.problem = ""
         self._because = reason
         self._rest_until = None
         self._refuse(NotRunnable(self.name, "it was stopped while it started"))
@@ -421,6 +424,7 @@ class Keeper:
         except Exception as error:  # noqa: BLE001 - it is told to those who wait for the worker
             self._failed(member, error)
             return
+        self.problem = ""
         self._regrant(member)
         member.ready_since = self._idle_since = self._clock.elapsed()
         self._proved = self._proved or member.serving
@@ -450,6 +454,7 @@ class Keeper:
             return
         if self._waiters and self._is_worth_waiting(error, verdict):
             return
+        self.problem = "" if isinstance(error, StartFailed) else str(error)
         self._refuse(error)
         if isinstance(error, (Conflict, NotFound)):
             # It may not run; waiting would not change that.

@@ -37,8 +37,15 @@ def judged(verdict: Verdict, evidence: Evidence) -> Verdict:
         verdict = replace(verdict, kind=VerdictKind.OUT_OF_MEMORY, sentence=evidence.memory)
     traceback = verdict.traceback or traceback_in(evidence.lines)
     stack = verdict.stack or evidence.dying.text
-    sentence = f"{verdict.sentence}{_detail(verdict, traceback, evidence.dying)}"
+    sentence = _whole(verdict.kind, f"{verdict.sentence}{_detail(verdict, traceback, evidence.dying)}")
     return replace(verdict, sentence=sentence, traceback=traceback, stack=stack, lines=evidence.lines[-LINES:])
+
+
+def _whole(kind: VerdictKind, sentence: str) -> str:
+    """As one that others can follow. What went wrong in loading comes in the SDK's words, between others of its own."""
+    if kind is VerdictKind.LOAD_FAILED:
+        sentence = sentence[:1].upper() + sentence[1:]
+    return sentence if sentence.endswith((".", "!", "?", ":")) else f"{sentence}."
 
 
 def start_deadline(limit: timedelta, stack: Stack) -> Verdict:

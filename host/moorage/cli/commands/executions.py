@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 import typer
 from rich.text import Text
 
-from moorage.cli.client import connect, installation
+from moorage.cli.client import connect, execution, installation
 from moorage.cli.execution_page import print_execution
 from moorage.cli.given import read_input
 from moorage.cli.options import AsJson, Config, Name, OptionalName, Socket
@@ -27,6 +26,9 @@ from moorage.web.schemas.executions import Execution
 
 commands = typer.Typer()
 
+#: As the API has it.
+LONGEST_SECONDS = 30 * 24 * 3600
+
 Identity = Annotated[str, typer.Argument(metavar="ID", help="Id of the execution: e-...", show_default=False)]
 
 
@@ -40,7 +42,14 @@ def run(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")] = True,
     timeout: Annotated[
-        float | None, typer.Option("--timeout", metavar="SECONDS", help="Longest run, instead of the plugin's limit.")
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            min=0.001,
+            max=LONGEST_SECONDS,
+            help="Longest run, instead of the plugin's limit.",
+        ),
     ] = None,
     config: Config = None,
     socket: Socket = None,
@@ -87,7 +96,7 @@ def show_execution(
 ) -> None:
     """Show one execution with its result or error."""
     with connect(config, socket) as api:
-        answer = api.get(f"/executions/{quote(execution_id, safe='')}")
+        answer = api.get(execution(execution_id))
     _tell(answer, as_json, whole=True)
 
 
@@ -95,7 +104,7 @@ def show_execution(
 def cancel(execution_id: Identity, config: Config = None, socket: Socket = None, as_json: AsJson = False) -> None:
     """Cancel an execution."""
     with connect(config, socket) as api:
-        answer = api.post(f"/executions/{quote(execution_id, safe='')}/cancel")
+        answer = api.post(execution(execution_id, "cancel"))
     _tell(answer, as_json)
 
 

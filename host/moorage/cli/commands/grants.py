@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from moorage.cli.client import connect, installation
 from moorage.cli.installation_page import current, print_grants
 from moorage.cli.options import AsJson, Config, Name, Socket
 from moorage.cli.output import note, print_json, say
-from moorage.web.schemas.installations import Installation
+from moorage.web.schemas.installations import Grant, Installation
 
 commands = typer.Typer()
 
@@ -32,8 +33,13 @@ def grant(
     order = {"capabilities": capabilities or [], "required": required}
     with connect(config, socket) as api:
         answer = api.post(installation(name, "grants"), order, about=name)
-    found = _tell(answer, as_json)
-    if not as_json and current(found) is not None and _optional(found, capabilities or []):
+    granted = [each for each in Installation.model_validate(answer).grants if _is_meant(each, capabilities)]
+    found = _tell(answer, as_json, [each.capability for each in granted])
+    if as_json or current(found) is None:
+        return
+    if any(each.meaning for each in granted):
+        note("A sandbox is made with its worker: this one is replaced where it was made without them.")
+    if any(not each.required and not each.meaning for each in granted):
         note(f"What was injected as None for want of it stays None until: moorage reload {found.id}")
 
 
@@ -48,18 +54,19 @@ def revoke(
     """Take granted capabilities back."""
     with connect(config, socket) as api:
         answer = api.delete(installation(name, "grants"), about=name, capability=capabilities)
-    _tell(answer, as_json)
+    _tell(answer, as_json, ())
 
 
-def _optional(found: Installation, capabilities: list[str]) -> bool:
-    return any(grant.capability in capabilities and not grant.required for grant in found.grants)
+def _is_meant(grant: Grant, capabilities: list[str] | None) -> bool:
+    """By the command line; without names it was --required."""
+    return grant.capability in capabilities if capabilities else grant.required
 
 
-def _tell(answer: Any, as_json: bool) -> Installation:
+def _tell(answer: Any, as_json: bool, about: Collection[str]) -> Installation:
     found = Installation.model_validate(answer)
     if as_json:
         print_json(answer)
         return found
-    print_grants(found.grants)
+    print_grants(found.grants, about)
     say(f"\n{found.id} is {found.state}. {found.reason}".rstrip())
     return found

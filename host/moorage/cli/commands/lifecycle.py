@@ -35,14 +35,18 @@ def start(name: Name, config: Config = None, socket: Socket = None, as_json: AsJ
 @commands.command()
 def stop(
     name: Name,
-    hold: Annotated[str, typer.Option("--hold", metavar="REASON", help="Keep it stopped until released.")] = "",
+    hold: Annotated[
+        str | None, typer.Option("--hold", metavar="REASON", help="Keep it stopped until released.", show_default=False)
+    ] = None,
     config: Config = None,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
     """Let work in flight finish, then stop the worker."""
+    if hold is not None and not hold.strip():
+        raise typer.BadParameter("say why, for whoever wants to start it: --hold REASON", param_hint="--hold")
     with connect(config, socket) as api:
-        answer = api.post(installation(name, "stop"), {"hold": hold}, about=name)
+        answer = api.post(installation(name, "stop"), {"hold": hold or ""}, about=name)
     _tell_reports([answer], as_json, answer)
 
 

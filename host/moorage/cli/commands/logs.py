@@ -37,7 +37,8 @@ def logs(
     for line in answer["items"]:
         print_log_line(LogLine.model_validate(line), named=name is None)
     if not answer["items"]:
-        note("There are no log lines yet.")
+        of = " ".join(f"of {one}" for one in (execution, name) if one)
+        note(f"There are no log lines{f' {of}' if of else ''} yet.")
 
 
 def _follow(api: ApiClient, name: str | None, execution: str | None, count: int, as_json: bool) -> None:

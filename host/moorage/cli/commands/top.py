@@ -27,7 +27,9 @@ _MEBIBYTE = 2**20
 @commands.command()
 def top(
     once: Annotated[bool, typer.Option("--once", help="Print one table and end.")] = False,
-    interval: Annotated[float, typer.Option("--interval", "-n", min=0.5, help="Seconds between two looks.")] = 2.0,
+    interval: Annotated[
+        float, typer.Option("--interval", "-n", min=0.5, max=3600, help="Seconds between two looks.")
+    ] = 2.0,
     config: Config = None,
     socket: Socket = None,
     as_json: AsJson = False,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import AfterValidator, Field, JsonValue, model_validator
 
 from moorage.models import installation as installation_models
 from moorage.models import manifest as manifest_models
@@ -353,12 +353,20 @@ class InstallEvent(Document):
     problem: Problem | None = None
 
 
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+#: Given by a person, and shown wherever somebody asks why.
+Reason = Annotated[str, Field(max_length=1000), AfterValidator(_on_one_line)]
+
+
 class StopOrder(Order):
-    hold: str = Field(default="", description="Why it must stay stopped until it is released; empty: it may start.")
+    hold: Reason = Field(default="", description="Why it must stay stopped until it is released; empty: it may start.")
 
 
 class ReasonOrder(Order):
-    reason: str = Field(default="", description="For the audit, and for whoever asks why.")
+    reason: Reason = Field(default="", description="For the audit, and for whoever asks why.")
 
 
 class ScaleOrder(Order):
