@@ -35,8 +35,8 @@ LAYERS: Mapping[str, Layer] = {
     "privileges": Layer("The plugin would keep rights of the host's user, or could gain some.", _DEFECT),
     "limits": Layer("Memory, processes and files of the plugin would have no bound.", _DEFECT),
     "cgroup": Layer(
-        "Memory and processes are bounded by rlimits alone, which do not count a whole tree of processes nor what fills"
-        " /tmp; bounds on CPU time have no effect.",
+        "Memory and processes are bounded by rlimits alone, which do not count a whole tree of processes nor shared"
+        " memory; bounds on CPU time have no effect.",
         "Run the host as root, or as a user in a delegated control group (systemd: Delegate=yes; in a container, mount"
         " /sys/fs/cgroup writable).",
     ),

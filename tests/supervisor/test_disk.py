@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from moorage.models.incarnation import VerdictKind
-from moorage.supervisor.disk import INTERVAL, DataLimit, DataWatch, check_room, measure, unnamed_bytes
+from moorage.supervisor.disk import INTERVAL, DataLimit, DataWatch, check_room, measure, unnamed
 from moorage.supervisor.errors import NotRunnable
 
 MEBIBYTE = 1024 * 1024
@@ -102,7 +102,7 @@ def test_links_lead_nowhere_and_pipes_hold_nobody_up(data, tmp_path) -> None:
 
 def test_files_without_a_name_are_found(data) -> None:
     device = data.stat().st_dev
-    before = unnamed_bytes(os.getpid(), device)
+    before = unnamed([os.getpid()], device).content_bytes
     with (data / "open").open("wb+") as file, (data / "mapped").open("wb+") as mapped:
         for each in (file, mapped):
             each.write(bytes(2 * MEBIBYTE))
@@ -111,7 +111,7 @@ def test_files_without_a_name_are_found(data) -> None:
         (data / "open").unlink()
         (data / "mapped").unlink()
         mapped.close()
-        found = unnamed_bytes(os.getpid(), device) - before
+        found = unnamed([os.getpid()], device).content_bytes - before
         view.close()
     # Only root may look at the files behind mappings.
     assert found >= (4 if os.geteuid() == 0 else 2) * MEBIBYTE
@@ -119,7 +119,7 @@ def test_files_without_a_name_are_found(data) -> None:
 
 async def test_the_watch_ends_when_it_is_too_much(data) -> None:
     clock = HandClock()
-    watch = asyncio.create_task(DataWatch(data, LIMIT, os.getpid(), clock).over())
+    watch = asyncio.create_task(DataWatch(data, LIMIT, lambda: [os.getpid()], clock).over())
     async with asyncio.timeout(5):
         delay, ring = await clock.rings.get()
         assert delay == INTERVAL
@@ -135,7 +135,7 @@ async def test_the_watch_ends_when_it_is_too_much(data) -> None:
 
 async def test_a_folder_that_goes_away_is_no_reason(data) -> None:
     clock = HandClock()
-    watch = asyncio.create_task(DataWatch(data, LIMIT, os.getpid(), clock).over())
+    watch = asyncio.create_task(DataWatch(data, LIMIT, lambda: [os.getpid()], clock).over())
     async with asyncio.timeout(5):
         _, ring = await clock.rings.get()
         data.rmdir()
@@ -143,3 +143,34 @@ async def test_a_folder_that_goes_away_is_no_reason(data) -> None:
         await clock.rings.get()
     assert not watch.done()
     watch.cancel()
+
+
+def test_the_same_file_of_two_processes_is_counted_once(data) -> None:
+    device = data.stat().st_dev
+    with (data / "open").open("wb") as file:
+        file.write(bytes(MEBIBYTE))
+        file.flush()
+        (data / "open").unlink()
+        once = unnamed([os.getpid()], device)
+        assert unnamed([os.getpid(), os.getpid()], device) == once
+
+
+async def test_descriptors_that_stay_on_their_way_are_too_much(data) -> None:
+    """In the queue of a socket a file without a name is in nobody's /proc."""
+    clock = HandClock()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        watch = asyncio.create_task(DataWatch(data, LIMIT, lambda: [os.getpid()], clock).over())
+        async with asyncio.timeout(5):
+            for on_their_way in (True, False, True, True):
+                _, ring = await clock.rings.get()
+                if on_their_way:
+                    with (data / "sent").open("wb") as file:
+                        socket.send_fds(ours, [b"x"], [file.fileno()])
+                else:
+                    for received in socket.recv_fds(theirs, 16, 4)[1]:
+                        os.close(received)
+                ring()
+            verdict = await watch
+    assert verdict.kind is VerdictKind.DISK_FULL
+    assert "queue of a socket" in verdict.sentence

@@ -1,8 +1,8 @@
 """What an installation's data folder holds, and the watch that ends a worker which fills it.
 
-Without a quota of the file system's nothing but looking bounds a folder, and looking is late: between two looks a worker
-writes what the disk takes. What is found there is hostile: nothing is followed, and nothing but folders is opened. The
-work is bounded by the limit itself, since counting stops there.
+Without a quota of the file system's nothing but looking bounds a folder, and looking is late: between two looks a
+worker writes what the disk takes. What is found there is hostile: nothing is followed, and nothing but folders is
+opened. The work is bounded by the limit itself, since counting stops there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +20,6 @@ from moorage.clock import Clock, sleep
 from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.supervisor.errors import NotRunnable
 from moorage.supervisor.tree import MOST_DEPTH, opened
-
 
 #: Between two looks; longer where looking takes long, so that it is never more than this part of a core.
 INTERVAL = timedelta(seconds=2)
@@ -70,15 +69,34 @@ def measure(folder: Path, limit: DataLimit) -> DataUse:
         return _Counting(limit, os.fstat(descriptor).st_dev).folder(descriptor, 1)
 
 
-def unnamed_bytes(pid: int, device: int) -> int:
-    """Of files that a process keeps open or mapped and that have no name any more. 0 where it may not be looked at."""
+@dataclass(frozen=True)
+class Unnamed:
+    """What processes hold of a folder that is found in no folder any more."""
+
+    #: Of files that are open or mapped and have no name.
+    content_bytes: int = 0
+    #: Whether descriptors wait in a socket to be received: what those hold cannot be counted.
+    in_flight: bool = False
+
+
+def unnamed(pids: Iterable[int], device: int) -> Unnamed:
+    """Of all these processes together. Nothing where they may not be looked at."""
     found: dict[int, int] = {}
-    for path in _open_files(pid):
+    in_flight = False
+    for path in (path for pid in pids for path in _open_files(pid)):
         with suppress(OSError):
             status = os.stat(path)  # noqa: PTH116 - it asks the file behind a descriptor, and opens nothing
-            if status.st_dev == device and status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
+            if stat.S_ISSOCK(status.st_mode):
+                in_flight = in_flight or _holds_descriptors(path)
+            elif status.st_dev == device and status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
                 found[status.st_ino] = status.st_blocks * _BLOCK_BYTES
-    return sum(found.values())
+    return Unnamed(sum(found.values()), in_flight)
+
+
+def _holds_descriptors(socket: str) -> bool:
+    """Linux 5.11 and later tell it. Before, nobody does."""
+    lines = Path(socket.replace("/fd/", "/fdinfo/")).read_text().splitlines()
+    return any(line.startswith("scm_fds:") and line.split()[1] != "0" for line in lines)
 
 
 def _open_files(pid: int) -> Iterator[str]:
@@ -135,13 +153,15 @@ class _Counting:
 
 
 class DataWatch:
-    """Of one worker, for as long as it lives."""
+    """Of one worker, for as long as it lives. ``processes`` tells which it has at the moment."""
 
-    def __init__(self, folder: Path, limit: DataLimit, pid: int, clock: Clock) -> None:
+    def __init__(self, folder: Path, limit: DataLimit, processes: Callable[[], Iterable[int]], clock: Clock) -> None:
         self._folder = folder
         self._limit = limit
-        self._pid = pid
+        self._processes = processes
         self._clock = clock
+        #: Whether descriptors were on their way at the last look. Once is no harm: somebody is about to receive them.
+        self._in_flight = False
 
     async def over(self) -> Verdict:
         """Until the folder holds too much; why the worker has to end."""
@@ -161,10 +181,14 @@ class DataWatch:
     def _measure(self) -> DataUse:
         try:
             use = measure(self._folder, self._limit)
-            unnamed = unnamed_bytes(self._pid, self._folder.stat().st_dev)
+            hidden = unnamed(self._processes(), self._folder.stat().st_dev)
         except OSError:
             return DataUse(0, 0)  # it is being put back, or removed
-        return DataUse(use.content_bytes + unnamed, use.files, use.problem)
+        before, self._in_flight = self._in_flight, hidden.in_flight
+        problem = use.problem
+        if before and hidden.in_flight:
+            problem = problem or "it keeps descriptors in the queue of a socket, where what they hold cannot be counted"
+        return DataUse(use.content_bytes + hidden.content_bytes, use.files, problem)
 
 
 def check_room(installation: str, folder: Path, limit: DataLimit) -> None:

@@ -27,6 +27,7 @@ from moorage.supervisor.health import HealthPolicy, told
 from moorage.supervisor.launcher import Launcher, Worker, WorkerOrder
 from moorage.supervisor.lifecycle import Event
 from moorage.supervisor.observer import Observer
+from moorage.supervisor.processes import processes_of
 from moorage.supervisor.records import started
 from moorage.supervisor.runs import Runs
 from moorage.supervisor.shard import AttachedWorker, Shard
@@ -493,7 +494,8 @@ class Incarnation:
         """A worker that fills the disk is not asked to leave: it would go on writing meanwhile."""
         folder, limits = self._launch.order.data_path, self._limits
         limit = DataLimit(limits.data_bytes, limits.data_files)
-        self._accuse(await DataWatch(folder, limit, worker.pid, self._clock).over())
+        watch = DataWatch(folder, limit, lambda: processes_of(worker.pid, worker.group), self._clock)
+        self._accuse(await watch.over())
         worker.kill()
 
     async def _condemn(self, verdict: Verdict) -> None:

@@ -8,13 +8,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 
 import psutil
 
 from moorage.clock import Clock, SystemClock, sleep
 from moorage.models.installation import InstallationId
 from moorage.models.usage import Usage, combined
+from moorage.supervisor.processes import processes_of
 from moorage_sandbox import cgroup
 from moorage_sandbox.cgroup import Group
 
@@ -135,7 +135,7 @@ def read_all(subjects: Sequence[Subject], at: timedelta) -> dict[str, Reading]:
 
 def read(subject: Subject, at: timedelta) -> Reading:
     """Raises psutil.NoSuchProcess when the worker is gone."""
-    found = [each for pid in _tree(subject) if (each := _read_process(pid)) is not None]
+    found = [each for pid in processes_of(subject.pid, subject.group) if (each := _read_process(pid)) is not None]
     if not found:
         raise psutil.NoSuchProcess(subject.pid)
     group = subject.group
@@ -168,24 +168,6 @@ class _Process:
     descriptors: int | None = None
     read_bytes: int | None = None
     written_bytes: int | None = None
-
-
-def _tree(subject: Subject) -> Sequence[int]:
-    if subject.group is not None:
-        return cgroup.processes(subject.group)
-    found = [subject.pid]
-    for pid in found:
-        found += _children(pid)
-    return found
-
-
-def _children(pid: int) -> list[int]:
-    """Of all its threads; a kernel without CONFIG_PROC_CHILDREN does not tell."""
-    tasks = Path(f"/proc/{pid}/task")
-    try:
-        return [int(word) for task in tasks.iterdir() for word in (task / "children").read_text().split()]
-    except OSError:
-        return []
 
 
 def _read_process(pid: int) -> _Process | None:
