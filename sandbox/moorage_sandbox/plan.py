@@ -17,7 +17,7 @@ ZONES = "/usr/share/zoneinfo"
 #: Folders of the base root that workers mount on.
 MOUNT_POINTS = ("/venv", "/plugin", "/data", "/run/host", "/tmp", "/dev/shm", "/etc")  # noqa: S108 - in the empty root
 
-#: The zygote imports these before it forks, so that workers share them.
+#: The zygote imports these before it forks, so that workers share them; "module:function" is called as well.
 ZYGOTE_IMPORTS = (
     "asyncio",
     "site",
@@ -27,6 +27,7 @@ ZYGOTE_IMPORTS = (
     "moorage_sdk.kafka",
     "moorage_sdk.sql",
     "moorage_sdk.worker.bootstrap",
+    "moorage_sdk.worker.rehearsal:rehearse",
 )
 ENTRY = "moorage_sdk.worker.bootstrap:main"
 

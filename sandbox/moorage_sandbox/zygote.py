@@ -17,6 +17,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from contextlib import suppress
 from typing import Dict, List, NoReturn, Optional, Tuple
 
@@ -25,6 +26,8 @@ from moorage_sandbox.plan import PreloadPlan
 from moorage_sandbox.setup import SetupFailed, step
 
 _WARM_UPS = 3
+#: How long a thread that has ended may take to be gone.
+_LEAVE_SECONDS = 1.0
 
 
 def main() -> None:
@@ -49,7 +52,7 @@ def preload(wanted: PreloadPlan) -> None:
         sys.path[:] = wanted.sys_path
         os.environ.update(plan.GRPC_ENV)
         for name in wanted.imports:
-            importlib.import_module(name)
+            _import(name)
         confine.native_filter()
         forking.can_fork_into()
         for _ in range(_WARM_UPS):
@@ -62,12 +65,26 @@ def preload(wanted: PreloadPlan) -> None:
             # Each fork depends on it: better refused now than at the first worker.
             syscalls.setns(wire.OWN_PID_NAMESPACE_FD, syscalls.CLONE_NEWPID)
     with step("one thread"):
-        threads = _threads()
-        if threads != 1:
-            raise RuntimeError(f"an import has left {threads} threads; a fork would lose all but one")
+        _wait_for_one_thread()
     gc.collect()
     gc.freeze()
     gc.disable()
+
+
+def _import(name: str) -> None:
+    module, _, function = name.partition(":")
+    imported = importlib.import_module(module)
+    if function:
+        getattr(imported, function)()
+
+
+def _wait_for_one_thread() -> None:
+    """A thread that was joined is gone for Python, and a moment later for the kernel. Raises RuntimeError."""
+    deadline = time.monotonic() + _LEAVE_SECONDS
+    while (threads := _threads()) != 1:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"an import has left {threads} threads; a fork would lose all but one")
+        time.sleep(0.001)
 
 
 def _threads() -> int:

@@ -34,19 +34,68 @@ _LOST = "the host's end of the link is gone"
 _JOIN_TIMEOUT_SECONDS = 5.0
 
 
+class ClientStream:
+    """A Transport: the client's end of the RPC."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def read(self) -> Optional[bytes]:
+        try:
+            data = await self._call.read()
+        except (asyncio.CancelledError, asyncio.InvalidStateError, aio.AioRpcError, aio.InternalError):
+            # grpc.aio reports the end of an RPC to its readers by cancelling them, too.
+            return None
+        return None if data is aio.EOF else bytes(data)
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await self._call.write(data)
+        except (asyncio.CancelledError, asyncio.InvalidStateError, aio.AioRpcError, aio.InternalError) as error:
+            raise ConnectionError(_LOST) from error
+
+    async def finish(self) -> None:
+        with contextlib.suppress(asyncio.InvalidStateError, aio.AioRpcError, aio.InternalError):
+            await self._call.done_writing()
+
+
+def channel_options(limits: LinkLimits) -> List[Tuple[str, int]]:
+    """Of one lane's gRPC channel: a connection of its own, nothing that dials elsewhere, no retries."""
+    return [
+        *handshake.carrier_options(limits),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.enable_retries", 0),
+        ("grpc.service_config_disable_resolution", 1),
+    ]
+
+
+def dial(socket_path: str, limits: LinkLimits) -> Tuple[ClientStream, Any]:
+    """A stream on a connection of its own, and what must be closed after it."""
+    channel = aio.insecure_channel(f"unix:{socket_path}", options=channel_options(limits))
+    return ClientStream(channel.stream_stream(_METHOD)()), channel
+
+
+#: ``dial``, or what takes its place where there is no socket.
+Dial = Callable[[str, LinkLimits], Tuple[ClientStream, Any]]
+
+
 class Connection:
     """A link that was made by ``connect``, and what must be closed after it."""
 
-    def __init__(self, link: Link, welcome: link_pb2.Welcome, socket_path: str, channel: Any) -> None:
+    def __init__(
+        self, link: Link, welcome: link_pb2.Welcome, redial: Callable[[], Tuple[ClientStream, Any]], channel: Any
+    ) -> None:
+        """``redial`` opens a further connection to the same socket."""
         self.link = link
         self.welcome = welcome
-        self._socket_path = socket_path
+        self._redial = redial
         self._channels: List[Any] = [channel]
 
     async def open_lanes(self) -> None:
         """The further lanes, each on a connection of its own, so that bulk does not hold up what is small."""
         for number in range(1, self.link.limits.max_lanes):
-            stream, channel = _dial(self._socket_path, self.link.limits)
+            stream, channel = self._redial()
             self._channels.append(channel)
             await stream.write(handshake.attach(self.welcome.lane_ticket, number))
             if self.link.closed.done():
@@ -62,10 +111,10 @@ class Connection:
         return reason
 
 
-async def connect(socket_path: str, token: bytes, dispatcher: Dispatcher) -> Connection:
+async def connect(socket_path: str, token: bytes, dispatcher: Dispatcher, dial: Dial) -> Connection:
     """Dials and shakes hands in the running loop. Raises CallError with the host's refusal, or LINK_CLOSED."""
     limits = LinkLimits()
-    stream, channel = _dial(socket_path, limits)
+    stream, channel = dial(socket_path, limits)
     try:
         await stream.write(handshake.hello(token, _versions()))
         data = await asyncio.wait_for(stream.read(), handshake.TIMEOUT_SECONDS)
@@ -84,14 +133,15 @@ async def connect(socket_path: str, token: bytes, dispatcher: Dispatcher) -> Con
         await channel.close()
         raise
     link = Link(stream, Side.WORKER, dispatcher, limits=from_wire(welcome.limits), name="host link")
-    return Connection(link, welcome, socket_path, channel)
+    return Connection(link, welcome, lambda: dial(socket_path, link.limits), channel)
 
 
 class LinkThread:
     """Owns the thread, the event loop and the link on it. ``start``, then use ``link`` from ``loop`` only."""
 
-    def __init__(self, socket_path: str, token: bytes, dispatcher: Dispatcher) -> None:
+    def __init__(self, socket_path: str, token: bytes, dispatcher: Dispatcher, dial: Dial = dial) -> None:
         self._socket_path = socket_path
+        self._dial = dial
         self._token = token
         self._dispatcher = dispatcher
         self._thread = threading.Thread(target=self._run, name="moorage-link", daemon=True)
@@ -165,54 +215,13 @@ class LinkThread:
             self._started.set()
 
     async def _live(self) -> CallError:
-        self._connection = connection = await connect(self._socket_path, self._token, self._dispatcher)
+        self._connection = connection = await connect(self._socket_path, self._token, self._dispatcher, self._dial)
         self._started.set()
         try:
             await connection.open_lanes()
         except ConnectionError:
             log.debug("the host went away while lanes were opened")
         return await connection.closed()
-
-
-class ClientStream:
-    """A Transport: the client's end of the RPC."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    async def read(self) -> Optional[bytes]:
-        try:
-            data = await self._call.read()
-        except (asyncio.CancelledError, asyncio.InvalidStateError, aio.AioRpcError, aio.InternalError):
-            # grpc.aio reports the end of an RPC to its readers by cancelling them, too.
-            return None
-        return None if data is aio.EOF else bytes(data)
-
-    async def write(self, data: bytes) -> None:
-        try:
-            await self._call.write(data)
-        except (asyncio.CancelledError, asyncio.InvalidStateError, aio.AioRpcError, aio.InternalError) as error:
-            raise ConnectionError(_LOST) from error
-
-    async def finish(self) -> None:
-        with contextlib.suppress(asyncio.InvalidStateError, aio.AioRpcError, aio.InternalError):
-            await self._call.done_writing()
-
-
-def channel_options(limits: LinkLimits) -> List[Tuple[str, int]]:
-    """Of one lane's gRPC channel: a connection of its own, nothing that dials elsewhere, no retries."""
-    return [
-        *handshake.carrier_options(limits),
-        ("grpc.use_local_subchannel_pool", 1),
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.enable_retries", 0),
-        ("grpc.service_config_disable_resolution", 1),
-    ]
-
-
-def _dial(socket_path: str, limits: LinkLimits) -> Tuple[ClientStream, Any]:
-    channel = aio.insecure_channel(f"unix:{socket_path}", options=channel_options(limits))
-    return ClientStream(channel.stream_stream(_METHOD)()), channel
 
 
 def _versions() -> Tuple[str, str, str, str]:
