@@ -30,6 +30,11 @@ PLUGIN = """
     def execute() -> dict:
         with open(os.path.join(os.environ["TMPDIR"], "written"), "w") as file:
             file.write("x")
+        # Deeper than Python recurses: whoever removes it has to be a match for it.
+        os.chdir(os.environ["TMPDIR"])
+        for _ in range(1200):
+            os.mkdir("d")
+            os.chdir("d")
         return {"uid": os.getuid(), "prefix": os.environ["VIRTUAL_ENV"]}
 """
 
@@ -123,5 +128,6 @@ def test_one_plugin_runs_at_the_level_that_was_accepted_for_it_alone(base, refus
     assert (modest["state"], modest["level"]) == ("succeeded", level), modest
     assert (modest["result"]["uid"] != 0) or os.geteuid() != 0
     assert (modest["result"]["prefix"] == "/venv") == (level == "full-bwrap")
+    assert list((base / "run").rglob("w*")) == [], "what it wrote has gone with it"
     assert strict["state"] == "failed"
     assert f'installations.strict.sandbox = "{level}"' in strict["error"]

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import shutil
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, TypeVar
 
 from moorage.clock import Clock, SystemClock
+from moorage.environments.removal import remove_tree
 from moorage.models.attachment import Attachment, Health, Holding
 from moorage.models.execution import Execution, TaskOutcome, WorkerFacts
 from moorage.models.health import Condition, ConditionKind
@@ -547,7 +547,8 @@ class Incarnation:
                 await release()
             except Exception:
                 log.exception("%s: clean-up after the end of %s failed", self._launch.installation.id, self.id)
-        shutil.rmtree(self._launch.order.socket_dir, ignore_errors=True)
+        # Below "full-bwrap" a plugin's temporary files lie in there, as many and as deep as it liked.
+        await asyncio.to_thread(remove_tree, self._launch.order.socket_dir)
         memory = self._worker.out_of_memory if self._worker is not None else ""
         return self._observer.judged(self._blame or verdict, memory)
 

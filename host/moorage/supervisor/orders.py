@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from moorage.environments.builder import Environment
+from moorage.environments.removal import remove_tree
 from moorage.environments.runtime import Runtime
 from moorage.models.installation import Installation, InstallationId
 from moorage.store.store import Store
@@ -185,4 +185,4 @@ def check_granted(installation: Installation, missing: Sequence[Capability]) -> 
 def collect_socket_folders(sockets: Path) -> None:
     """Removes what a host that was killed left of its workers' sockets; none of them may live any more."""
     for folder in sockets.glob(f"{SOCKET_FOLDER}*/"):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
