@@ -19,6 +19,7 @@ from moorage.supervisor.incarnation import Incarnation, Transition
 from moorage.supervisor.orders import Commission
 from moorage.supervisor.restarts import Policy
 from moorage.supervisor.widening import widening_of
+from moorage_proto.capability import Grants, parse
 
 MakeWorld = Callable[..., World]
 
@@ -70,7 +71,7 @@ async def test_nothing_starts_before_it_is_needed_and_all_who_need_it_share_one_
 async def test_a_failed_start_is_told_to_all_who_wait_and_not_repeated_for_nobody(world: World) -> None:
     world.fails_to_load = True
     told = await asyncio.gather(*(use(world) for _ in range(3)), return_exceptions=True)
-    assert all(isinstance(error, StartFailed) and "no plugin in it" in str(error) for error in told)
+    assert all(isinstance(error, StartFailed) and "No plugin in it" in str(error) for error in told)
     world.clock.advance(hours=1)
     await world.settle()
     assert world.made == 1
@@ -150,7 +151,7 @@ async def test_a_restart_that_fails_is_tried_again_with_longer_and_longer_waits(
     (change,) = world.changes
     assert isinstance(change, Quarantine)
     assert "died 4 times" in change.because
-    assert "no plugin in it" in change.because
+    assert "No plugin in it" in change.because
 
 
 async def test_beyond_its_budget_it_is_quarantined_and_a_release_brings_it_back(world_of: MakeWorld) -> None:
@@ -434,7 +435,7 @@ async def test_a_prepared_one_takes_sessions_from_its_adoption_on_and_the_old_on
 async def test_one_that_cannot_be_prepared_changes_nothing(world: World) -> None:
     old = await use(world)
     world.fails_to_load = True
-    with pytest.raises(StartFailed, match="no plugin in it"):
+    with pytest.raises(StartFailed, match="No plugin in it"):
         await world.keeper.prepare(installation())
     await world.settle()
     assert len(world.alive) == 1
@@ -751,3 +752,29 @@ async def test_a_sandbox_that_is_not_made_in_time_is_not_the_plugins_doing(world
     with pytest.raises(StartFailed) as failed:
         await use(world)
     assert failed.value.verdict.kind is VerdictKind.START_DEADLINE
+
+
+async def test_grants_that_change_in_a_reload_count_for_each_version_as_it_asked(world: World) -> None:
+    old = await use(world)
+    manifest = replace(installation().manifest, version="2.0.0")
+    target = replace(installation(), manifest=manifest)
+    told: dict[str, Grants] = {}
+
+    def note(link: FakeLink, grants: Grants) -> None:
+        told[link.incarnation] = grants
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FakeLink, "set_grants", note)
+        world.may_load.clear()
+        preparing = asyncio.ensure_future(world.keeper.prepare(target))
+        await world.until(lambda: world.made == 2)
+        assert world.keeper.manifests == (installation().manifest, manifest)
+        both = [Grants((parse(text),), epoch=7) for text in ("sql.read:users", "sql.read:plays")]
+        world.keeper.set_grants(list(zip(world.keeper.manifests, both, strict=True)))
+        # What was asked before and comes after is older.
+        world.keeper.set_grants([(installation().manifest, Grants((), epoch=6)), (manifest, Grants((), epoch=6))])
+        world.may_load.set()
+        fresh = await preparing
+        await world.settle()
+    assert told == {old.id: both[0], fresh.id: both[1]}
+    await fresh.stop("the test is over")

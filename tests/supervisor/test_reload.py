@@ -16,7 +16,7 @@ from moorage.models.attachment import Attachment, Health
 from moorage.models.incarnation import IncarnationState
 from moorage.models.installation import Installation
 from moorage.models.manifest import Manifest, ReloadMode
-from moorage.supervisor.desired import Hold, Scale
+from moorage.supervisor.desired import Hold, Quarantine, Release, Scale
 from moorage.supervisor.errors import NotRunnable, ReloadFailed
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.reload import Reload, ReloadOrder, mode_of
@@ -264,6 +264,51 @@ async def test_whatever_step_fails_all_is_as_before(
     world.fails = ""
     await world.reload(mode).run()
     whole(world, "2.0.0")
+
+
+@pytest.mark.parametrize("mode", MOMENTS)
+async def test_held_at_any_moment_nothing_runs_and_the_person_is_told_so(
+    staged: Callable[..., Staged], mode: ReloadMode
+) -> None:
+    for steps in range(0, 60, 4):
+        world = staged()
+        await running(world)
+        reload = asyncio.create_task(world.reload(mode).run())
+        for _ in range(steps):
+            await asyncio.sleep(0.0002 if mode == "in_turn" else 0)
+        world.change(Hold("maintenance", "grace"))
+        await world.keeper.retire("maintenance")
+        await asyncio.wait((reload,))
+        await world.settle()
+        assert not world.alive
+        assert not world.trial
+        if reload.exception() is not None:
+            assert "It stays stopped." in str(reload.exception())
+            assert world.stored == "1.0.0"
+        world.change(Release())
+        assert await version(world) == world.stored
+
+
+@pytest.mark.parametrize("other", [True, False])
+async def test_a_quarantine_of_the_old_code_does_not_keep_other_code_out(
+    staged: Callable[..., Staged], other: bool
+) -> None:
+    world = staged()
+    await running(world)
+    world.may_load.clear()
+    order = world.reload("beside")
+    if not other:
+        same = replace(order._order.target, code_hash=world.old.code_hash)
+        order._order = replace(order._order, target=same)
+    reload = asyncio.create_task(order.run())
+    await world.until(lambda: world.made == 2)
+    world.change(Quarantine("It died 6 times."))
+    await world.settle()
+    world.may_load.set()
+    await asyncio.wait((reload,))
+    assert world.stored == ("2.0.0" if other else "1.0.0")
+    if not other:
+        assert "in quarantine" in str(reload.exception())
 
 
 async def test_on_data_that_cannot_be_brought_back_nothing_runs(staged: Callable[..., Staged]) -> None:

@@ -204,7 +204,7 @@ class World:
     def grant(self, *capabilities: str) -> None:
         """As the host does when it is stored."""
         self.grants = Grants(tuple(map(parse, capabilities)), epoch=self.grants.epoch + 1)
-        self.keeper.set_grants(self.grants)
+        self.keeper.set_grants([(manifest, self.grants) for manifest in self.keeper.manifests])
 
     async def until(self, condition: Callable[[], bool]) -> None:
         for _ in range(500):

@@ -111,7 +111,9 @@ async def test_beside_the_old_one_finishes_what_it_has(host: Host, tmp_path: Pat
     report = await reload
 
     assert (report.mode, report.from_version, report.to_version) == ("beside", "1.0.0", "2.0.0")
-    assert (report.old, report.new, report.drained) == ((1,), (2,), (running,))
+    assert (report.old, report.new) == ((1,), (2,))
+    # One of the calls above may have been on its way in that moment.
+    assert running in report.drained
     assert report.gap.total_seconds() == 0
     ended = await host.execution(running)
     assert (ended.state, ended.result) == (ExecutionState.SUCCEEDED, "1.0.0")

@@ -273,8 +273,7 @@ class Host:
         return await self._granted(name, by, "revoke", texts)
 
     async def _granted(self, name: str, by: str, action: str, texts: tuple[str, ...]) -> InstallationView:
-        grants = await self._parts.store.grants.effective(name)
-        self._parts.supervisor.set_grants(name, grants)
+        grants = await self._parts.supervisor.regrant(name)
         self.events.announce(GrantsChanged(name, grants.epoch, by))
         await self._act(action, name, by, ", ".join(texts))
         return await self.installation(name)

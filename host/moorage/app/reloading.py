@@ -93,7 +93,7 @@ class Reloading:
             ReloadOrder(
                 target=target,
                 mode=mode,
-                commit=lambda: self._replace(present, target),
+                commit=lambda: self._commit(present, target, request.by),
                 withdraw=lambda: self._replace(target, present),
                 progress=self._progress,
             )
@@ -112,6 +112,15 @@ class Reloading:
         mode = mode_of(present.manifest, target.manifest, request.mode)
         return ReloadReport(name, mode, present.manifest.version, target.manifest.version, new=new)
 
+    async def _commit(self, present: Installation, target: Installation, by: str) -> None:
+        await self._replace(present, target)
+        if target.code_hash != present.code_hash:
+            try:
+                await self._parts.supervisor.change(target.id, Resume(), by=by)
+            except BaseException:
+                await asyncio.shield(self._replace(target, present))
+                raise
+
     async def _replace(self, old: Installation, new: Installation, *, loaded: bool = True) -> None:
         """Raises InstallationChanged."""
         stored = await self._parts.store.installations.get(new.id)
@@ -125,8 +134,7 @@ class Reloading:
         """Of what only the new version asks for nothing else has a use."""
         if texts:
             await self._parts.store.grants.grant(name, texts, by=by or "someone")
-            grants = await self._parts.store.grants.effective(name)
-            self._parts.supervisor.set_grants(name, grants)
+            grants = await self._parts.supervisor.regrant(name)
             self._parts.events.announce(GrantsChanged(name, grants.epoch, by))
 
     async def _check_granted(self, target: Installation) -> None:

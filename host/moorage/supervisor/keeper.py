@@ -20,6 +20,7 @@ from moorage.clock import Alarm, Clock
 from moorage.errors import Conflict, NotFound
 from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.models.installation import DesiredState, Installation, InstallationId
+from moorage.models.manifest import Manifest
 from moorage.owned import OwnedTasks
 from moorage.store.errors import StoreFailed
 from moorage.supervisor import desired, reconcile, restarts
@@ -84,8 +85,8 @@ class Keeper:
         #: A quarantine is being written down.
         self._judged = False
         self._pauses = 0
-        #: The newest that were told; None: those that the store had at each start.
-        self._grants: Grants | None = None
+        #: The newest that were told, for each manifest; of others those count that the store had at the start.
+        self._grants: tuple[tuple[Manifest, Grants], ...] = ()
         #: Grows with each version that is adopted.
         self._generation = 0
         self._turns = itertools.count(1)
@@ -103,6 +104,11 @@ class Keeper:
     def wanted(self) -> bool:
         """Whether it is kept up, or would be if its desired state let it."""
         return self._up
+
+    @property
+    def obstacle(self) -> str:
+        """Why it may not run; empty: it may."""
+        return desired.obstacle(self.name, self._installation.desired)
 
     @property
     def incarnations(self) -> tuple[Incarnation, ...]:
@@ -146,16 +152,32 @@ class Keeper:
     def _acquit(self) -> None:
         self._history, self._rest_until = restarts.History(), None
 
-    def set_grants(self, grants: Grants) -> None:
-        """Its workers' calls are decided by these from now on; a worker whose sandbox does not fit them is replaced."""
-        self._grants = grants
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """Of all versions that its workers run, or will: in a reload there are two."""
+        found: list[Manifest] = []
+        for manifest in (self._installation.manifest, *(member.manifest for member in self._members)):
+            if manifest not in found:
+                found.append(manifest)
+        return tuple(found)
+
+    def set_grants(self, told: Sequence[tuple[Manifest, Grants]]) -> None:
+        """For each manifest: its workers' calls are decided by these from now on, and a worker whose sandbox does not
+        fit them is replaced.
+        """
+        if self._grants and told and told[0][1].epoch < self._grants[0][1].epoch:
+            return
+        self._grants = tuple(told)
+        # It may have been a grant.
+        self.problem = ""
         for member in self._members:
             self._regrant(member)
         self.poke()
 
     def _regrant(self, member: Member) -> None:
         """One that starts may have been made before the newest grants were known."""
-        incarnation, grants = member.incarnation, self._grants
+        incarnation = member.incarnation
+        grants = next((grants for manifest, grants in self._grants if manifest == member.manifest), None)
         if incarnation is not None and grants is not None and grants.epoch > incarnation.grants.epoch:
             incarnation.set_grants(grants)
             fits = widening_of(grants) == incarnation.widening
@@ -215,9 +237,8 @@ class Keeper:
         self.poke()
 
     def _check(self) -> None:
-        obstacle = desired.obstacle(self.name, self._installation.desired)
-        if obstacle:
-            raise NotRunnable(self.name, obstacle)
+        if self.obstacle:
+            raise NotRunnable(self.name, self.obstacle)
 
     def _enter(self, incarnation: Incarnation) -> None:
         incarnation.enter()
@@ -407,7 +428,7 @@ class Keeper:
     # -- one worker ----------------------------------------------------------------------------------------------
 
     def _begin(self, commission: Commission, *, serving: bool = True) -> Member:
-        member = Member(self.name, next(self._numbers), serving=serving)
+        member = Member(commission.installation, next(self._numbers), serving=serving)
         self._members.append(member)
 
         async def make() -> Incarnation:

@@ -12,7 +12,7 @@ from typing import Self
 import psutil
 
 from moorage.models.incarnation import IncarnationState
-from moorage.models.installation import InstallationId
+from moorage.models.installation import Installation
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.reconcile import Phase, Seen
 from moorage_sandbox import cgroup
@@ -43,8 +43,9 @@ class Member:
     #: From the first attempt to make it until it is gone; set by the keeper.
     life: asyncio.Task[None]
 
-    def __init__(self, installation: InstallationId, key: int, *, serving: bool) -> None:
-        self.installation = installation
+    def __init__(self, installation: Installation, key: int, *, serving: bool) -> None:
+        #: What it runs.
+        self.manifest = installation.manifest
         self.key = key
         #: False: prepared for a reload, it takes no sessions and holds no place yet.
         self.serving = serving

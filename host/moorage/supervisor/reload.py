@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.models.installation import Installation
 from moorage.models.manifest import Manifest, ReloadMode
 from moorage.models.reload import ReloadReport
+from moorage.supervisor import desired
 from moorage.supervisor.errors import NotRunnable, ReloadFailed, StartFailed
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.keeper import Keeper
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 Progress = Callable[[str], None]
+
+_STAYS = "It stays stopped."
 
 #: What drains has its executions' own timeouts, which end it earlier.
 AS_LONG_AS_IT_TAKES = timedelta(days=365)
@@ -96,8 +99,10 @@ class Reload:
 
         Raises ReloadFailed: everything is as it was, or on its way there. Cancelled, it takes back what it has done.
         """
-        if not self._keeper.wanted:
-            raise self._failed(self._stopped(), "")
+        try:
+            self._check_wanted()
+        except NotRunnable as error:
+            raise self._failed(error, _STAYS) from error
         if self._keeper.leaving:
             # One generation drains at a time.
             self._tell(f"waiting until {_numbers(self._keeper.leaving)} has come to its end")
@@ -128,7 +133,7 @@ class Reload:
         except BaseException as error:
             await asyncio.shield(self._abandon(fresh))
             if isinstance(error, Exception):
-                raise self._failed(error, "What ran before goes on.") from error
+                raise self._failed(error, self._if_it_may("What ran before goes on.")) from error
             raise
         self._tell_drain()
         return fresh
@@ -152,7 +157,7 @@ class Reload:
             self._states = await self._exported()
             self._check_wanted()
         except Exception as error:
-            raise self._failed(error, "What ran before goes on.") from error
+            raise self._failed(error, self._if_it_may("What ran before goes on.")) from error
         self._tell("stopping the old version")
         await self._keeper.retire("a reload in turn", timedelta())
         snapshot: Snapshot | None = None
@@ -193,12 +198,12 @@ class Reload:
                     f" host's log tells, then: moorage release {self._name}"
                 )
             await self._forget_trial()
-        if not self._keeper.wanted:
-            return ""
-        return await self._back()
+        return self._if_it_may(await self._back())
 
     async def _back(self) -> str:
-        """The old version, with what it had in memory."""
+        """The old version, with what it had in memory; where it may not run any more, nothing."""
+        if not self._may_run:
+            return ""
         back: list[Incarnation] = []
         try:
             for state in self._states or (None,):
@@ -280,12 +285,19 @@ class Reload:
                 await asyncio.shield(self._order.withdraw())
             raise
 
-    def _check_wanted(self) -> None:
-        if not self._keeper.wanted:
-            raise self._stopped()
+    @property
+    def _obstacle(self) -> str:
+        """Why there is nothing to reload for any more. That the old code is in quarantine is none to other code."""
+        source, target = self._keeper.installation, self._order.target
+        wanted = source.desired
+        if target.code_hash != source.code_hash:
+            wanted = replace(wanted, quarantined="")
+        obstacle = desired.obstacle(self._name, wanted)
+        return obstacle or ("" if self._keeper.wanted else "it was stopped while it was reloaded")
 
-    def _stopped(self) -> NotRunnable:
-        return NotRunnable(self._name, "it was stopped while it was reloaded")
+    def _check_wanted(self) -> None:
+        if self._obstacle:
+            raise NotRunnable(self._name, self._obstacle)
 
     async def _adopt(self, fresh: Sequence[Incarnation]) -> None:
         """What was committed is withdrawn when the new workers are not there any more to be adopted."""
@@ -307,14 +319,19 @@ class Reload:
 
     def _failed(self, error: Exception, then: str) -> ReloadFailed:
         version = self._order.target.manifest.version
-        if not self._keeper.wanted:
-            then = "It stays stopped."
         if isinstance(error, StartFailed):
             return ReloadFailed(self._name, version, error.verdict.sentence, then, error.verdict)
         problem = (
             str(error) if isinstance(error, MoorageError) else f"The host failed: {type(error).__name__}: {error}."
         )
         return ReloadFailed(self._name, version, problem, then)
+
+    @property
+    def _may_run(self) -> bool:
+        return self._keeper.wanted and not self._keeper.obstacle
+
+    def _if_it_may(self, then: str) -> str:
+        return then if self._may_run else _STAYS
 
     def _tell(self, sentence: str) -> None:
         self._order.progress(f"{self._name}: {sentence}")

@@ -100,7 +100,7 @@ class Supervisor:
             most_cpus=parts.most_cpus,
         )
         self._keepers: dict[InstallationId, Keeper] = {}
-        self._reloads = OwnedTasks()
+        self._tasks, self._reloads = OwnedTasks(), OwnedTasks()
         self._reloading: set[InstallationId] = set()
         #: One change of a desired state at a time, for each installation.
         self._changing: dict[InstallationId, asyncio.Lock] = {}
@@ -199,8 +199,12 @@ class Supervisor:
         name = order.target.id
         if name in self._reloading:
             raise ReloadUnderway(name)
-        keeper = await self._keeper(name)
         self._reloading.add(name)
+        try:
+            keeper = await self._keeper(name)
+        except BaseException:
+            self._reloading.discard(name)
+            raise
         reload = Reload(
             keeper, order, self._parts.snapshots, self._parts.clock, lambda reason: self._held_by_host(name, reason)
         )
@@ -215,10 +219,16 @@ class Supervisor:
 
         Raises InstallationUnknown, ReplicasInvalid.
         """
+        # Not to be left between the store and the keeper by whoever waits no longer.
+        return await asyncio.shield(self._tasks.start(self._change(installation, change, by), f"change {installation}"))
+
+    async def _change(self, installation: InstallationId, change: Change, by: str) -> Installation:
         async with self._changing.setdefault(installation, asyncio.Lock()):
             found = await self._parts.store.installations.get(installation)
             after = desired.after(found.desired, change)
             if after == found.desired:
+                # What could not be stored may count in memory alone.
+                (await self._keeper(installation)).desire(after)
                 return found
             stored = await self._parts.store.installations.set_desired(installation, after)
             reason = desired.reason_of(change)
@@ -236,11 +246,16 @@ class Supervisor:
         else:
             keeper.know(installation)
 
-    def set_grants(self, installation: InstallationId, grants: Grants) -> None:
-        """A running worker's calls are decided by the new grants from now on."""
-        keeper = self._keepers.get(installation)
+    async def regrant(self, installation: InstallationId) -> Grants:
+        """Its workers' calls are decided by the grants that are stored now, each by what its own version requests.
+
+        Returns those of what is installed. Raises InstallationUnknown.
+        """
+        store, keeper = self._parts.store.grants, self._keepers.get(installation)
         if keeper is not None:
-            keeper.set_grants(grants)
+            rights = [(manifest, await store.rights(installation, manifest)) for manifest in keeper.manifests]
+            keeper.set_grants([(manifest, each.effective) for manifest, each in rights])
+        return await store.effective(installation)
 
     async def _held_by_host(self, installation: InstallationId, reason: str) -> None:
         """Whatever the store says: nothing may run."""
