@@ -230,7 +230,7 @@ def test_start_stop_hold_release(moorage):
     refused = moorage("start", "churn")
     assert refused.exit_code == ExitCode.FAILED
     assert refused.stderr == "churn is held: INC-4711. moorage release churn\n"
-    assert moorage("release", "churn").stdout == "churn 1.0.0 is stopped.\n"
+    assert moorage("release", "churn").stdout == "churn 1.0.0 is stopped. Start it: moorage start churn\n"
     assert answer(moorage("start", "churn", "--json"))["state"] == "ready"
 
 
@@ -247,7 +247,7 @@ def test_disable_enable_scale(moorage):
     moorage("start", "churn")
     assert moorage("disable", "churn", "--reason", "it is noisy").stdout == "churn: 1 processes gone.\n"
     assert answer(moorage("show", "churn", "--json"))["desired"]["enabled"] is False
-    assert moorage("enable", "churn").stdout == "churn 1.0.0 is stopped.\n"
+    assert moorage("enable", "churn").stdout == "churn 1.0.0 is stopped. Start it: moorage start churn\n"
     assert moorage("scale", "churn", "2").stdout == "churn 1.0.0 has 2 workers whenever it is up; now it is stopped.\n"
     assert answer(moorage("scale", "churn", "3", "--json"))["desired"]["replicas"] == 3
     assert moorage("scale", "churn", "0").exit_code == ExitCode.INVALID

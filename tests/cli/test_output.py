@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from moorage.cli import output
-from moorage.cli.output import duration, short_time, size, table
+from moorage.cli.output import duration, short_time, size, stated, table
 from moorage.cli.start_screen import forgotten_at_exit, print_ready, print_sandbox
 from moorage.config.settings import KafkaBackend, Settings, SqlBackend
 from moorage_sandbox.report import MissingLayer, SandboxReport
@@ -99,3 +99,12 @@ def test_the_start_screen_says_what_to_try(capsys):
     assert "moorage run churn" in said
     print_ready(Path("/run/api.sock"), settings, [])
     assert "moorage new NAME" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("", "churn is stopped"), ("It crashed.", "churn is stopped: It crashed."),
+     ("churn does not run: it is full.", "churn is stopped. churn does not run: it is full.")],
+)  # fmt: skip
+def test_a_state_and_its_reason(reason, words):
+    assert stated("churn is stopped", reason) == words

@@ -10,7 +10,7 @@ from moorage.app.wiring import Wiring
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionState
 from moorage.models.health import Condition, ConditionKind
-from moorage.models.incarnation import IncarnationStatus, VerdictKind
+from moorage.models.incarnation import IncarnationStatus, Verdict, VerdictKind
 from moorage.models.remedies import remedy_of
 from moorage.models.views import InstallationView
 from moorage.models.why import LastChange, LastVerdict, RunningExecution, Why, WorkerStack
@@ -101,11 +101,16 @@ def next_step(view: InstallationView) -> str:
         return _about(name, view.condition)
     newest = next(iter(view.incarnations), None)
     verdict = newest.verdict if newest is not None else None
-    if view.state in ("stopped", "restarting", "quarantined") and verdict is not None and not verdict.planned:
+    if verdict is not None and not verdict.planned and _is_told_of(view, verdict):
         return remedy_of(verdict.kind, name)
     if view.state == "stopped" and not view.reason:
         return remedy_of(VerdictKind.PLANNED_STOP, name)
     return ""
+
+
+def _is_told_of(view: InstallationView, verdict: Verdict) -> bool:
+    """Whether it is that end for which it does not run."""
+    return view.state == "quarantined" or (view.state in ("stopped", "restarting") and verdict.sentence in view.reason)
 
 
 def _meanwhile(view: InstallationView, executions: Sequence[RunningExecution], now: datetime) -> str:
@@ -114,7 +119,7 @@ def _meanwhile(view: InstallationView, executions: Sequence[RunningExecution], n
     if executions and view.state == "ready":
         return f"What it does at this moment: moorage stack {name}   End it: moorage cancel {executions[0].id}"
     last = last_verdict(view.incarnations)
-    if last is not None and last.at is not None and now - last.at < RECENT:
+    if view.state == "ready" and last is not None and last.at is not None and now - last.at < RECENT:
         return remedy_of(last.verdict.kind, name)
     return ""
 
@@ -132,4 +137,7 @@ def _became(view: InstallationView, now: datetime) -> datetime:
     if view.condition is not None and view.condition.kind is not ConditionKind.ANSWERING:
         return view.condition.since
     newest = next(iter(view.incarnations), None)
-    return (newest.stopped_at if newest is not None else None) or now
+    ended = newest is not None and newest.verdict is not None and not newest.verdict.planned
+    if newest is None or not ended or view.state in ("held", "disabled", "not granted"):
+        return now
+    return newest.stopped_at or now

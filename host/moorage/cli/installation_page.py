@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from rich.text import Text
 
-from moorage.cli.output import duration, facts, indented, local_time, say, size, state_text, table
+from moorage.cli.output import duration, facts, indented, local_time, say, size, state_text, stated, table
 from moorage.cli.plain import one_line
 from moorage.web.schemas.installations import Author, BrokenPlugin, Grant, Incarnation, Installation, Usage, Verdict
 
@@ -29,7 +29,7 @@ def print_installations(installed: list[Installation]) -> None:
     for each in installed:
         if each.reason:
             more = "" if "moorage " in each.reason else f" moorage why {each.id}"
-            say(f"\n{each.id} is {each.state}: {each.reason}{more}", "yellow")
+            say(f"\n{stated(f'{each.id} is {each.state}', each.reason)}{more}", "yellow")
 
 
 def print_broken(broken: list[BrokenPlugin]) -> None:

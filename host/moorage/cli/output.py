@@ -136,6 +136,13 @@ def state_text(state: str) -> Text:
     return Text(one_line(state.replace("_", " ")), STATE_STYLES.get(state, ""))
 
 
+def stated(state: str, reason: str) -> str:
+    """ "churn is stopped: It crashed." A reason that is about the same installation by its name follows as it is."""
+    if not reason:
+        return state
+    return f"{state}{'.' if reason.startswith(f'{state.split(maxsplit=1)[0]} ') else ':'} {reason}"
+
+
 def local_time(instant: datetime | None, *, date: bool = True) -> str:
     """In the reader's own zone; the JSON has UTC."""
     if instant is None:

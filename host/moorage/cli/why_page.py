@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from moorage.cli.output import duration, short_time
+from moorage.cli.output import duration, short_time, stated
 from moorage.cli.plain import one_line
 from moorage.models.health import ConditionKind
 from moorage.web.schemas.why import Condition, LastChange, Why
@@ -38,7 +38,7 @@ def _headline(why: Why) -> str:
     condition = why.condition
     if condition is None or why.number is None:
         worker = f" (#{why.number} pid {why.pid})" if why.number is not None else ""
-        return f"{why.installation} is {why.state}{worker}{f': {why.reason}' if why.reason else ''}"
+        return stated(f"{why.installation} is {why.state}{worker}", why.reason)
     if condition.kind is ConditionKind.ANSWERING:
         return f"#{why.number} ready: it answers; pid {why.pid}"
     lasted = duration((why.now - condition.since).total_seconds())

@@ -266,6 +266,9 @@ class Incarnation:
 
     async def _fail(self, verdict: Verdict) -> NoReturn:
         await self._end(verdict)
+        judged = self.status.verdict
+        if judged is not None and judged.kind is verdict.kind:
+            verdict = judged
         raise StartFailed(self._launch.installation.id, verdict)
 
     # -- work ----------------------------------------------------------------------------------------------------

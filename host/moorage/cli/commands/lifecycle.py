@@ -139,7 +139,8 @@ def _tell_state(answer: Any, as_json: bool, took: str = "") -> None:
     found = Installation.model_validate(answer)
     worker = current(found)
     where = f" (#{worker.number}, pid {worker.pid}, sandbox {worker.sandbox_level})" if worker else ""
-    say(f"{found.id} {found.plugin.version} is {found.state}{took}{where}. {found.reason}".rstrip())
+    more = f" Start it: moorage start {found.id}" if found.state == "stopped" and "moorage " not in found.reason else ""
+    say(f"{found.id} {found.plugin.version} is {found.state}{took}{where}. {found.reason}".rstrip() + more)
 
 
 def _tell_ended(ended: Sequence[EndedDirectly], as_json: bool) -> None:
