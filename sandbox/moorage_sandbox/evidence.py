@@ -54,7 +54,7 @@ class ProcessEvidence:
 
 def read_evidence(pid: int, *, mounts: bool = False) -> ProcessEvidence:
     """Reads /proc/<pid>, on request with its mounts. Raises OSError when the process is gone."""
-    status = _status(Path(f"/proc/{pid}/status").read_text())
+    status = _status(Path(f"/proc/{pid}/status").read_text(errors="replace"))
     limits = Path(f"/proc/{pid}/limits").read_text()
     rlimits = {name: _hard_limit(limits, line) for name, line in _LIMITS.items()}
     return ProcessEvidence(
@@ -89,7 +89,7 @@ def _plain(point: str) -> str:
 
 
 def _status(text: str) -> Dict[str, str]:
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in text.split("\n"))}
 
 
 def _hard_limit(limits: str, name: str) -> Optional[int]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +16,7 @@ from moorage.models.attachment import Health
 from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.supervisor.health import HealthPolicy, HealthWatch, Look, Processing, after, overdue
-from moorage.supervisor.observer import processing_of, read_processing
+from moorage.supervisor.observer import processing_of, read_proc, read_processing
 from moorage.supervisor.stacks import Stack
 from moorage_proto.errors import CallError, Reason, Status
 
@@ -262,6 +264,20 @@ def test_cpu_time_and_state_stand_after_a_name_that_may_hold_anything() -> None:
     assert not own.stopped
     with pytest.raises(OSError, match="No such file"):
         processing_of(2**22 + 1)
+
+
+def test_a_name_that_is_no_text_hides_nobody() -> None:
+    """A plugin may give itself any: the host must neither stumble over it nor read in it what it likes."""
+    libc, pr_set_name = ctypes.CDLL(None), 15
+    before = Path("/proc/self/comm").read_bytes().rstrip(b"\n")
+    try:
+        for name in (b"\xff\xfe) Z 1", b"a\nSigCgt:\tffff"):
+            libc.prctl(pr_set_name, name, 0, 0, 0)
+            assert not processing_of(os.getpid()).stopped
+            status = read_proc(os.getpid(), "status")
+            assert sum(line.startswith("SigCgt:") for line in status.splitlines()) == 1
+    finally:
+        libc.prctl(pr_set_name, before, 0, 0, 0)
 
 
 async def test_a_stack_that_could_not_be_taken_is_asked_for_again(

@@ -235,6 +235,25 @@ async def test_another_users_record_ends_his_own_processes_alone(others: Path, t
                 await process.wait()
 
 
+async def test_a_process_does_not_choose_its_user_by_its_name(others: Path) -> None:
+    """Of all that some take for the end of a line, the kernel escapes only one in names."""
+    name = f"b'\\xff\\x0bUid:\\t{OTHER_UID}'"
+    code = f"import ctypes; ctypes.CDLL(None).prctl(15, {name}, 0, 0, 0); print(flush=True); input()"
+    roots = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert roots.stdout is not None
+        await roots.stdout.readline()
+        forge(others, roots.pid)
+        with pytest.raises(NotYours):
+            end_directly(others, "victim", "root")
+        assert roots.returncode is None
+    finally:
+        roots.kill()
+        await roots.communicate()
+
+
 async def test_a_folder_of_ordinary_files_is_no_control_group(others: Path, tmp_path: Path) -> None:
     """Else root would write into whatever its files lead to, and signal whom they name."""
     roots_file = tmp_path / "roots_file"

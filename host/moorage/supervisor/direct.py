@@ -149,7 +149,7 @@ def _check_owner(record: RunRecord, owner: int, group: Group | None) -> None:
 
 
 def _uid(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(errors="replace").split("\n")
     return next(int(line.split()[1]) for line in lines if line.startswith("Uid:"))
 
 

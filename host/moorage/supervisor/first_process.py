@@ -77,5 +77,5 @@ def check_confined(first: ProcessEvidence, plugin: ProcessEvidence) -> None:
 
 
 def _parent(pid: int) -> int:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(errors="replace").split("\n")
     return int(next(line for line in lines if line.startswith("PPid:")).split()[1])

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import functools
 import os
 import select
 import struct
@@ -42,6 +43,7 @@ class ForbiddenCall:
     thread: int
 
 
+@functools.lru_cache(maxsize=512)
 def call_name(number: int, machine: str = syscalls.MACHINE) -> str:
     """By the table of numbers; one that is in no table keeps its number."""
     names = {known: name for name, known in NUMBERS[machine].items()}

@@ -90,7 +90,7 @@ class Observer:
         if worker is None:
             return False
         try:
-            handled = stacks.answers(Path(f"/proc/{worker.pid}/status").read_text())
+            handled = stacks.answers(read_proc(worker.pid, "status"))
         except OSError:
             return False
         if handled:
@@ -98,10 +98,18 @@ class Observer:
         return handled
 
 
+def read_proc(pid: int, name: str) -> str:
+    """An entry of /proc/PID. In it stands the process's name, which it may change to bytes that are no text.
+
+    Raises OSError when the process is gone.
+    """
+    return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+
+
 def processing_of(pid: int) -> Processing:
     """Raises OSError when the process is gone."""
     if sys.platform == "linux":
-        return read_processing(Path(f"/proc/{pid}/stat").read_text())
+        return read_processing(read_proc(pid, "stat"))
     try:
         process = psutil.Process(pid)
         times = process.cpu_times()
