@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import tempfile
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -150,10 +151,23 @@ class FakeLink:
         self._world.links.discard(self)
 
 
+class SameThread(ThreadPoolExecutor):
+    """What is handed to a thread is done at once: tests here count the loop's turns, and wait for no other clock."""
+
+    def submit(self, fn: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*arguments, **named))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
 class World:
     """Launcher, shard, clock, and the keeper of one installation."""
 
     def __init__(self, policy: Policy | None = None, *, idle_stop: timedelta | None = None, **limits: Any) -> None:
+        asyncio.get_running_loop().set_default_executor(SameThread())
         self.clock = FakeClock()
         self.alive: set[FakeWorker] = set()
         self.links: set[FakeLink] = set()
