@@ -108,15 +108,15 @@ def test_replies_are_charged_and_make_later_calls_wait() -> None:
 def test_requests_that_wait_are_bounded_in_bytes_together() -> None:
     quota = Quota("churn", Limits(), clock=lambda: 0.0)
     mebibyte = 1024 * 1024
-    for _ in range(4):
+    for _ in range(2):
         quota.admit(16 * mebibyte)
-    with pytest.raises(CallError, match="64 MiB together") as refused:
+    with pytest.raises(CallError, match="32 MiB together") as refused:
         quota.admit(1)
     assert refused.value.reason == Reason.QUOTA_EXCEEDED
     assert refused.value.retryable
-    assert quota.in_flight == 4
+    assert quota.in_flight == 2
     quota.leave(16 * mebibyte)
     quota.admit(16 * mebibyte)
-    for _ in range(4):
+    for _ in range(2):
         quota.leave(16 * mebibyte)
     assert (quota.in_flight, quota.bytes_in_flight) == (0, 0)

@@ -170,7 +170,7 @@ class Dispatcher:
         """The end of every call that the gate let through: out of the quota, into the audit."""
         link = self._link
         identity = link.identity
-        link.quota.leave(len(passage.call.request))
+        link.quota.leave(passage.size_bytes)
         for decision in passage.denials():
             refusal = refusals.capability_missing(identity.installation, decision)
             audit_denial(link, passage.call, refusal, self._audit)

@@ -44,7 +44,9 @@ def pass_gate(link: LinkState, methods: MethodTable, call: IncomingCall, handle:
         passage = Passage(link, scope, method, call)
         request = None if method.kind.takes_items else passage.examine(call.request)
         # 5. The quota has room.
-        link.quota.admit(len(call.request))
+        link.quota.admit(passage.size_bytes)
+        # It was read, and may be large.
+        call.request = b""
     except CallError as refusal:
         call.fail(refusal)
         audit_denial(link, call, refusal, audit)

@@ -24,13 +24,15 @@ _NO_CAPABILITY = ("",)
 class Passage:
     """Made by the gate for a call of a known method in a live scope."""
 
-    __slots__ = ("_needs", "_resources", "call", "guard", "link", "method", "refusal", "scope")
+    __slots__ = ("_needs", "_resources", "call", "guard", "link", "method", "refusal", "scope", "size_bytes")
 
     def __init__(self, link: LinkState, scope: Scope, method: ServedMethod, call: IncomingCall) -> None:
         self.link = link
         self.scope = scope
         self.method = method
         self.call = call
+        #: Of the request, as it came.
+        self.size_bytes = len(call.request)
         late = method.rule.late_verbs
         self.guard = CallGuard(link, late) if late else None
         #: A refused item of a client stream; the call cannot succeed after it, whatever the handler makes of it.

@@ -10,8 +10,9 @@ from moorage.models.installation import InstallationId
 from moorage.models.manifest import Limits
 
 #: Of requests whose calls have not ended, together. Calls wait for threads, for locks, for each other: without this
-#: bound a plugin could have the host keep a thousand of the largest messages for it.
-MAX_BYTES_IN_FLIGHT = 64 * 1024 * 1024
+#: bound a plugin could have the host keep a thousand of the largest messages for it. Each takes its size several times:
+#: as it came, as it was read, and as SQLite has it.
+MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024
 
 
 class TokenBucket:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import os
 import resource
@@ -32,6 +34,14 @@ commands = typer.Typer()
 #: Of Python's threads.
 SWITCH_INTERVAL_SECONDS = 0.0005
 
+#: Blocks from this size on are mapped, and given back, each by itself.
+MAPPED_BYTES = 512 * 1024
+#: Of other memory so much may stay free at the end of the heap.
+KEPT_BYTES = 16 * 1024 * 1024
+
+#: From malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
 
 @commands.command()
 def serve(
@@ -47,6 +57,7 @@ def serve(
     _set_up_logging(log_level)
     _allow_descriptors()
     _share_the_interpreter()
+    _give_memory_back()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, socket or settings.api_socket, as_json))
 
@@ -111,6 +122,16 @@ def _share_the_interpreter() -> None:
     own interval is 5 ms, five times as long as such a statement takes altogether.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
+
+
+def _give_memory_back() -> None:
+    """What large messages took goes back to the kernel with them. By itself glibc keeps more and more of what was
+    freed, for each thread: mallopt(3), M_MMAP_THRESHOLD.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # other systems' libraries have no such thing
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, MAPPED_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, KEPT_BYTES)
 
 
 def _allow_descriptors() -> None:
