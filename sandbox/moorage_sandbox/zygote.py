@@ -21,7 +21,7 @@ import time
 from contextlib import suppress
 from typing import Dict, List, NoReturn, Optional, Tuple
 
-from moorage_sandbox import confine, forking, image, plan, program, syscalls, wire, worker
+from moorage_sandbox import confine, forking, gaps, image, immortal, plan, program, syscalls, wire, worker
 from moorage_sandbox.plan import PreloadPlan
 from moorage_sandbox.setup import SetupFailed, step
 
@@ -67,6 +67,8 @@ def preload(wanted: PreloadPlan) -> None:
     with step("one thread"):
         _wait_for_one_thread()
     gc.collect()
+    immortal.immortalise()
+    gaps.fill()
     gc.freeze()
     gc.disable()
 
