@@ -191,8 +191,7 @@ class Host:
         await self._act("stop", name, by, hold)
         if not hold:
             return _report(name, await self._parts.supervisor.stop(name, "a person asked for it"), "stopped")
-        await self._parts.supervisor.change(name, Hold(hold, by), by=by)
-        ended = await self._parts.supervisor.retire(name, hold)
+        ended = await self._parts.supervisor.forbid(name, Hold(hold, by), hold, by=by)
         return _report(name, ended, "stopped", f"held until: moorage release {name}")
 
     async def release(self, name: str, *, by: str = "", reason: str = "") -> InstallationView:
@@ -214,8 +213,7 @@ class Host:
     async def disable(self, name: str, *, by: str = "", reason: str = "") -> StopReport:
         """It takes no new work; returns when what runs has finished, and its workers are gone."""
         await self._act("disable", name, by, reason)
-        await self._parts.supervisor.change(name, Disable(reason), by=by)
-        ended = await self._parts.supervisor.retire(name, reason or "it was disabled")
+        ended = await self._parts.supervisor.forbid(name, Disable(reason), reason or "it was disabled", by=by)
         return _report(name, ended, "stopped", f"disabled until: moorage enable {name}")
 
     async def scale(self, name: str, replicas: int, *, by: str = "") -> InstallationView:

@@ -166,11 +166,6 @@ class Supervisor:
         await self._reloads.settled()
         return stopped
 
-    async def retire(self, installation: InstallationId, reason: str) -> Ended:
-        """Of one whose desired state does not let it run any more: returns when nothing of it is left."""
-        keeper = self._keepers.get(installation)
-        return await keeper.retire(reason) if keeper is not None else Ended()
-
     # -- other versions ------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -221,6 +216,17 @@ class Supervisor:
         """
         # Not to be left between the store and the keeper by whoever waits no longer.
         return await asyncio.shield(self._tasks.start(self._change(installation, change, by), f"change {installation}"))
+
+    async def forbid(self, installation: InstallationId, change: Change, reason: str, *, by: str = "") -> Ended:
+        """A change after which it may not run any more: returns when nothing of it is left. Raises as ``change``."""
+        return await asyncio.shield(
+            self._tasks.start(self._forbid(installation, change, reason, by), f"forbid {installation}")
+        )
+
+    async def _forbid(self, installation: InstallationId, change: Change, reason: str, by: str) -> Ended:
+        await self._change(installation, change, by)
+        # In the same turn of the event loop: those who go because of it are counted here.
+        return await self._keepers[installation].retire(reason)
 
     async def _change(self, installation: InstallationId, change: Change, by: str) -> Installation:
         async with self._changing.setdefault(installation, asyncio.Lock()):
