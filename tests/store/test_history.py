@@ -8,6 +8,7 @@ import pytest
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.log import LogLine
+from moorage.store import incarnations
 from moorage.store.store import Store
 
 from .conftest import NOW
@@ -123,3 +124,25 @@ async def test_a_start_that_failed_may_be_recorded_at_its_end_alone(store: Store
         assert await store.incarnations.record(replace(status, verdict=verdict, stopped_at=NOW))
 
     assert [found.number for found in await store.incarnations.list("churn")] == [2, 1]
+
+
+async def test_the_oldest_dead_workers_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incarnations, "KEPT", 3)
+    ended = IncarnationStatus(
+        "churn-1",
+        1,
+        "churn",
+        IncarnationState.STOPPED,
+        0,
+        "zygote",
+        "full",
+        NOW,
+        verdict=Verdict(VerdictKind.EXITED, "No."),
+    )
+    lives = replace(ended, id="churn-2", number=2, state=IncarnationState.READY, verdict=None)
+    neighbour = replace(ended, id="other-1", installation="other")
+    for status in (ended, lives, neighbour, *(replace(ended, id=f"churn-{each}", number=each) for each in range(3, 9))):
+        await store.incarnations.record(status)
+
+    assert [each.number for each in await store.incarnations.list("churn")] == [8, 7, 6, 2]
+    assert len(await store.incarnations.list("other")) == 1

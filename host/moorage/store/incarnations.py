@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import InstallationId
@@ -12,6 +12,9 @@ from moorage.store import schema
 from moorage.store.database import Database
 
 _table = schema.incarnations
+
+#: Workers of one installation that are remembered; a verdict may hold some 200 KB.
+KEPT = 500
 
 
 class Incarnations:
@@ -40,6 +43,8 @@ class Incarnations:
                 connection.execute(insert(_table).values(id=status.id, **_values(status)))
             elif state != IncarnationState.STOPPED:
                 connection.execute(update(_table).where(_table.c.id == status.id).values(_values(status)))
+            if status.state is IncarnationState.STOPPED:
+                _forget_the_oldest(connection, status)
             return bool(state != IncarnationState.STOPPED)
 
         return await self._database.write(work)
@@ -56,6 +61,12 @@ class Incarnations:
         statement = select(_table).where(_table.c.state != IncarnationState.STOPPED).order_by(_table.c.started_at)
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_status(row) for row in rows)
+
+
+def _forget_the_oldest(connection: Connection, newest: IncarnationStatus) -> None:
+    """A worker that dies day and night must not fill the disk with its verdicts."""
+    outdated = (_table.c.installation == newest.installation) & (_table.c.number <= newest.number - KEPT)
+    connection.execute(delete(_table).where(outdated, _table.c.state == IncarnationState.STOPPED))
 
 
 def _values(status: IncarnationStatus) -> dict[str, Any]:
