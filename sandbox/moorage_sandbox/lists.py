@@ -14,7 +14,7 @@ EPERM = 1
 
 ALLOW = tuple(
     """
-    read write readv writev pread64 pwrite64 preadv pwritev lseek close close_range dup dup2 dup3 pipe pipe2 stat fstat
+    read write readv writev pread64 pwrite64 preadv pwritev lseek close dup dup2 dup3 pipe pipe2 stat fstat
     lstat newfstatat statx access faccessat faccessat2 readlink readlinkat getdents getdents64 getcwd chdir fchdir
     rmdir unlink unlinkat rename renameat renameat2 truncate ftruncate fallocate fsync fdatasync sync_file_range
     fadvise64 flock statfs fstatfs umask utime utimes utimensat copy_file_range sendfile symlink symlinkat link linkat
@@ -79,6 +79,7 @@ INIT = tuple(
 #: Calls whose arguments decide; seccomp.py holds their rules.
 BY_ARGUMENTS = tuple(
     """
-    clone clone3 socket socketpair ioctl prctl prlimit64 fcntl chmod fchmod fchmodat mkdir mkdirat open openat creat
+    clone clone3 close_range socket socketpair ioctl prctl prlimit64 fcntl chmod fchmod fchmodat mkdir mkdirat open
+    openat creat
     """.split()
 )

@@ -32,6 +32,9 @@ _ENOTTY = 25
 #: CLONE_NEW*; clone3 keeps its flags in memory, where a filter cannot look.
 _NEW_NAMESPACES = 0x7E02_0000
 _CLONE_THREAD = 0x0001_0000
+_CLONE_FILES = 0x0000_0400
+#: A flag of close_range(2).
+_CLOSE_RANGE_UNSHARE = 2
 
 _AF_UNIX = 1
 #: SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET; the mask takes SOCK_NONBLOCK and SOCK_CLOEXEC away.
@@ -145,6 +148,7 @@ def argument_rules(variant: Variant = PLAIN) -> Dict[str, Block]:
         "clone": _clone(variant, refused),
         # EPERM instead of ENOSYS would keep glibc from starting threads (moby#42680).
         "clone3": answer(errno_answer(lists.ENOSYS)),
+        "close_range": (*load(low_word(2)), *bpf.when_any_bit(_CLOSE_RANGE_UNSHARE, refused), *_ALLOWED),
         "socket": (
             *load(low_word(0)),
             *bpf.when_equal(
@@ -181,10 +185,10 @@ def _of_shared_user(refused: Block) -> Dict[str, Block]:
 
 
 def _clone(variant: Variant, refused: Block) -> Block:
+    """A thread has the descriptors of its process: in a table of its own nobody who looks at the process sees them."""
     no_namespaces = (*load(low_word(0)), *bpf.when_any_bit(_NEW_NAMESPACES, refused))
-    if variant.subprocess:
-        return (*no_namespaces, *_ALLOWED)
-    return (*no_namespaces, *bpf.when_any_bit(_CLONE_THREAD, _ALLOWED), *refused)
+    thread = bpf.when_any_bit(_CLONE_THREAD, (*bpf.when_any_bit(_CLONE_FILES, _ALLOWED), *refused))
+    return (*no_namespaces, *thread, *(_ALLOWED if variant.subprocess else refused))
 
 
 def _ioctl(variant: Variant) -> Block:

@@ -126,7 +126,8 @@ def native(name: str, *arguments: int) -> int:
 @given(flags=words)
 def test_a_subprocess_lives_in_the_same_namespaces(flags) -> None:
     program = seccomp.program("x86_64", NR, Variant(subprocess=True))
-    assert answer(program, "x86_64", NR["clone"], flags) == (EPERM if flags & 0x7E02_0000 else bpf.ALLOW)
+    refused = flags & 0x7E02_0000 or flags & 0x1_0400 == 0x1_0000
+    assert answer(program, "x86_64", NR["clone"], flags) == (EPERM if refused else bpf.ALLOW)
     assert answer(program, "x86_64", NR["execveat"]) == EPERM
 
 
@@ -157,8 +158,14 @@ def test_the_first_process_can_do_nothing_but_wait_and_tell(machine) -> None:
 @given(flags=words)
 def test_clone_makes_threads_and_nothing_else(flags) -> None:
     low = flags & 0xFFFF_FFFF
-    thread = bool(low & 0x10000) and not low & 0x7E02_0000
+    thread = bool(low & 0x10000) and bool(low & 0x400) and not low & 0x7E02_0000
     assert native("clone", flags) == (bpf.ALLOW if thread else EPERM)
+
+
+@given(flags=words)
+def test_no_thread_gets_a_table_of_descriptors_of_its_own(flags) -> None:
+    """What is in there stands in no /proc/PID/fd, where the host looks for what a worker holds."""
+    assert native("close_range", 3, 2**32 - 1, flags) == (EPERM if flags & 2 else bpf.ALLOW)
 
 
 @given(family=st.integers(0, 50), kind=st.integers(0, 15), flags=st.sampled_from([0, 0o4000, 0o2000000, 0o2004000]))

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
-from moorage.supervisor.processes import processes_of
+from moorage.supervisor.disk import unnamed
+from moorage.supervisor.processes import has_lost_its_first_thread, processes_of, stat_of
+from moorage.supervisor.records import started
+from moorage_sandbox import syscalls
+from moorage_sandbox.numbers import NUMBERS
 
 pytestmark = pytest.mark.system
 
@@ -38,6 +43,35 @@ def test_a_daemon_belongs_to_its_pid_namespace() -> None:
             assert set(processes_of(daemon, None)) == {first, daemon}
         finally:
             process.kill()
+
+
+#: Its first thread ends, another one goes on.
+HEADLESS = (
+    "import ctypes, threading\n"
+    "def stay():\n"
+    "    print('ready', flush=True)\n"
+    "    input()\n"
+    "threading.Thread(target=stay).start()\n"
+    "ctypes.CDLL(None).syscall({exit}, 0)"
+)
+
+
+def test_a_process_lives_on_without_its_first_thread() -> None:
+    code = HEADLESS.format(exit=NUMBERS[syscalls.MACHINE]["exit"])
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        deadline = time.monotonic() + 10
+        while not has_lost_its_first_thread(stat_of(process.pid) or ["R"]):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        assert started(process.pid) is not None
+        assert "first thread" in unnamed([process.pid], 0).closed_to_us
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        # Only its zombie is left.
+        assert started(process.pid) is None
+        assert unnamed([process.pid], 0).closed_to_us == ""
 
 
 def test_in_the_hosts_own_namespace_children_count_and_nobody_else() -> None:

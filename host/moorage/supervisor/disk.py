@@ -19,6 +19,7 @@ from pathlib import Path
 from moorage.clock import Clock, sleep
 from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.supervisor.errors import NotRunnable
+from moorage.supervisor.processes import has_lost_its_first_thread, stat_of
 from moorage.supervisor.tree import MOST_DEPTH, opened
 
 #: Between two looks; longer where looking takes long, so that it is never more than this part of a core.
@@ -69,28 +70,35 @@ def measure(folder: Path, limit: DataLimit) -> DataUse:
         return _Counting(limit, os.fstat(descriptor).st_dev).folder(descriptor, 1)
 
 
+_IN_FLIGHT = "it keeps descriptors in the queue of a socket, where what they hold cannot be counted"
+_HEADLESS = "the first thread of one of its processes has ended while others go on, so that what they keep is not seen"
+
+
 @dataclass(frozen=True)
 class Unnamed:
     """What processes hold of a folder that is found in no folder any more."""
 
     #: Of files that are open or mapped and have no name.
     content_bytes: int = 0
-    #: Whether descriptors wait in a socket to be received: what those hold cannot be counted.
-    in_flight: bool = False
+    #: Why there may be more, which cannot be counted; empty: there is not.
+    closed_to_us: str = ""
 
 
 def unnamed(pids: Iterable[int], device: int) -> Unnamed:
     """Of all these processes together. Nothing where they may not be looked at."""
     found: dict[int, int] = {}
-    in_flight = False
+    closed_to_us = ""
+    pids = tuple(pids)
     for path in (path for pid in pids for path in _open_files(pid)):
         with suppress(OSError):
             status = os.stat(path)  # noqa: PTH116 - it asks the file behind a descriptor, and opens nothing
             if stat.S_ISSOCK(status.st_mode):
-                in_flight = in_flight or _holds_descriptors(path)
+                closed_to_us = closed_to_us or (_IN_FLIGHT if _holds_descriptors(path) else "")
             elif status.st_dev == device and status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
                 found[status.st_ino] = status.st_blocks * _BLOCK_BYTES
-    return Unnamed(sum(found.values()), in_flight)
+    if any(has_lost_its_first_thread(fields) for fields in map(stat_of, pids) if fields is not None):
+        closed_to_us = _HEADLESS
+    return Unnamed(sum(found.values()), closed_to_us)
 
 
 def _holds_descriptors(socket: str) -> bool:
@@ -160,8 +168,9 @@ class DataWatch:
         self._limit = limit
         self._processes = processes
         self._clock = clock
-        #: Whether descriptors were on their way at the last look. Once is no harm: somebody is about to receive them.
-        self._in_flight = False
+        #: What the last look could not look into. Once is no harm: a descriptor may be about to be received, or a
+        #: process about to end.
+        self._closed_to_us = ""
 
     async def over(self) -> Verdict:
         """Until the folder holds too much; why the worker has to end."""
@@ -184,11 +193,9 @@ class DataWatch:
             hidden = unnamed(self._processes(), self._folder.stat().st_dev)
         except OSError:
             return DataUse(0, 0)  # it is being put back, or removed
-        before, self._in_flight = self._in_flight, hidden.in_flight
-        problem = use.problem
-        if before and hidden.in_flight:
-            problem = problem or "it keeps descriptors in the queue of a socket, where what they hold cannot be counted"
-        return DataUse(use.content_bytes + hidden.content_bytes, use.files, problem)
+        before, self._closed_to_us = self._closed_to_us, hidden.closed_to_us
+        problem = hidden.closed_to_us if before == hidden.closed_to_us else ""
+        return DataUse(use.content_bytes + hidden.content_bytes, use.files, use.problem or problem)
 
 
 def check_room(installation: str, folder: Path, limit: DataLimit) -> None:

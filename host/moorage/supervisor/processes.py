@@ -9,6 +9,9 @@ from pathlib import Path
 from moorage_sandbox import cgroup
 from moorage_sandbox.cgroup import Group
 
+#: Of what ``stat_of`` returns.
+_STATE, _THREADS = 0, 17
+
 
 def processes_of(pid: int, group: Group | None) -> Sequence[int]:
     """The worker, and all that it has started: daemons, too, that have left its session.
@@ -19,6 +22,28 @@ def processes_of(pid: int, group: Group | None) -> Sequence[int]:
     if group is not None:
         return cgroup.processes(group)
     return _in_namespace_of(pid) or _descendants(pid)
+
+
+def stat_of(pid: int) -> list[str] | None:
+    """Fields of /proc/PID/stat from the third (state) on; None: there is no such process.
+
+    The second is the program's name in brackets, which may hold anything.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return text.rpartition(")")[2].split()
+
+
+def is_over(stat: Sequence[str]) -> bool:
+    """Whether nothing of the process runs any more. Its first thread may have ended, and others go on."""
+    return stat[_STATE] in "ZX" and int(stat[_THREADS]) <= 1
+
+
+def has_lost_its_first_thread(stat: Sequence[str]) -> bool:
+    """Then /proc shows neither its descriptors nor its memory; so it is, too, for a moment, while it ends."""
+    return stat[_STATE] in "ZX" and int(stat[_THREADS]) > 1
 
 
 def _in_namespace_of(pid: int) -> list[int]:

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from moorage.supervisor.processes import is_over, stat_of
 from moorage_sandbox.cgroup import Group
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -60,22 +61,13 @@ def boot_id() -> str:
 
 def started(pid: int) -> int | None:
     """Start time of a living process; None: there is none, or only its zombie."""
-    found = _stat(pid)
-    return None if found is None or found[0] in "ZX" else int(found[19])
-
-
-def _stat(pid: int) -> list[str] | None:
-    """Fields from the third (state) on. The second is the program's name in brackets, which may hold anything."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return text.rpartition(")")[2].split()
+    found = stat_of(pid)
+    return None if found is None or is_over(found) else int(found[19])
 
 
 def record_of(installation: str, number: int, incarnation: str, pid: int, group: Group | None) -> RunRecord:
     """Of a process that waits to be let go. Raises OSError when it is gone."""
-    found = _stat(pid)
+    found = stat_of(pid)
     if found is None:
         raise ProcessLookupError(f"process {pid} is gone")
     return RunRecord(
