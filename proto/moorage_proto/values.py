@@ -16,12 +16,24 @@ MAX_DEPTH = 30
 #: read so many takes a host seconds and hundreds of MiB.
 MAX_PARTS = 250_000
 
+#: Of a task's result: the host keeps it with the execution, and shows it to whoever asks for that one.
+MAX_RESULT_BYTES = 4 * 1024 * 1024
+
 _INTEGER_64 = range(-(2**63), 2**63)
 _MICROSECOND = timedelta(microseconds=1)
 
 
 class ValueInvalid(ValueError):
     """A Python value has no form on the wire, or a wire value no meaning."""
+
+
+def check_result(wire: value_pb2.Value) -> None:
+    """Both ends look: a worker whose results pile up would lose its link. Raises ValueInvalid."""
+    if wire.ByteSize() > MAX_RESULT_BYTES:
+        raise ValueInvalid(
+            f"the result has {wire.ByteSize():,} bytes, and at most {MAX_RESULT_BYTES:,} are kept with an execution;"
+            " put large data where those who need it can read it, such as a database, and return where that is"
+        )
 
 
 def to_wire(value: Any, depth: int = 0) -> value_pb2.Value:

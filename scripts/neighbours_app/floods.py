@@ -70,7 +70,7 @@ FLOODS = (
     Flood("wide_values", "the parts of a value", _ABORTED | _LINK),
     Flood("huge_result", "the size of a result", _ABORTED, callers=2),
     Flood("large_result", "the size of a result", _ABORTED, callers=2),
-    Flood("take", "the size of an input", _ABORTED, callers=2, input_size=1024 * 1024),
+    Flood("take", "the size of an input", _ABORTED, callers=1, input_size=1024 * 1024),
     Flood("kafka_messages", "unacknowledged messages, and its share of the event loop"),
     Flood("kafka_bytes", "unacknowledged bytes and limits.bytes_per_second", _ABORTED),
     Flood("kafka_topics", "unacknowledged messages, and its share of the event loop"),

@@ -97,7 +97,7 @@ async def test_a_result_that_is_too_large_to_keep_is_a_failure(writer: Host, dat
 
     assert execution.state is ExecutionState.FAILED
     assert execution.error is not None
-    assert "at most 4 MiB are kept with an execution" in execution.error.message
+    assert "the result has 5,000,005 bytes, and at most 4,194,304 are kept with an execution" in execution.error.message
     assert execution.result is None
     assert names(database) == ["Ada", "Grace", "large"]
 

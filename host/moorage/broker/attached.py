@@ -26,9 +26,6 @@ from moorage_proto.methods import service_methods
 #: How long a plugin's task may go on after it was cancelled or its time has run out.
 GRACE = timedelta(seconds=5)
 
-#: A result is kept with its execution, and shown to whoever asks for that one.
-MAX_RESULT_BYTES = 4 * 1024 * 1024
-
 #: Results of more values are read in a thread, lest they hold up the other links.
 SMALL_RESULT_PARTS = 1000
 
@@ -240,24 +237,14 @@ async def _read(result: value_pb2.Value) -> Any:
         values.check_parts((result,), SMALL_RESULT_PARTS)
     except values.ValueInvalid:
         return await asyncio.to_thread(_read_large, result)
-    _check_size(result)
+    values.check_result(result)
     return values.from_wire(result)
 
 
 def _read_large(result: value_pb2.Value) -> Any:
     values.check_parts((result,))
-    _check_size(result)
+    values.check_result(result)
     return values.from_wire(result)
-
-
-def _check_size(result: value_pb2.Value) -> None:
-    """Raises CallError."""
-    if result.ByteSize() > MAX_RESULT_BYTES:
-        sentence = (
-            f"Its result is too large: at most {MAX_RESULT_BYTES // 1024**2} MiB are kept with an execution. Put large"
-            " data where those who need it can read it, such as a database, and return where that is."
-        )
-        raise CallError(Status.INVALID_ARGUMENT, Reason.TASK_FAILED, sentence)
 
 
 def _task_view(task: plugin_pb2.Task) -> TaskView:

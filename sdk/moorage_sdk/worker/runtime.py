@@ -156,7 +156,9 @@ class Runtime:
         answer.run = run
         if answer.cancelled:
             run.cancel()
-        return plugin_pb2.RunReply(result=await run.outcome())
+        result = await run.outcome()
+        values.check_result(result)
+        return plugin_pb2.RunReply(result=result)
 
     async def _health(self, request: plugin_pb2.HealthRequest, answer: Answer) -> plugin_pb2.HealthReply:  # noqa: ARG002 - nothing is asked but how it is
         """A hook that does not return is told before the host's patience ends: it must not look like a stuck loop."""

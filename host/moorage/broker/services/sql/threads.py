@@ -17,13 +17,15 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from moorage.broker.services.sql.pace import Pace
+from moorage.config.settings import usable_cores
 from moorage.models.installation import InstallationId
 from moorage_proto.sqlite_session import SqliteSession
 
 Result = TypeVar("Result")
 
-#: Statements of one installation that run at the same time on one database; further ones wait for those alone.
-THREADS_EACH = 4
+#: Statements of one installation that run at the same time on one database; further ones wait for those alone. On a
+#: small machine fewer: they share the interpreter's lock with everyone's.
+THREADS_EACH = max(2, min(4, usable_cores()))
 
 #: Of the cores that an installation may use in its sandbox, what its statements may use here.
 PART_OF_CORES = 0.5
