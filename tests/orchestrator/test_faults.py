@@ -71,6 +71,26 @@ async def test_work_does_not_begin_when_its_start_cannot_be_recorded(
     assert await store.executions.get(execution.id) == execution
 
 
+async def test_an_outcome_that_nobody_waits_for_any_more_is_recorded_all_the_same(
+    orchestrator: Orchestrator, store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = Failing(store.executions.finished, 9)
+    monkeypatch.setattr(store.executions, "finished", fails)
+    accepted = await orchestrator.submit(request())
+    with pytest.raises(StoreFailed):
+        await ticking(clock, orchestrator.wait(accepted.id))
+    assert orchestrator.open_ones() == ()
+    assert (await store.executions.get(accepted.id)).state is ExecutionState.RUNNING
+
+    async def recorded() -> Execution:
+        while not (found := await store.executions.get(accepted.id)).state.is_outcome:
+            await asyncio.sleep(0.001)
+        return found
+
+    assert (await ticking(clock, recorded())).state is ExecutionState.SUCCEEDED
+    assert fails.called == 10
+
+
 async def test_an_outcome_is_recorded_when_the_store_is_back(
     orchestrator: Orchestrator, store: Store, monkeypatch: pytest.MonkeyPatch, clock: FakeClock
 ) -> None:

@@ -21,6 +21,7 @@ from moorage.orchestrator import outcomes, states
 from moorage.orchestrator.job import Job
 from moorage.orchestrator.session import SessionSource, WorkerSession
 from moorage.owned import OwnedTasks
+from moorage.store.errors import StoreFailed
 from moorage.store.executions import Executions
 from moorage.telemetry.plain import neutralise
 
@@ -179,9 +180,26 @@ class Conductor:
             except Exception as error:
                 delay = next(delays, None)
                 if delay is None:
+                    if isinstance(error, StoreFailed):
+                        self.works.start(self._finish_later(job, ended), f"outcome of {job.id}")
                     raise
                 log.warning("%s: recording its outcome failed, and is tried again: %s", job.id, error)
                 await sleep(self.clock, delay)
+
+    async def _finish_later(self, job: Job, ended: Execution) -> None:
+        """Nobody waits any more; but left as it is, it would be said to run until the next host calls it abandoned."""
+        while True:
+            await sleep(self.clock, RECORD_DELAYS[-1])
+            try:
+                if await self.executions.finished(ended):
+                    self.tell(ended)
+                    self.events.announce(ExecutionEnded(ended.installation, ended))
+                    log.warning("%s: its outcome %s is recorded at last", job.id, ended.state)
+            except StoreFailed:
+                continue
+            except Exception as error:  # noqa: BLE001 - the store is closed: the next host says what became of it
+                log.error("%s: its outcome %s is lost: %s", job.id, ended.state, error)
+            return
 
     async def _finish(self, job: Job, ended: Execution) -> None:
         if await self.executions.finished(ended):
