@@ -371,7 +371,10 @@ async def test_stopped_at_any_moment_it_stays_stopped(staged: Callable[..., Stag
         assert await version(world) == world.stored
 
 
-async def test_an_old_worker_that_dies_hands_nothing_over_and_stops_nothing(staged: Callable[..., Staged]) -> None:
+@pytest.mark.parametrize("known", [True, False])
+async def test_an_old_worker_that_dies_hands_nothing_over_and_stops_nothing(
+    staged: Callable[..., Staged], known: bool
+) -> None:
     world = staged()
     await running(world)
     link = next(iter(world.links))
@@ -379,7 +382,8 @@ async def test_an_old_worker_that_dies_hands_nothing_over_and_stops_nothing(stag
     async def dies(timeout: timedelta) -> bytes | None:
         assert link.worker is not None
         link.worker.die(CRASH)
-        await world.settle()
+        if known:
+            await world.settle()
         raise CallError(Status.UNAVAILABLE, Reason.LINK_CLOSED, "the link has ended")
 
     link.export_state = dies  # type: ignore[method-assign,assignment]

@@ -237,7 +237,7 @@ class Reload:
             try:
                 states.append(await incarnation.export_state())
             except CallError as error:
-                if not incarnation.ready:
+                if error.reason == Reason.LINK_CLOSED or not incarnation.ready:
                     # It died; what it had in memory went with it.
                     states.append(None)
                     continue
@@ -321,10 +321,9 @@ class Reload:
         version = self._order.target.manifest.version
         if isinstance(error, StartFailed):
             return ReloadFailed(self._name, version, error.verdict.sentence, then, error.verdict)
-        problem = (
-            str(error) if isinstance(error, MoorageError) else f"The host failed: {type(error).__name__}: {error}."
-        )
-        return ReloadFailed(self._name, version, problem, then)
+        known = isinstance(error, MoorageError)
+        problem = str(error) if known else f"The host failed: {type(error).__name__}: {error}"
+        return ReloadFailed(self._name, version, _sentence(problem), then)
 
     @property
     def _may_run(self) -> bool:
@@ -365,6 +364,10 @@ def _numbers(incarnations: Iterable[Incarnation]) -> str:
 def _ends(executions: Sequence[str]) -> str:
     """With what may, or will, come to its end."""
     return "1 execution" if len(executions) == 1 else f"{len(executions)} executions"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def _traceback(error: CallError) -> str:
