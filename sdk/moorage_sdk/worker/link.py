@@ -111,7 +111,7 @@ class Connection:
         return reason
 
 
-async def connect(socket_path: str, token: bytes, dispatcher: Dispatcher, dial: Dial) -> Connection:
+async def connect(socket_path: str, token: bytes, dispatcher: Dispatcher, dial: Dial = dial) -> Connection:
     """Dials and shakes hands in the running loop. Raises CallError with the host's refusal, or LINK_CLOSED."""
     limits = LinkLimits()
     stream, channel = dial(socket_path, limits)
