@@ -13,7 +13,6 @@ from fake_workers import CRASH, FakeLink, FakeWorker, World, installation
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.incarnation import IncarnationState, Verdict, VerdictKind
 from moorage.supervisor import incarnation as incarnation_module
-from moorage.supervisor import member as member_module
 from moorage.supervisor.desired import Disable, Enable, Hold, Quarantine, Release, Scale
 from moorage.supervisor.errors import NotRunnable, StartFailed
 from moorage.supervisor.incarnation import Incarnation, Transition
@@ -271,14 +270,6 @@ async def test_a_stop_waits_for_sessions(world: World) -> None:
         assert not stopping.done()
     await stopping
     assert not world.alive
-
-
-async def test_all_who_stop_it_are_told_what_its_end_cost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(member_module, "count_processes", lambda _: 3)
-    await use(world)
-    ended = await asyncio.gather(world.keeper.stop("INC-4711"), world.keeper.retire("INC-4711"))
-    assert [each.processes for each in ended] == [3, 3]
-    assert (await world.keeper.stop("again")).processes == 0
 
 
 async def test_what_was_up_is_up_again_after_a_hold_and_what_was_not_is_not(world: World) -> None:

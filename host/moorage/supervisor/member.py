@@ -108,16 +108,15 @@ class Member:
             self.started.exception()
 
     def leave(self, reason: str, drain: timedelta | None = None) -> Awaitable[Ended]:
-        """As ``send_off``; until it is gone. One that was sent off before with more time has no more than this, and
-        whoever asks is told what its end cost in all."""
+        """As ``send_off``; until it is gone. One that was sent off before with more time has no more than this."""
         if self._leaving is None:
             return asyncio.shield(self.send_off(reason, drain))
-        return self._hastened(self._leaving, drain)
+        return self._hastened(drain)
 
-    async def _hastened(self, leaving: asyncio.Task[Ended], drain: timedelta | None) -> Ended:
+    async def _hastened(self, drain: timedelta | None) -> Ended:
         executions = await self.incarnation.hasten(drain) if self.incarnation is not None else ()
-        ended = await asyncio.shield(leaving)
-        return Ended(tuple(dict.fromkeys((*executions, *ended.executions))), ended.processes)
+        await asyncio.wait((self.life,))
+        return Ended(executions)
 
     def send_off(self, reason: str, drain: timedelta | None = None) -> asyncio.Task[Ended]:
         """It takes no sessions from now on, and stops; a start is given up. The first reason counts."""
