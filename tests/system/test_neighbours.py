@@ -13,7 +13,7 @@ import pytest
 NEIGHBOURS = Path(__file__).parents[2] / "scripts" / "neighbours_app"
 
 #: And a part of the sentence that says what became of whoever floods so.
-FLOODS = {"empty_lines": "lines", "calls_async": "calls", "queued_parameters": "QuotaExceeded"}
+FLOODS = {"empty_lines": "lines", "calls_async": "calls", "queued_parameters": "sent"}
 
 
 @pytest.mark.timeout(280)

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from typing import Any, Dict
+from typing import Any, Dict, Set
 
 from flooder.base import Until, attempt, in_threads, plugin
 from moorage_proto import value_pb2
@@ -13,6 +13,9 @@ from moorage_sdk.services.sql.state import CONNECT, EXECUTE, FETCH
 from moorage_sdk.sql import connect, connect_async
 
 MIB = 1024 * 1024
+
+#: More at one time, with the SDK's own copies, are more than it may have.
+QUEUED = 24
 
 
 @plugin.task
@@ -30,12 +33,12 @@ def huge_parameters(input: float) -> Dict[str, int]:  # noqa: A002 - the SDK's w
 
 @plugin.task
 async def queued_parameters(input: float) -> Dict[str, int]:  # noqa: A002 - the SDK's word
-    """Behind one statement that takes its time others queue up, with more bytes than the plugin itself may have."""
+    """Behind one statement that takes its time others queue up, with all the bytes that the plugin has memory for."""
     until = Until(input)
     counts: Counter = Counter()
     db = connect_async()
     slow = asyncio.ensure_future(db.execute("SELECT count(*) FROM users a, users b, users c, users d, users e"))
-    waiting = set()
+    waiting: Set[asyncio.Future[None]] = set()
 
     async def one() -> None:
         try:
@@ -45,8 +48,10 @@ async def queued_parameters(input: float) -> Dict[str, int]:  # noqa: A002 - the
 
     await asyncio.sleep(0.2)
     while until.on:
-        waiting.add(asyncio.ensure_future(one()))
-        counts["sent, of 4 MiB"] += 1
+        waiting = {task for task in waiting if not task.done()}
+        if len(waiting) < QUEUED:
+            waiting.add(asyncio.ensure_future(one()))
+            counts["sent, of 4 MiB"] += 1
         await asyncio.sleep(0.02)
     for task in (slow, *waiting):
         task.cancel()
