@@ -82,6 +82,15 @@ def outcomes(store: Path) -> dict[str, str]:
     return found
 
 
+def errors(store: Path) -> dict[str, int]:
+    """How many executions failed, by the type of their error."""
+    query = "SELECT error_type, count(*) FROM executions WHERE state = 'failed' GROUP BY error_type"
+    with _read(store) as rows:
+        found = dict(rows.execute(query))
+    rows.close()
+    return found
+
+
 def effects(database: Path) -> Counter[str]:
     """How many rows each execution has committed."""
     with _read(database) as rows:
