@@ -258,6 +258,8 @@ def test_kill_reload_unload_all(moorage):
     assert answer(moorage("kill", "churn", "--json"))["processes"] == 1
     assert moorage("reload", "churn").stdout == "churn 1.0.0: installed; it does not run.\n"
     assert "#2 serves" in moorage("reload", "churn", "--start").stdout
+    assert "#3 serves; #2 went after" in moorage("restart", "churn").stdout
+    assert answer(moorage("restart", "churn", "--mode", "in_turn", "--json"))["mode"] == "in_turn"
     assert moorage("unload-all").stdout == "churn: 1 processes gone.\ngeo-tag: 0 processes gone.\n"
     assert [each["processes"] for each in answer(moorage("unload-all", "--json"))["items"]] == [0, 0]
 

@@ -322,3 +322,21 @@ async def test_the_host_stops_in_the_middle_of_a_reload(
 def stored_version(settings: object) -> str:
     with sqlite3.connect(settings.store_path) as connection:  # type: ignore[attr-defined]
         return str(connection.execute("SELECT version FROM installations").fetchone()[0])
+
+
+async def test_a_restart_brings_new_workers_of_the_same_version_and_loses_nothing(host: Host, tmp_path: Path) -> None:
+    await host.install(project(tmp_path))
+    started = await host.restart("probe")
+    assert (started.old, started.new) == ((), (1,))
+    await host.call("probe", "count")
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with host.events.subscribe(ExecutionProgressed) as progressed:
+            waiting = asyncio.create_task(host.call("probe", "wait"))
+            await anext(aiter(progressed))
+        # What lies in the folder meanwhile is not what runs.
+        project(tmp_path, "2.0.0")
+        report = await host.restart("probe", mode="beside")
+        assert await waiting == "1.0.0"
+    assert (report.old, report.new, report.from_version, report.to_version) == ((1,), (2,), "1.0.0", "1.0.0")
+    assert await host.call("probe") == "1.0.0"
+    assert (await host.call("probe", "count"))["count"] == 2

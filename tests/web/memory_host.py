@@ -279,6 +279,11 @@ class MemoryHost:
         new = (view.incarnations[0].number,)
         return ReloadReport(name, mode or "beside", version, version, tuple(old), new, ("e-1",), timedelta())
 
+    async def restart(
+        self, name: str, *, mode: ReloadMode | None = None, by: str = "", progress: Progress | None = None
+    ) -> ReloadReport:
+        return await self.reload(name, mode=mode, start=True, by=by, progress=progress)
+
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
         return tuple(self._end(plugin, VerdictKind.PLANNED_STOP, by) for plugin in self.plugins.values())
 

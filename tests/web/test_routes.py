@@ -56,6 +56,7 @@ async def test_shows_one_installation(client):
         ("POST", "/installations/nobody/disable", None),
         ("POST", "/installations/nobody/scale", {"replicas": 2}),
         ("POST", "/installations/nobody/reload", None),
+        ("POST", "/installations/nobody/restart", None),
         ("POST", "/installations/nobody/executions", {}),
         ("GET", "/installations/nobody/grants", None),
         ("POST", "/installations/nobody/grants", {"required": True}),
@@ -116,6 +117,8 @@ async def test_kill_reload_and_unload_all(client):
     assert (await client.post("/installations/churn/reload")).json()["new"] == []
     started = (await client.post("/installations/churn/reload", json={"start": True, "mode": "in_turn"})).json()
     assert (started["mode"], started["old"], started["new"], started["gap_ms"]) == ("in_turn", [], [2], 0.0)
+    restarted = (await client.post("/installations/churn/restart")).json()
+    assert (restarted["old"], restarted["new"]) == ([2], [3])
     reports = (await client.post("/unload-all")).json()["items"]
     assert [(report["installation"], report["processes"]) for report in reports] == [("churn", 1), ("geo-tag", 0)]
 

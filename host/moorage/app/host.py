@@ -245,10 +245,23 @@ class Host:
         What does not run is installed alone, and with ``start`` started. Raises what ``install`` and ``start`` raise,
         and GrantsMissing, ReloadFailed: what ran before goes on then, or is back.
         """
-        installer = Installer(self.settings, self._parts.store, self._parts.environments)
-        reloading = Reloading(self._parts, installer, self._installing, progress or _silent)
         await self._act("reload", name, by, mode or "")
-        return await reloading.reload(ReloadRequest(name, mode, start, tuple(grant), grant_required, by))
+        request = ReloadRequest(name, mode, start, tuple(grant), grant_required, by)
+        return await self._reloading(progress).reload(request)
+
+    async def restart(
+        self, name: str, *, mode: ReloadMode | None = None, by: str = "", progress: Progress | None = None
+    ) -> ReloadReport:
+        """New workers of the same version, losing no execution; what does not run is started.
+
+        Raises what ``start`` raises, and ReloadFailed: what ran before goes on then, or is back.
+        """
+        await self._act("restart", name, by, mode or "")
+        return await self._reloading(progress).restart(name, mode)
+
+    def _reloading(self, progress: Progress | None) -> Reloading:
+        installer = Installer(self.settings, self._parts.store, self._parts.environments)
+        return Reloading(self._parts, installer, self._installing, progress or _silent)
 
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
         await self._act("unload-all", "", by)

@@ -99,6 +99,23 @@ class Reloading:
             )
         )
 
+    async def restart(self, name: str, mode: ReloadMode | None) -> ReloadReport:
+        """New workers of what is installed. What does not run is started.
+
+        Raises what starting raises, ReloadUnderway, ReloadFailed: what ran before goes on then, or is back.
+        """
+        present, supervisor = await self._parts.store.installations.get(name), self._parts.supervisor
+        if supervisor.reloading(name):
+            raise ReloadUnderway(name)
+        version = present.manifest.version
+        chosen = mode_of(present.manifest, present.manifest, mode)
+        if not supervisor.runs(name):
+            number = (await supervisor.start(name)).status.number
+            return ReloadReport(name, chosen, version, version, new=(number,))
+        return await supervisor.reload(
+            ReloadOrder(target=present, mode=chosen, commit=_nothing, withdraw=_nothing, progress=self._progress)
+        )
+
     async def _install(self, present: Installation, target: Installation, request: ReloadRequest) -> ReloadReport:
         """In the place of what does not run, or may not."""
         name, supervisor = request.name, self._parts.supervisor
@@ -142,3 +159,7 @@ class Reloading:
         missing = [each for each in target.manifest.capabilities if each.required and each.capability in rights.missing]
         if missing:
             raise GrantsMissing(target.id, target.manifest.version, missing)
+
+
+async def _nothing() -> None:
+    """What is installed stays installed."""

@@ -51,6 +51,7 @@ COMMANDS = {
     "scale": Lazy("lifecycle", "Say how many workers an installation has.", CHANGE),
     "kill": Lazy("lifecycle", "End the worker and its processes at once.", CHANGE),
     "reload": Lazy("reload", "Read its source folder again, and put what is there in the place of what runs.", CHANGE),
+    "restart": Lazy("reload", "Put new workers of the same version in the place of those that run.", CHANGE),
     "unload-all": Lazy("lifecycle", "Stop every worker.", CHANGE),
     "install": Lazy("install", "Install the plugin project in a folder, or bring it up to date.", CHANGE),
     "grant": Lazy("grants", "Grant capabilities that a plugin requests.", CHANGE),

@@ -99,6 +99,11 @@ class Operations(Protocol):
     ) -> ReloadReport:
         """Puts what its folder holds now in the place of what runs. With ``start``, also where nothing runs."""
 
+    async def restart(
+        self, name: str, *, mode: ReloadMode | None = None, by: str = "", progress: Progress | None = None
+    ) -> ReloadReport:
+        """Puts new workers of the same version in the place of those that run; what does not run is started."""
+
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]: ...
 
     async def grant(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:

@@ -1,4 +1,4 @@
-"""``reload``."""
+"""``reload`` and ``restart``."""
 
 from __future__ import annotations
 
@@ -48,6 +48,30 @@ def reload(
             answer = _take(event) or answer
     if answer is None:
         raise RemoteProblem({"detail": f"The host stopped before {name} was reloaded; see: moorage show {name}"})
+    if as_json:
+        print_json(answer)
+        return
+    say(ReloadReport.model_validate(answer).sentence)
+
+
+@commands.command()
+def restart(
+    name: Name,
+    mode: Annotated[
+        Mode | None,
+        typer.Option(
+            "--mode",
+            help="Old and new workers at one time, or one after the other.",
+            show_default="as the plugin wants it",
+        ),
+    ] = None,
+    config: Config = None,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put new workers of the same version in the place of those that run."""
+    with connect(config, socket) as api:
+        answer = api.post(installation(name, "restart"), {"mode": mode}, about=name)
     if as_json:
         print_json(answer)
         return

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from moorage.web.operations import Operations, Progress
 from moorage.web.person import Person
 from moorage.web.routes.host import Host
-from moorage.web.schemas.reload import ReloadEvent, ReloadOrder, ReloadReport
+from moorage.web.schemas.reload import ReloadEvent, ReloadOrder, ReloadReport, RestartOrder
 from moorage.web.streams import LINES, Chunks, ChunkStream, failure_of, line
 
 router = APIRouter(tags=["installations"])
@@ -27,6 +27,12 @@ async def reload(request: Request, host: Host, person: Person, name: str, order:
     if LINES in request.headers.get("accept", ""):
         return ChunkStream(request, _events(host, name, order, person), media_type=LINES)
     return await _reload(host, name, order, person)
+
+
+@router.post("/installations/{name}/restart")
+async def restart(host: Host, person: Person, name: str, order: RestartOrder | None = None) -> ReloadReport:
+    """Put new workers of the same version in the place of those that run, losing no execution."""
+    return ReloadReport.of(await host.restart(name, mode=(order or RestartOrder()).mode, by=person))
 
 
 async def _reload(

@@ -13,11 +13,14 @@ from moorage.web.schemas.problems import Problem
 from moorage.web.values import text
 
 
-class ReloadOrder(Order):
+class RestartOrder(Order):
     mode: ReloadMode | None = Field(
         default=None,
-        description="Both versions at one time, or one after the other; default: as the plugin wants it.",
+        description="Old and new workers at one time, or one after the other; default: as the plugin wants it.",
     )
+
+
+class ReloadOrder(RestartOrder):
     start: bool = Field(default=False, description="Start it also where it does not run.")
     grant: list[str] = Field(default=[], description="Capabilities to grant to the new version.")
     grant_required: bool = Field(default=False, description="Grant all that the new version requires.")
