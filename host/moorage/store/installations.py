@@ -70,7 +70,7 @@ class Installations:
         return await self._database.read(lambda connection: connection.scalar(statement)) or ""
 
     async def loaded(self, installation: InstallationId, version: str) -> None:
-        """A worker of this version became ready. One that is only tried, and is not what is installed, does not count."""
+        """A worker of this version became ready. One that is only tried, and is not installed, does not count."""
         statement = update(_table).where(_table.c.id == installation, _table.c.version == version)
         await self._database.write(lambda connection: connection.execute(statement.values(loaded_version=version)))
 

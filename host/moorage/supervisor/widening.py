@@ -68,8 +68,7 @@ class GrantUnusable(Conflict):
 
     def __init__(self, capability: Capability, why: str) -> None:
         super().__init__(
-            f"What {capability} names cannot be given to a plugin: {why}."
-            f" Revoke it: moorage revoke NAME '{capability}'"
+            f"What {capability} names cannot be given to a plugin: {why}. Revoke it: moorage revoke NAME '{capability}'"
         )
 
 
