@@ -12,6 +12,7 @@ from fake_workers import CRASH, FakeLink, FakeWorker, World, installation
 
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.incarnation import IncarnationState, Verdict, VerdictKind
+from moorage.store.errors import StoreFailed
 from moorage.supervisor import incarnation as incarnation_module
 from moorage.supervisor.desired import Disable, Enable, Hold, Quarantine, Release, Scale
 from moorage.supervisor.errors import NotRunnable, StartFailed
@@ -778,3 +779,20 @@ async def test_grants_that_change_in_a_reload_count_for_each_version_as_it_asked
         await world.settle()
     assert told == {old.id: both[0], fresh.id: both[1]}
     await fresh.stop("the test is over")
+
+
+async def test_a_store_that_fails_is_told_to_persons_and_waited_for_by_work(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(_self: World, _commission: object) -> Incarnation:
+        raise StoreFailed("database is locked")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.keeper, "_means", replace(world.keeper._means, make=fails.__get__(world)))
+        work, person = asyncio.ensure_future(use(world)), asyncio.ensure_future(world.keeper.start())
+        with pytest.raises(StoreFailed):
+            await person
+        await world.settle()
+        assert not work.done()
+    world.clock.advance(seconds=1)
+    assert (await work).ready

@@ -285,9 +285,11 @@ class Keeper:
         self._refuse(NotRunnable(self.name, "it was stopped while it started"))
         self.poke()
 
-    def _refuse(self, error: BaseException) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
+    def _refuse(self, error: BaseException, *, lent: bool = True) -> None:
+        """All who wait; or, without those to whom one would be lent, persons alone."""
+        refused = [waiter for waiter in self._waiters if lent or not waiter.lent]
+        self._waiters = [waiter for waiter in self._waiters if waiter not in refused]
+        for waiter in refused:
             if not waiter.answer.done():
                 waiter.answer.set_exception(error)
 
@@ -474,6 +476,9 @@ class Keeper:
             self._unwanted("a person killed it")
             return
         if self._waiters and self._is_worth_waiting(error, verdict):
+            if isinstance(error, StoreFailed):
+                # A person can mend that; work cannot.
+                self._refuse(error, lent=False)
             return
         self.problem = "" if isinstance(error, StartFailed) else str(error)
         self._refuse(error)
