@@ -20,7 +20,7 @@ from moorage.models.manifest import Manifest
 from moorage.packages.config_schema import effective_config
 from moorage.packages.manifest import read_manifest
 from moorage.packages.names import normalised
-from moorage.packages.source import PluginSource, copy_source
+from moorage.packages.source import PluginSource, copy_source, seal, unseal
 from moorage.store.effective import includes
 from moorage.store.store import Store
 from moorage_proto.capability import CapabilityInvalid, parse
@@ -109,6 +109,9 @@ class Installer:
         granted = self._granted(name, manifest, order, options if present is None else None)
         source = await asyncio.to_thread(copy_source, path, self._settings.state_dir / "code", manifest)
         venv_key = await self._venv_key(present, source, manifest, progress)
+        if not self._settings.sandbox.development:
+            # A developer's next change comes before it would have paid.
+            await self._compile(source.code_path, venv_key)
         installation = Installation(
             id=name,
             manifest=manifest,
@@ -147,6 +150,14 @@ class Installer:
                 progress(f"{manifest.name}: {missing}")
         progress(f"{manifest.name} {manifest.version}: building its environment")
         return (await self._environments.build(manifest, progress=progress)).key
+
+    async def _compile(self, code: Path, venv_key: str) -> None:
+        """Its workers cannot keep bytecode: they would compile at every start."""
+        await asyncio.to_thread(unseal, code)
+        try:
+            await self._environments.compile_code(venv_key, code)
+        finally:
+            await asyncio.to_thread(seal, code)
 
     async def _uid(self, name: str) -> int | None:
         """As root every installation has a uid of its own; as an ordinary user all share the host's."""

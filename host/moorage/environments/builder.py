@@ -24,9 +24,10 @@ from moorage.environments.uv import Uv
 from moorage.environments.verify import check_site_packages, check_size, check_tree, remove_needless, seal, tree_digest
 from moorage.models.manifest import Manifest
 
-#: Where workers see the interpreter's prefix and the virtualenv.
+#: Where workers see the interpreter's prefix, the virtualenv and the plugin's code.
 INTERPRETER_MOUNT = "/py"
 VENV_MOUNT = "/venv"
+CODE_MOUNT = "/plugin"
 
 #: Part of the keys: grows when what is made from the same lock changes.
 _FORMAT = "1"
@@ -91,6 +92,13 @@ class EnvironmentBuilder:
         if key not in self._found:
             self._found[key] = await self._find(key)
         return self._found[key]
+
+    async def compile_code(self, key: str, code: Path) -> None:
+        """Writes bytecode beside a plugin's sources, which its workers cannot: for the Python of an environment.
+
+        Raises EnvironmentMissing, InstallerFailed.
+        """
+        await compile_tree((await self.get(key)).interpreter, {code: CODE_MOUNT})
 
     async def _find(self, key: str) -> Environment:
         folder = self._shelf.find(key)

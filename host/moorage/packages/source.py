@@ -151,6 +151,12 @@ def seal(root: Path) -> None:
             path.chmod(0o555 if status.st_mode & stat.S_IXUSR else 0o444)
 
 
+def unseal(root: Path) -> None:
+    """The host may add files to its copy until it is sealed again."""
+    for folder in (root, *(entry for entry in _walk(root) if entry.is_dir() and not entry.is_symlink())):
+        folder.chmod(0o755)
+
+
 def remove_tree(root: Path) -> None:
     """Removes a tree of the host's own, read-only or not; nothing where there is none."""
     if not root.is_dir():
