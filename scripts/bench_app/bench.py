@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sqlite3
 import statistics
@@ -16,8 +17,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cost
 import kill
-import psutil
 import uvloop
 
 from moorage.app import Host
@@ -35,11 +36,11 @@ class Scale:
     calls: int
     throughput_calls: int
     starts: int
-    workers: int
+    alive: tuple[int, ...]
 
 
-QUICK = Scale(rounds=5, calls=1500, throughput_calls=20_000, starts=10, workers=20)
-FULL = Scale(rounds=15, calls=5000, throughput_calls=100_000, starts=40, workers=100)
+QUICK = Scale(rounds=5, calls=1500, throughput_calls=20_000, starts=10, alive=(20,))
+FULL = Scale(rounds=15, calls=5000, throughput_calls=100_000, starts=40, alive=(20, 100))
 
 #: What is aimed at here; lower is better but for calls a second.
 AIMS = {
@@ -48,9 +49,6 @@ AIMS = {
     "call to the plugin": 2.0,
     "small call beside a bulk stream": 3.0,
     "calls a second, 256 in flight": 8.0,
-    "start to ready, zygote": 0.4,
-    "start to ready, fresh": 1.5,
-    "memory of an idle worker, MiB": 6.0,
 }
 
 
@@ -112,14 +110,6 @@ async def end_of_baseline(
         await process.wait()
 
 
-async def import_seconds(python: str) -> float:
-    """Of a bare interpreter that imports grpc.aio: the least that a worker of its own could take."""
-    began = time.perf_counter()
-    process = await asyncio.create_subprocess_exec(python, "-c", "import grpc.aio")
-    await process.wait()
-    return time.perf_counter() - began
-
-
 # -- Moorage ---------------------------------------------------------------------------------------------------------
 
 
@@ -157,44 +147,6 @@ async def host_to_plugin(host: Host, calls: int) -> float:
     return statistics.median(samples)
 
 
-async def measure_starts(host: Host, name: str, python: str, starts: int) -> float:
-    """Median of request to ready over median of the bare import, in turn."""
-    ready, bare = [], []
-    for _ in range(starts):
-        await host.stop(name)
-        await asyncio.sleep(0.12)  # not synchronisation: the teardown of the last network namespace is not ours to time
-        began = time.perf_counter()
-        await host.start(name)
-        ready.append(time.perf_counter() - began)
-        bare.append(await import_seconds(python))
-    return statistics.median(ready) / statistics.median(bare)
-
-
-async def idle_memory(host: Host, workers: int) -> float:
-    """MiB of proportional memory of one of many workers after its first call, its part of the zygote included."""
-    names = [f"{PROBE}-{number}" for number in range(workers)]
-    for name in names:
-        await host.install(HERE / "plugin", name=name, grant_required=True)
-        await host.start(name)
-        await host.call(name, "lone_sync", {"calls": 1})
-    pids = [(await host.installation(name)).incarnations[0].pid for name in names]
-    family = {*pids, *(psutil.Process(pid).ppid() for pid in pids)}
-    await host.stop(PROBE)
-    total = sum(proportional_bytes(pid) for pid in family)
-    for name in names:
-        await host.stop(name)
-    return total / workers / 2**20
-
-
-def proportional_bytes(pid: int) -> int:
-    """As an ordinary user the kernel does not tell of a worker's proportional memory; its resident size is more."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except PermissionError:
-        return int(psutil.Process(pid).memory_info().rss)
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-
-
 def make_database(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         connection.execute("CREATE TABLE blobs (content BLOB)")
@@ -209,34 +161,25 @@ async def bench(scale: Scale, folder: Path) -> dict[str, float]:
             "state_dir": folder / "state",
             "run_dir": folder / "run",
             "sql": {"main": {"url": f"sqlite:///{folder / 'bench.db'}"}},
-            "installations": {
-                PROBE: {"config": {"payload": PAYLOAD}},
-                f"{PROBE}-fresh": {"config": {"payload": PAYLOAD}, "start": "fresh"},
-            },
+            "installations": {PROBE: {"config": {"payload": PAYLOAD}}},
         }
     )
     async with Host(settings) as host, baseline(folder, {}) as bare, baseline(folder, GRPC_ENV) as tuned:
-        for name in (PROBE, f"{PROBE}-fresh"):
-            await host.install(HERE / "plugin", name=name, grant_required=True)
+        await host.install(HERE / "plugin", name=PROBE, grant_required=True)
         await host.start(PROBE)
         await measure_calls(host, bare, tuned, QUICK)
         rounds = []
         for number in range(scale.rounds):
             print(f"bench: round {number + 1} of {scale.rounds}", file=sys.stderr)
             rounds.append(await measure_calls(host, bare, tuned, scale))
-        figures = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
-        print("bench: starts", file=sys.stderr)
-        figures["start to ready, zygote"] = await measure_starts(host, PROBE, sys.executable, scale.starts)
-        figures["start to ready, fresh"] = await measure_starts(host, f"{PROBE}-fresh", sys.executable, scale.starts)
-        figures["memory of an idle worker, MiB"] = await idle_memory(host, scale.workers)
-    return figures
+    return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
 
 
 def show(figures: dict[str, float]) -> None:
     print(f"\n{'figure':<40}{'measured':>12}{'aim':>8}")
     for name, value in figures.items():
         aim = AIMS.get(name)
-        ratio = aim is not None and "MiB" not in name
+        ratio = aim is not None
         print(f"{name:<40}{value:>11.2f}{'x' if ratio else ' '}{'' if aim is None else f'{aim:g}':>8}")
     print("\nx: times the bare figure of the same run. More is better for calls a second, less for the others.")
 
@@ -247,7 +190,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--relative-to", type=Path, default=Path(), help=argparse.SUPPRESS)
     parser.add_argument("--kill", action="store_true", help="only how long a kill of a tree of processes takes")
+    parser.add_argument(
+        "--cost", action="store_true", help="only what a sandboxed worker's start, calls and memory cost"
+    )
+    parser.add_argument("--python", default="", metavar="3.12", help="of the workers whose cost is measured")
     arguments = parser.parse_args()
+    # That a stream of a worker was refused, say, which was killed while it dialled.
+    logging.disable(logging.WARNING)
+    scale = QUICK if arguments.quick else FULL
     with (
         tempfile.TemporaryDirectory(prefix="mrg-bench-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -255,10 +205,13 @@ def main() -> None:
         if arguments.kill:
             kill.show(runner.run(kill.measure(Path(folder), 10 if arguments.quick else 30)))
             return
-        figures = runner.run(bench(QUICK if arguments.quick else FULL, Path(folder)))
-    show(figures)
+        figures = {} if arguments.cost else runner.run(bench(scale, Path(folder)))
+        spent = runner.run(cost.measure(Path(folder), scale.starts, scale.alive, QUICK.calls, arguments.python))
+    if figures:
+        show(figures)
+    cost.show(spent)
     if arguments.json:
-        report = {"figures": figures, "aims": AIMS}
+        report = {"figures": figures | cost.figures(spent), "aims": AIMS | cost.AIMS}
         (arguments.relative_to / arguments.json).write_text(json.dumps(report, indent=2) + "\n")
 
 
