@@ -26,6 +26,7 @@ from moorage.supervisor.errors import SandboxFailed
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.records import Records
 from moorage.supervisor.zygote import ZygoteLauncher
+from moorage_sandbox import plan
 
 pytestmark = pytest.mark.system
 
@@ -128,6 +129,21 @@ value = [random.random(), random.Random().random(), secrets.token_hex(8), str(uu
     imports = [*IMPORTS, "random", "tempfile", "uuid"]
     first, second = stage.run(stage.job(code), stage.job(code), imports=imports)
     assert all(a != b for a, b in zip(first["value"], second["value"], strict=True)), (first, second)
+
+
+def test_no_import_of_the_zygotes_draws_a_number_of_openssls(stage) -> None:
+    """OpenSSL notices a fork by its pid, and here everyone is process 1: had the zygote drawn a number before it forks,
+    all plugins would share one stream. So nothing that it imports may draw one; the control is a module that does."""
+    (stage.base / "sdk" / "drawing.py").write_text("import ssl\nssl.RAND_bytes(1)\n")
+    imports = tuple(name for name in plan.ZYGOTE_IMPORTS if not name.startswith("moorage_sdk"))
+    code = "import random, ssl, uuid\nvalue = [ssl.RAND_bytes(8).hex(), random.random(), uuid.uuid4().hex]"
+
+    def drawn(*more: str) -> list[tuple[object, ...]]:
+        results = stage.run(stage.job(code), stage.job(code), imports=(*imports, "standin", *more))
+        return list(zip(*(result["value"] for result in results), strict=True))
+
+    assert [one == other for one, other in drawn()] == [False, False, False]
+    assert [one == other for one, other in drawn("drawing")] == [True, False, False]
 
 
 def test_a_workers_mounts_are_not_the_zygotes(stage, reading) -> None:
