@@ -6,7 +6,6 @@ group, and it ends when the host does. Neither holds against a plugin that does 
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -15,7 +14,7 @@ import threading
 from contextlib import suppress
 from typing import Any, Dict, Iterable, Tuple
 
-from moorage_sandbox import plan, program
+from moorage_sandbox import inner, program
 
 CODE = (
     "import json, os, sys; order = json.load(os.fdopen(int(sys.argv[1]))); sys.path.append(order['sdk']); "
@@ -44,7 +43,7 @@ def main(order: Dict[str, Any]) -> None:
     if link.recv(len(GO)) != GO:
         os._exit(1)
     threading.Thread(target=_end_with_host, args=(link,), name="host", daemon=True).start()
-    program.run(plan.program_plan_from(json.dumps(order["program"]).encode()))
+    program.run(inner.program_from(order["program"]))
 
 
 def set_limits(limits: Iterable[Tuple[str, int]]) -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
+from moorage_sandbox.inner import ProgramPlan, frozen, plain, program_from
 from moorage_sandbox.interpreter import Interpreter
 from moorage_sandbox.libraries import Libraries
 from moorage_sandbox.policy import Policy
@@ -95,24 +96,6 @@ class ZygotePlan:
 
 
 @dataclass(frozen=True)
-class ProgramPlan:
-    """What a worker's interpreter looks like to the plugin."""
-
-    #: "module:function".
-    entry: str
-    env: Tuple[Tuple[str, str], ...]
-    sys_path: Tuple[str, ...]
-    site_packages: str
-    #: Entries after site-packages.
-    late_path: Tuple[str, ...]
-    work_folder: str
-    #: sys.prefix, sys.base_prefix, and the folder of this package, as the worker sees them.
-    prefix: str = "/venv"
-    base_prefix: str = "/py"
-    sdk: str = "/sdk"
-
-
-@dataclass(frozen=True)
 class WorkerPlan:
     #: "zygote": the fork goes on. "fresh": it executes the interpreter anew.
     start: str
@@ -146,15 +129,6 @@ class WorkerPlan:
     #: What is seen beside the usual, and the root for it.
     openings: Tuple[Mount, ...] = ()
     own_root: Optional[OwnRoot] = None
-
-
-@dataclass(frozen=True)
-class InnerPlan:
-    """The rest of a worker's plan after a fresh interpreter was executed: no path of the host is in it."""
-
-    files: Tuple[Tuple[str, str], ...]
-    program: ProgramPlan
-    filter: Variant
 
 
 @dataclass(frozen=True)
@@ -304,47 +278,26 @@ def as_json(plan: Any) -> bytes:
 
 
 def zygote_plan_from(data: bytes) -> ZygotePlan:
-    fields = _plain(data)
-    preload = PreloadPlan(**{name: _frozen(value) for name, value in fields["preload"].items()})
+    fields = plain(data)
+    preload = PreloadPlan(**{name: frozen(value) for name, value in fields["preload"].items()})
     return ZygotePlan(**{**fields, "mounts": _mounts(fields["mounts"]), "preload": preload})
 
 
 def preload_plan_from(data: bytes) -> PreloadPlan:
-    return PreloadPlan(**_plain(data))
+    return PreloadPlan(**plain(data))
 
 
 def worker_plan_from(data: bytes) -> WorkerPlan:
-    fields = _plain(data)
-    inner = {"program": _program_from(fields["program"]), "filter": Variant(**fields["filter"])}
+    fields = plain(data)
+    inner = {"program": program_from(fields["program"]), "filter": Variant(**fields["filter"])}
     mounts = {name: _mounts(fields[name]) for name in ("mounts", "openings")}
     root = fields["own_root"] and _own_root_from(fields["own_root"])
     return WorkerPlan(**{**fields, **inner, **mounts, "own_root": root})
 
 
 def _own_root_from(fields: Dict[str, Any]) -> OwnRoot:
-    return OwnRoot(_mounts(fields["mounts"]), _frozen(fields["links"]), _frozen(fields["folders"]))
-
-
-def inner_plan_from(data: bytes) -> InnerPlan:
-    fields = _plain(data)
-    return InnerPlan(fields["files"], _program_from(fields["program"]), Variant(**fields["filter"]))
-
-
-def program_plan_from(data: bytes) -> ProgramPlan:
-    return _program_from(json.loads(data))
-
-
-def _program_from(fields: Dict[str, Any]) -> ProgramPlan:
-    return ProgramPlan(**{name: _frozen(value) for name, value in fields.items()})
-
-
-def _plain(data: bytes) -> Dict[str, Any]:
-    return {name: _frozen(value) for name, value in json.loads(data).items()}
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
+    return OwnRoot(_mounts(fields["mounts"]), frozen(fields["links"]), frozen(fields["folders"]))
 
 
 def _mounts(values: List[Dict[str, Any]]) -> Tuple[Mount, ...]:
-    return tuple(Mount(**{name: _frozen(value) for name, value in fields.items()}) for fields in values)
+    return tuple(Mount(**{name: frozen(value) for name, value in fields.items()}) for fields in values)

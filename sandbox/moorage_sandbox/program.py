@@ -7,7 +7,7 @@ import os
 import site
 import sys
 
-from moorage_sandbox.plan import ProgramPlan
+from moorage_sandbox.inner import ProgramPlan
 
 
 def look_like_a_venv(prefix: str, base_prefix: str) -> None:

@@ -9,8 +9,9 @@ import posixpath
 from dataclasses import replace
 from typing import Iterable, Mapping, Tuple
 
+from moorage_sandbox.inner import ProgramPlan
 from moorage_sandbox.interpreter import Interpreter
-from moorage_sandbox.plan import Mount, ProgramPlan, WorkerPlan, ZygotePlan
+from moorage_sandbox.plan import Mount, WorkerPlan, ZygotePlan
 
 #: Without TCP rules (ABI 4) there would be one layer less than the level promises.
 LEAST_LANDLOCK_ABI = 4

@@ -6,7 +6,8 @@ import posixpath
 from dataclasses import replace
 from typing import Tuple
 
-from moorage_sandbox.plan import Mount, OwnRoot, ProgramPlan, WorkerPlan, ZygotePlan
+from moorage_sandbox.inner import ProgramPlan
+from moorage_sandbox.plan import Mount, OwnRoot, WorkerPlan, ZygotePlan
 from moorage_sandbox.widening import Opening, Widening
 
 #: Below these a program may be executed: what the interpreter and a plugin's native programs need.

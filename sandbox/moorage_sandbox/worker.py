@@ -5,14 +5,14 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
-import socket
-from contextlib import contextmanager
-from typing import Iterator, Sequence
+from typing import Sequence
 
 from moorage_sandbox import confine, hosted, image, init, namespaces, plan, program, syscalls, wire, wrapping
+from moorage_sandbox.inner import InnerPlan
 from moorage_sandbox.mounts import finish_root
-from moorage_sandbox.plan import InnerPlan, WorkerPlan
-from moorage_sandbox.setup import SetupFailed, step
+from moorage_sandbox.plan import WorkerPlan
+from moorage_sandbox.sealing import failures_reported, seal
+from moorage_sandbox.setup import step
 from moorage_sandbox.syscalls import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -60,17 +60,6 @@ def _place_descriptors(fds: Sequence[int]) -> None:
     syscalls.close_range(wire.PROC_FD + 1)
 
 
-@contextmanager
-def failures_reported() -> Iterator[None]:
-    """A failed step is told to the host, and is the end: nothing runs half confined."""
-    try:
-        with step("setup"):
-            yield
-    except SetupFailed as error:
-        os.write(wire.STATUS_FD, error.failure.as_json())
-        os._exit(wire.SETUP_EXIT)
-
-
 def enter(worker: WorkerPlan) -> None:
     """Own namespaces, own root, own limits, no privileges."""
     in_userns = worker.user_namespace
@@ -96,22 +85,3 @@ def enter(worker: WorkerPlan) -> None:
         confine.set_limits(worker.limits)
     with step("privileges"):
         confine.drop_privileges(worker.uid, worker.gid, change_user=not in_userns)
-
-
-def seal(inner: InnerPlan) -> None:
-    """The last layers; then waits until the host has looked at this process, and lets go of the status socket."""
-    sealed = confine.seal(inner.files, inner.filter)
-    with step("host's consent"):
-        message = wire.encode(sealed={"landlock": sealed.landlock, "listener": sealed.listener >= 0})
-        _send(message, sealed.listener)
-        if os.read(wire.STATUS_FD, 16) != wire.GO:
-            raise RuntimeError("the host gave it up")
-    os.close(wire.STATUS_FD)
-
-
-def _send(message: bytes, listener: int) -> None:
-    """The listener goes with the message, and is the host's alone from then on."""
-    with socket.socket(fileno=os.dup(wire.STATUS_FD)) as status:
-        socket.send_fds(status, [message], [] if listener < 0 else [listener])
-    if listener >= 0:
-        os.close(listener)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from moorage_sandbox import confine, image, plan, program, syscalls, wire
-from moorage_sandbox.plan import InnerPlan
+from moorage_sandbox.inner import InnerPlan
+from moorage_sandbox.sealing import failures_reported, seal
 from moorage_sandbox.setup import step
-from moorage_sandbox.worker import failures_reported, seal
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moorage_sandbox import landlock, plan
+from moorage_sandbox import inner, landlock, plan
 from moorage_sandbox.interpreter import Interpreter
 from moorage_sandbox.libraries import Libraries, find_libraries
 from moorage_sandbox.plan import Mount, WorkerPaths, WorkerWishes
@@ -70,8 +70,8 @@ def wish(**changes) -> WorkerWishes:
 def test_plans_travel_as_json(asked) -> None:
     made = worker(asked)
     assert plan.worker_plan_from(plan.as_json(made)) == made
-    inner = plan.InnerPlan(made.files, made.program, made.filter)
-    assert plan.inner_plan_from(plan.as_json(inner)) == inner
+    kept = inner.InnerPlan(made.files, made.program, made.filter)
+    assert inner.inner_plan_from(plan.as_json(kept)) == kept
 
 
 @pytest.mark.parametrize("interpreter", [DEBIAN, OWN_PREFIX, IMAGE])
