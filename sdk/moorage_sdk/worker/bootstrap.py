@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import errno
 import faulthandler
 import importlib
 import logging
@@ -49,7 +50,13 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_TERMINATED))
     # Ctrl-C in the host's terminal is the host's: it stops its workers in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    asyncio.run(_serve(record))
+    try:
+        asyncio.run(_serve(record))
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        # Something closed descriptors that were not its own, the loop's among them, and the link's with these.
+        os._exit(EXIT_LINK_LOST)
     raise AssertionError("serving ends with the process")
 
 
