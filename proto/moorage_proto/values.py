@@ -17,7 +17,7 @@ MAX_DEPTH = 30
 MAX_PARTS = 250_000
 
 #: Of a task's result: the host keeps it with the execution, and shows it to whoever asks for that one.
-MAX_RESULT_BYTES = 4 * 1024 * 1024
+MAX_RESULT_BYTES = 1024 * 1024
 
 _INTEGER_64 = range(-(2**63), 2**63)
 _MICROSECOND = timedelta(microseconds=1)

@@ -33,9 +33,9 @@ WRITER = """
         if input == "bad":
             complain(input)
         if input == "huge":
-            return "x" * 5_000_000
+            return "x" * 1_100_000
         if input == "large":
-            return "x" * 4_000_000
+            return "x" * 1_000_000
         if input == "dangling":
             db.cursor().execute("INSERT INTO badges (user_id) VALUES (4711)")
         return input
@@ -91,13 +91,13 @@ async def test_a_task_that_raises_has_failed_with_its_own_traceback(writer: Host
 
 
 async def test_a_result_that_is_too_large_to_keep_is_a_failure(writer: Host, database: Path) -> None:
-    assert len(await writer.call("probe", input="large")) == 4_000_000
+    assert len(await writer.call("probe", input="large")) == 1_000_000
 
     execution = await writer.run(ExecutionRequest("probe", input="huge"))
 
     assert execution.state is ExecutionState.FAILED
     assert execution.error is not None
-    assert "the result has 5,000,005 bytes, and at most 4,194,304 are kept with an execution" in execution.error.message
+    assert "the result has 1,100,004 bytes, and at most 1,048,576 are kept with an execution" in execution.error.message
     assert execution.result is None
     assert names(database) == ["Ada", "Grace", "large"]
 

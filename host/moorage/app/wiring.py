@@ -20,6 +20,7 @@ from moorage.broker.services.execution import ExecutionService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
 from moorage.broker.services.sql import SqlService
+from moorage.broker.services.sql.pace import Pace
 from moorage.broker.shard import LocalShard
 from moorage.config.settings import InstallationSettings, Settings, SupervisionSettings
 from moorage.environments.builder import EnvironmentBuilder
@@ -80,7 +81,7 @@ class Wiring:
         self.audit = Audit(self.store.audit, settings.audit)
         self.environments = EnvironmentBuilder(settings.environments, settings.state_dir)
         self.kafka = KafkaService.from_settings(settings.kafka)
-        self.sql = SqlService.from_settings(settings.sql, settings.most_cpus)
+        self.sql = SqlService.from_settings(settings.sql, self._sql_pace)
         self.broker = Broker(
             (
                 ConfigService(self._config_of),
@@ -210,6 +211,11 @@ class Wiring:
                 log.warning(
                     "%s: a reload was interrupted; its data is as it was at %s", installation.id, snapshot.taken_at
                 )
+
+    def _sql_pace(self, installation: InstallationId) -> Pace:
+        """Half of what its workers may use, while others call."""
+        cores = self._settings.most_cpus(installation) / 2
+        return Pace(cores, crowded=lambda: self.broker.others_call(installation))
 
     def _log_outcome(self, execution: Execution) -> None:
         """A failed execution is one line in its plugin's log."""

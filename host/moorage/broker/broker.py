@@ -72,6 +72,11 @@ class Broker:
         """By incarnation id."""
         return self._sessions
 
+    def others_call(self, installation: InstallationId) -> bool:
+        """Whether other installations than this one have called a moment ago. From any thread."""
+        share = self._shares.get(installation)
+        return share is not None and share.others_are_active
+
     def connect(self, identity: Identity, grants: Grants, limits: Limits) -> BrokerSession:
         """The session of a new incarnation; it is the broker's until its ``end``.
 

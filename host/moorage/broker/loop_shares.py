@@ -55,6 +55,11 @@ class LoopShares:
         self._latest_at = now
         return now, now - self._others_at < ACTIVE_SECONDS
 
+    def others_are_active(self, share: LoopShare) -> bool:
+        """Without a turn of its own; from any thread."""
+        others_at = self._others_at if share is self._latest else self._latest_at
+        return self._clock() - others_at < ACTIVE_SECONDS
+
 
 class LoopShare:
     """Called by links after each turn of reading, with the seconds that it took; the answer is how long to pause."""
@@ -79,6 +84,10 @@ class LoopShare:
         pause = min(-self._left / SHARE, LONGEST_PAUSE_SECONDS)
         self._left = -pause * SHARE
         return pause
+
+    @property
+    def others_are_active(self) -> bool:
+        return self._shares.others_are_active(self)
 
     def charge(self, taken_seconds: float) -> None:
         """For what was done for it beside reading."""

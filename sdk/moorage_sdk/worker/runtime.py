@@ -157,7 +157,10 @@ class Runtime:
         if answer.cancelled:
             run.cancel()
         result = await run.outcome()
-        values.check_result(result)
+        try:
+            values.check_result(result)
+        except values.ValueInvalid as error:
+            raise CallError(Status.INVALID_ARGUMENT, Reason.TASK_FAILED, f"{error}.") from None
         return plugin_pb2.RunReply(result=result)
 
     async def _health(self, request: plugin_pb2.HealthRequest, answer: Answer) -> plugin_pb2.HealthReply:  # noqa: ARG002 - nothing is asked but how it is

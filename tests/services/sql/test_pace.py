@@ -53,6 +53,34 @@ def test_long_work_gets_its_share_and_no_more() -> None:
     assert 77 < machine.now - 100.0 < 80
 
 
+def test_nobody_waits_and_nothing_is_owed_while_no_other_installation_calls() -> None:
+    machine, crowd = Machine(), [False]
+    pace = Pace(0.25, lambda: crowd[0], clock=lambda: machine.now, cpu_clock=lambda: machine.cpu, sleep=machine.sleep)
+    for _ in range(10_000):
+        machine.compute(0.001)
+        pace.look()
+    assert machine.slept == 0.0
+    crowd[0] = True
+    machine.compute(0.001)
+    pace.look()
+    assert machine.slept == 0.0
+    for _ in range(10_000):
+        machine.compute(0.001)
+        pace.look()
+    assert machine.slept > 20
+
+
+def test_what_holds_the_interpreters_lock_counts_for_more() -> None:
+    machine = Machine()
+    pace = pace_on(machine, 0.5)
+    for _ in range(5_000):
+        with pace.locking():
+            machine.compute(0.001)
+        pace.look()
+    # 5 s of work that counts as 15, at half of a core.
+    assert 27 < machine.now - 100.0 < 31
+
+
 def test_as_many_cores_as_it_uses_hold_nothing_up() -> None:
     machine = Machine()
     pace = pace_on(machine, 1.0)

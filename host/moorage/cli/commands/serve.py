@@ -32,7 +32,7 @@ from moorage.web.server import ApiServer
 commands = typer.Typer()
 
 #: Of Python's threads.
-SWITCH_INTERVAL_SECONDS = 0.0005
+SWITCH_INTERVAL_SECONDS = 0.0001
 
 #: Blocks from this size on are mapped, and given back, each by itself.
 MAPPED_BYTES = 512 * 1024

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from moorage.broker.services.sql.base import Database
+from moorage.broker.services.sql.pace import PaceOf
 from moorage.broker.services.sql.sqlite import SqliteDatabase
 from moorage.config.settings import SettingsInvalid, SqlBackend
-from moorage.models.installation import InstallationId
 
 
-def databases(
-    settings: Mapping[str, SqlBackend], most_cpus: Callable[[InstallationId], float | None]
-) -> dict[str, Database]:
-    """``most_cpus``: CPU cores that an installation's statements may take of the host's; None: any.
-
-    Raises SettingsInvalid; the sentence never holds the URL, which may hold a password."""
-    return {name: _database(name, backend.url, most_cpus) for name, backend in settings.items()}
+def databases(settings: Mapping[str, SqlBackend], pace_of: PaceOf) -> dict[str, Database]:
+    """Raises SettingsInvalid; the sentence never holds the URL, which may hold a password."""
+    return {name: _database(name, backend.url, pace_of) for name, backend in settings.items()}
 
 
-def _database(name: str, text: str, most_cpus: Callable[[InstallationId], float | None]) -> Database:
+def _database(name: str, text: str, pace_of: PaceOf) -> Database:
     try:
         url = make_url(text)
     except ArgumentError:
@@ -34,4 +30,4 @@ def _database(name: str, text: str, most_cpus: Callable[[InstallationId], float 
     if not url.database or url.database == ":memory:":
         problem = f"sql.{name}.url names no file, and every connection would have a database of its own"
         raise SettingsInvalid(f"{problem}; write sqlite:////path/to/app.db.")
-    return SqliteDatabase(name, Path(url.database), most_cpus=most_cpus)
+    return SqliteDatabase(name, Path(url.database), pace_of=pace_of)

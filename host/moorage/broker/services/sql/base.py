@@ -12,8 +12,8 @@ from moorage.broker.services.base import Guard
 from moorage.models.installation import InstallationId
 from moorage_proto import sql_pb2
 
-#: As it is sent. Made where rows are read: a hundred thousand values would hold the event loop.
-Row = sql_pb2.Row
+#: As they are sent. Made in the thread that reads them: a hundred thousand values would hold the event loop.
+Rows = sql_pb2.Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Opening:
 class Cursor(Held, Protocol):
     """Rows that were not sent yet. Its connection owns what stands behind it."""
 
-    async def fetch(self, rows: int, deadline: float | None) -> Sequence[Row]:
+    async def fetch(self, rows: int, deadline: float | None) -> Rows:
         """Some of the next rows, 0: as many as fit well; none: that was all.
 
         Raises CallError: its transaction has ended, the database failed.
@@ -42,7 +42,7 @@ class Answer:
     """What a statement came to."""
 
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Rows
     #: None when ``rows`` is all there is.
     cursor: Cursor | None
     #: PEP 249's: -1 when unknown.

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from moorage.broker.services.base import Guard
 from moorage.broker.services.sql import refusals
-from moorage.broker.services.sql.base import Answer, Opening, Row
+from moorage.broker.services.sql.base import Answer, Opening, Rows
 from moorage.broker.services.sql.threads import Forsaken, Share
 from moorage.broker.services.sql.writer_lock import WriterLock
 from moorage_proto import values
@@ -25,7 +25,7 @@ from moorage_proto.sqlite_session import SqliteSession, Transaction
 T = TypeVar("T")
 
 #: What a statement came to, and its first rows as they are sent.
-Ran = tuple[SessionResult, list[Row]]
+Ran = tuple[SessionResult, Rows]
 
 #: With unread rows, of all connections of one installation: each holds the values that its statement has computed.
 MAX_CURSORS = 64
@@ -91,7 +91,7 @@ class SqliteConnection:
                 raise refusals.too_many_cursors(MAX_CURSORS)
 
             def attempt(*, may_write: bool) -> Ran | None:
-                return _ran(session.run(guard, statement, bound, may_write=may_write, first_rows=first_rows))
+                return self._ran(session.run(guard, statement, bound, may_write=may_write, first_rows=first_rows))
 
             return self._answer(await self._run(attempt, deadline))
 
@@ -102,13 +102,29 @@ class SqliteConnection:
         async with self._turn(deadline) as session:
 
             def attempt(*, may_write: bool) -> Ran | None:
-                return _ran(session.run_many(guard, statement, bound, may_write=may_write))
+                return self._ran(session.run_many(guard, statement, bound, may_write=may_write))
 
             return self._answer(await self._run(attempt, deadline))
 
-    async def fetch(self, cursor: OpenCursor, rows: int, deadline: float | None) -> Sequence[Row]:
+    async def fetch(self, cursor: OpenCursor, rows: int, deadline: float | None) -> Rows:
         async with self._turn(deadline) as session:
-            return await self._in_thread(lambda: _as_sent(session.fetch(cursor, rows)))
+            return await self._in_thread(lambda: self._fetched(session, cursor, rows))
+
+    def _fetched(self, session: SqliteSession, cursor: OpenCursor, rows: int) -> Rows:
+        """In the statement's thread."""
+        with self._locking():
+            return _as_sent(session.fetch(cursor, rows))
+
+    def _ran(self, result: SessionResult | None) -> Ran | None:
+        """In the statement's thread."""
+        if result is None:
+            return None
+        with self._locking():
+            return result, _as_sent(result.rows)
+
+    def _locking(self) -> contextlib.AbstractContextManager[None]:
+        pace = self._share.pace
+        return contextlib.nullcontext() if pace is None else pace.locking()
 
     async def close_cursor(self, cursor: OpenCursor) -> None:
         if not self._released:
@@ -270,7 +286,7 @@ class SqliteCursor:
         self._cursor = cursor
         self._released = False
 
-    async def fetch(self, rows: int, deadline: float | None) -> Sequence[Row]:
+    async def fetch(self, rows: int, deadline: float | None) -> Rows:
         return await self._connection.fetch(self._cursor, rows, deadline)
 
     async def finish(self, *, success: bool) -> None:
@@ -286,13 +302,11 @@ class SqliteCursor:
         return self._connection.revoked()
 
 
-def _ran(result: SessionResult | None) -> Ran | None:
-    """In the statement's thread."""
-    return None if result is None else (result, _as_sent(result.rows))
-
-
-def _as_sent(rows: Sequence[Sequence[Any]]) -> list[Row]:
-    return [Row(values=[values.to_wire(value) for value in row]) for row in rows]
+def _as_sent(rows: Sequence[Sequence[Any]]) -> Rows:
+    sent = Rows()
+    for row in rows:
+        sent.rows.add(values=map(values.to_wire, row))
+    return sent
 
 
 def _remaining_seconds(deadline: float | None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Self
 
 from moorage.broker.services.base import Caller, Guard
@@ -10,8 +10,8 @@ from moorage.broker.services.sql import refusals
 from moorage.broker.services.sql.backends import databases
 from moorage.broker.services.sql.base import Answer, Database, Opening
 from moorage.broker.services.sql.held import HeldConnection, connection_of, cursor_of
+from moorage.broker.services.sql.pace import PaceOf
 from moorage.config.settings import SqlBackend
-from moorage.models.installation import InstallationId
 from moorage_proto import link_pb2, sql_pb2, value_pb2, values
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.values import ValueInvalid
@@ -29,14 +29,9 @@ class SqlService:
         self._backends = backends
 
     @classmethod
-    def from_settings(
-        cls, settings: Mapping[str, SqlBackend], most_cpus: Callable[[InstallationId], float | None] = lambda _: None
-    ) -> Self:
-        """``most_cpus``: CPU cores that an installation's statements may take of the host's; None: any.
-
-        Raises SettingsInvalid.
-        """
-        return cls(databases(settings, most_cpus))
+    def from_settings(cls, settings: Mapping[str, SqlBackend], pace_of: PaceOf = lambda _: None) -> Self:
+        """Raises SettingsInvalid."""
+        return cls(databases(settings, pace_of))
 
     @property
     def backends(self) -> tuple[link_pb2.SqlBackend, ...]:
@@ -103,8 +98,8 @@ class SqlService:
         """The next batch is read when the last one was taken; whoever stops taking closes the cursor."""
         held = cursor_of(caller.scope, request.cursor)
         try:
-            while rows := await held.cursor.fetch(request.batch_rows, caller.deadline):
-                yield sql_pb2.Rows(rows=rows)
+            while (rows := await held.cursor.fetch(request.batch_rows, caller.deadline)).rows:
+                yield rows
         finally:
             await held.close()
 
@@ -150,7 +145,7 @@ def _parameters(wire: Sequence[value_pb2.Value]) -> list[Any]:
 def _reply(held: HeldConnection, answer: Answer) -> sql_pb2.ExecuteReply:
     reply = sql_pb2.ExecuteReply(
         columns=[sql_pb2.Column(name=name) for name in answer.columns],
-        rows=answer.rows,
+        rows=answer.rows.rows,
         row_count=answer.row_count,
         last_row_id=answer.last_row_id,
     )

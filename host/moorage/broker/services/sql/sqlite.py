@@ -10,9 +10,9 @@ from pathlib import Path
 from moorage.broker.services.sql import refusals
 from moorage.broker.services.sql.base import Opening
 from moorage.broker.services.sql.connection import SqliteConnection, SqliteLimits
+from moorage.broker.services.sql.pace import PaceOf
 from moorage.broker.services.sql.threads import Threads
 from moorage.broker.services.sql.writer_lock import WriterLock
-from moorage.models.installation import InstallationId
 from moorage_proto.sqlite_session import SqliteSession
 
 #: Each holds up to three descriptors of the host.
@@ -38,13 +38,12 @@ class SqliteDatabase:
         path: Path,
         limits: SqliteLimits | None = None,
         *,
-        most_cpus: Callable[[InstallationId], float | None] = lambda _: None,
+        pace_of: PaceOf = lambda _: None,
     ) -> None:
-        """``most_cpus``: CPU cores that an installation's statements may take; None: any."""
         self._name = name
         self._path = path
         self._limits = limits or SqliteLimits()
-        self._most_cpus = most_cpus
+        self._pace_of = pace_of
         self._writer = WriterLock()
         self._threads: Threads | None = None
 
@@ -53,7 +52,7 @@ class SqliteDatabase:
 
         A file that cannot be opened now may be there later: that is told to those who then connect.
         """
-        self._threads = Threads(self._name, self._most_cpus)
+        self._threads = Threads(self._name, self._pace_of)
         await self._threads.run(self._prepare_file)
 
     def connect(self, opening: Opening) -> SqliteConnection:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from moorage.broker.services.sql.pace import Pace
+from moorage.broker.services.sql.pace import Pace, PaceOf
 from moorage.config.settings import usable_cores
 from moorage.models.installation import InstallationId
 from moorage_proto.sqlite_session import SqliteSession
@@ -26,9 +26,6 @@ Result = TypeVar("Result")
 #: Statements of one installation that run at the same time on one database; further ones wait for those alone. On a
 #: small machine fewer: they share the interpreter's lock with everyone's.
 THREADS_EACH = max(2, min(4, usable_cores()))
-
-#: Of the cores that an installation may use in its sandbox, what its statements may use here.
-PART_OF_CORES = 0.5
 
 #: How long a cancelled call may go on before its thread is left to itself.
 GRACE_SECONDS = 1.0
@@ -140,18 +137,16 @@ class Forsaken(asyncio.CancelledError):
 class Threads:
     """Of one database."""
 
-    def __init__(self, name: str, most_cpus: Callable[[InstallationId], float | None] = lambda _: None) -> None:
+    def __init__(self, name: str, pace_of: PaceOf = lambda _: None) -> None:
         self._name = f"moorage-sql-{name}"
-        self._most_cpus = most_cpus
+        self._pace_of = pace_of
         #: For the database itself.
         self._own = Share(self._name)
         self._shares: dict[InstallationId, Share] = {}
 
     def share(self, installation: InstallationId) -> Share:
         if installation not in self._shares:
-            cores = self._most_cpus(installation)
-            pace = None if cores is None else Pace(cores * PART_OF_CORES)
-            self._shares[installation] = Share(f"{self._name}-{installation}", pace)
+            self._shares[installation] = Share(f"{self._name}-{installation}", self._pace_of(installation))
         return self._shares[installation]
 
     async def run(self, function: Callable[[], Result]) -> Result:
