@@ -332,7 +332,8 @@ async def test_a_restart_brings_new_workers_of_the_same_version_and_loses_nothin
     async with asyncio.timeout(TIMEOUT_SECONDS):
         async with host.events.subscribe(ExecutionProgressed) as progressed:
             waiting = asyncio.create_task(host.call("probe", "wait"))
-            await anext(aiter(progressed))
+            async for _ in progressed:
+                break
         # What lies in the folder meanwhile is not what runs.
         project(tmp_path, "2.0.0")
         report = await host.restart("probe", mode="beside")
