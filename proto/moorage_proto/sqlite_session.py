@@ -62,11 +62,11 @@ class Transaction(Enum):
 class SqliteSession:
     """Every method may block and is called by one thread at a time; ``stop`` comes from any."""
 
-    def __init__(self, raw: sqlite3.Connection, backend: str, pace: Optional[Callable[[], bool]] = None) -> None:
+    def __init__(self, raw: sqlite3.Connection, backend: str, pace: Optional[Callable[[bool], bool]] = None) -> None:
         """``raw`` is in autocommit mode (``isolation_level=None``) and is used by nobody else.
 
-        ``pace`` is called before a statement or a batch of rows, and every millisecond or so of one, in its thread;
-        it may make it wait a little, and tells whether it should wait longer.
+        ``pace`` is called before a statement or a batch of rows (True), and every millisecond or so of one (False), in
+        its thread; it may make it wait a little, and tells whether it should wait longer.
         """
         apply(raw)
         self._raw = raw
@@ -328,7 +328,7 @@ class SqliteSession:
         """Translates errors, and notes what they did to the transaction."""
         before = self.transaction
         self._refusal = None
-        while self._must_wait() and time.monotonic() < self._stop_at:
+        while self._must_wait(between=True) and time.monotonic() < self._stop_at:
             pass
         try:
             yield
@@ -384,12 +384,12 @@ class SqliteSession:
         self._changed_schema = False
 
     def _is_overdue(self) -> bool:
-        self._must_wait()
+        self._must_wait(between=False)
         return time.monotonic() >= self._stop_at
 
-    def _must_wait(self) -> bool:
+    def _must_wait(self, *, between: bool) -> bool:
         """After it has waited a little. A writer is not held up: others wait for it."""
-        return self._pace is not None and self.transaction is not Transaction.WRITING and self._pace()
+        return self._pace is not None and self.transaction is not Transaction.WRITING and self._pace(between)
 
 
 def _refusal(guard: Guard, missing: Capability) -> Exception:

@@ -16,7 +16,7 @@ MAX_BYTES_IN_FLIGHT = 32 * 1024 * 1024
 
 
 class TokenBucket:
-    """Fills at a steady rate up to its size, by default one second's worth.
+    """Fills at a steady rate up to its size, one second's worth.
 
     A single amount larger than the whole bucket passes when the bucket is full and leaves a debt, so that a large
     message is slow rather than impossible. Over any time span of ``t`` seconds what passes is at most
@@ -25,9 +25,9 @@ class TokenBucket:
 
     __slots__ = ("_level", "_updated", "rate", "size")
 
-    def __init__(self, rate: float, now: float, size: float | None = None) -> None:
+    def __init__(self, rate: float, now: float) -> None:
         self.rate = rate
-        self.size = max(1.0, rate) if size is None else size
+        self.size = max(1.0, rate)
         self._level = self.size
         self._updated = now
 

@@ -109,16 +109,18 @@ def unread_streams(input: float) -> Dict[str, int]:  # noqa: A002 - the SDK's wo
 
 @plugin.task
 def deep_values(input: float) -> Dict[str, int]:  # noqa: A002 - the SDK's word
-    """Parameters nested a thousand times, past the SDK's own check."""
+    """Parameters nested ten thousand times, which no protobuf library would write."""
     until = Until(input)
     link = channel.current()
-    deep = _nested(1_000)
+    deep = _nested(10_000)
 
     def work(counts: Counter) -> None:
         connection = link.call(CONNECT, CONNECT.request(backend="main"), timeout=5).connection
-        request = EXECUTE.request(connection=connection, statement="SELECT ?", parameters=[deep])
+        request = EXECUTE.request(connection=connection, statement="SELECT ?").SerializeToString()
+        number = EXECUTE.request.DESCRIPTOR.fields_by_name["parameters"].number
+        raw: Any = Raw(request + _field(number, deep))
         while until.on:
-            attempt(counts, lambda: link.call(EXECUTE, request, timeout=5), "taken")
+            attempt(counts, lambda: link.call(EXECUTE, raw, timeout=5), "taken")
 
     return in_threads(4, work)
 
@@ -200,11 +202,32 @@ def kafka_topics(producer: Producer, ctx: Context, input: float) -> Dict[str, in
     return in_threads(4, work)
 
 
-def _nested(depth: int) -> value_pb2.Value:
-    """From the inside out."""
-    value = value_pb2.Value(null=value_pb2.NULL)
+class Raw:
+    """What the SDK takes for a message."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
+        return self._data
+
+
+def _nested(depth: int) -> bytes:
+    """A Value, from the inside out: each a list of one."""
+    value = b""
     for _ in range(depth):
-        outer = value_pb2.Value()
-        outer.list.values.add().CopyFrom(value)
-        value = outer
+        value = _field(14, _field(1, value))
     return value
+
+
+def _field(number: int, data: bytes) -> bytes:
+    """Protobuf's encoding of bytes, or of a message."""
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _varint(number: int) -> bytes:
+    found = b""
+    while number > 0x7F:
+        found += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return found + bytes([number])

@@ -91,7 +91,7 @@ class SqliteConnection:
                 raise refusals.too_many_cursors(MAX_CURSORS)
 
             def attempt(*, may_write: bool) -> Ran | None:
-                return self._ran(session.run(guard, statement, bound, may_write=may_write, first_rows=first_rows))
+                return _ran(session.run(guard, statement, bound, may_write=may_write, first_rows=first_rows))
 
             return self._answer(await self._run(attempt, deadline))
 
@@ -102,29 +102,13 @@ class SqliteConnection:
         async with self._turn(deadline) as session:
 
             def attempt(*, may_write: bool) -> Ran | None:
-                return self._ran(session.run_many(guard, statement, bound, may_write=may_write))
+                return _ran(session.run_many(guard, statement, bound, may_write=may_write))
 
             return self._answer(await self._run(attempt, deadline))
 
     async def fetch(self, cursor: OpenCursor, rows: int, deadline: float | None) -> Rows:
         async with self._turn(deadline) as session:
-            return await self._in_thread(lambda: self._fetched(session, cursor, rows))
-
-    def _fetched(self, session: SqliteSession, cursor: OpenCursor, rows: int) -> Rows:
-        """In the statement's thread."""
-        with self._locking():
-            return _as_sent(session.fetch(cursor, rows))
-
-    def _ran(self, result: SessionResult | None) -> Ran | None:
-        """In the statement's thread."""
-        if result is None:
-            return None
-        with self._locking():
-            return result, _as_sent(result.rows)
-
-    def _locking(self) -> contextlib.AbstractContextManager[None]:
-        pace = self._share.pace
-        return contextlib.nullcontext() if pace is None else pace.locking()
+            return await self._in_thread(lambda: _as_sent(session.fetch(cursor, rows)))
 
     async def close_cursor(self, cursor: OpenCursor) -> None:
         if not self._released:
@@ -300,6 +284,11 @@ class SqliteCursor:
 
     def revoked(self) -> bool:
         return self._connection.revoked()
+
+
+def _ran(result: SessionResult | None) -> Ran | None:
+    """In the statement's thread."""
+    return None if result is None else (result, _as_sent(result.rows))
 
 
 def _as_sent(rows: Sequence[Sequence[Any]]) -> Rows:

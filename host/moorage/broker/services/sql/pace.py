@@ -8,19 +8,21 @@ While no other installation calls, nobody waits.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from moorage.broker.quota import TokenBucket
 from moorage.models.installation import InstallationId
 
 #: CPU time that may be used at once.
 BURST_SECONDS = 0.25
 
-#: What making rows ready takes counts so many times more: it holds the interpreter's lock, and with it everyone.
-LOCKED = 2.0
+#: CPU time that may be owed: of a writer, which does not wait while it writes, the rest is forgiven.
+MOST_OWED_SECONDS = 0.25
+
+#: What is done before and after a statement, such as planning it and making rows ready to be sent, counts so many
+#: times: it holds the interpreter's lock, and with it everyone up.
+LOCKED = 3.0
 
 #: Longest wait in one look: whoever stops the statement is heard after it.
 LONGEST_WAIT_SECONDS = 0.05
@@ -41,43 +43,36 @@ class Pace:
         """``crowded``: whether other installations call at the moment."""
         self._cores = cores
         self._crowded = crowded
-        self._bucket = TokenBucket(cores, clock(), BURST_SECONDS)
         self._clock = clock
         self._cpu_clock = cpu_clock
         self._sleep = sleep
+        #: CPU seconds that may be used at once; below 0 they are owed.
+        self._left = BURST_SECONDS
+        self._updated = clock()
         self._lock = threading.Lock()
         self._local = threading.local()
 
-    def look(self) -> bool:
+    def look(self, between: bool) -> bool:
         """Charges what this thread has used since it last looked. If that was too much it waits a little, and tells
-        whether it should wait longer.
+        whether it should wait longer. ``between``: no statement runs, so that what was used was mostly Python's.
         """
         now = self._cpu_clock()
         used = now - getattr(self._local, "seen", now)
         self._local.seen = now
-        debt_seconds = self._charge(used)
+        debt_seconds = self._charge(used * LOCKED if between else used)
         if debt_seconds > 0:
             self._sleep(min(debt_seconds, LONGEST_WAIT_SECONDS))
         return debt_seconds > LONGEST_WAIT_SECONDS
 
-    @contextlib.contextmanager
-    def locking(self) -> Iterator[None]:
-        """Around what holds the interpreter's lock for longer."""
-        began = self._cpu_clock()
-        try:
-            yield
-        finally:
-            self._charge((self._cpu_clock() - began) * LOCKED)
-
     def _charge(self, used_seconds: float) -> float:
         """The seconds until it is paid."""
-        crowded = self._crowded()
+        crowded, now = self._crowded(), self._clock()
         with self._lock:
-            if crowded:
-                return self._bucket.charge(used_seconds, self._clock())
-            # Nothing is owed for the time in which nobody else was there.
-            self._bucket = TokenBucket(self._cores, self._clock(), BURST_SECONDS)
-            return 0.0
+            left = min(BURST_SECONDS, self._left + (now - self._updated) * self._cores) - used_seconds
+            self._updated = now
+            # Nothing is owed for the time in which nobody else was there, and never more than is paid soon.
+            self._left = max(left, -MOST_OWED_SECONDS) if crowded else BURST_SECONDS
+            return max(0.0, -self._left / self._cores)
 
 
 #: Of an installation; None: whatever its statements take.

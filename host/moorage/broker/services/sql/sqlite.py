@@ -74,7 +74,7 @@ class SqliteDatabase:
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self._open_file()) as raw:
             raw.execute("PRAGMA journal_mode = WAL")
 
-    def _open_session(self, look: Callable[[], bool] | None) -> SqliteSession:
+    def _open_session(self, look: Callable[[bool], bool] | None) -> SqliteSession:
         try:
             raw = self._open_file()
             self._bound_growth(raw)
