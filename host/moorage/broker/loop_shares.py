@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 
 #: Of the loop's time, for one installation while others are active.
-SHARE = 0.3
+SHARE = 0.2
 
 #: What reading calls takes, times this, is about what they take beside their handlers.
 WHOLE_CALL = 2.0
