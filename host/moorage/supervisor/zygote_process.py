@@ -146,7 +146,7 @@ class ZygoteProcess:
         except BaseException as error:
             if listener >= 0:
                 os.close(listener)
-            if isinstance(error, (SandboxFailed, OSError)) and sealed and started(pid) is None:
+            if isinstance(error, (SandboxFailed, OSError)) and sealed and _is_gone(pid, error):
                 # Whatever could not be read or done: it was gone, and how it went is the better story.
                 raise await self._lost_worker(end) from error
             raise
@@ -384,6 +384,14 @@ def _closed_on_error(fd: int) -> Iterator[None]:
     except BaseException:
         os.close(fd)
         raise
+
+
+def _is_gone(pid: int, error: Exception) -> bool:
+    """Also one that is on its way: its namespaces and files go before it is a zombie."""
+    left = isinstance(error, (FileNotFoundError, ProcessLookupError)) and str(error.filename).startswith(
+        f"/proc/{pid}/"
+    )
+    return left or started(pid) is None
 
 
 def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
