@@ -15,6 +15,8 @@ class Flood:
     bounded_by: str
     #: Kinds of verdicts that are true of its worker, where it does not outlive the flood.
     verdicts: frozenset[str] = field(default_factory=frozenset)
+    #: Its worker must not outlive it by more than the watch needs that ends it.
+    ends: bool = False
     installation: str = FLOODER
     #: The script asks for so many executions at one time, again and again; 0: one, which floods by itself.
     callers: int = 0
@@ -46,11 +48,11 @@ FLOODS = (
     Flood("denied_threads", "its share of the event loop; the audit counts"),
     Flood("memory", "limits.memory", _MEMORY),
     Flood("slow_memory", "limits.memory", _MEMORY),
-    Flood("shared_memory", "limits.memory", _ABORTED),
+    Flood("shared_memory", "limits.memory", _ABORTED, ends=True),
     Flood("threads", "limits.pids"),
     Flood("processes", "limits.pids", installation=FORKER),
-    Flood("many_files", "limits.data_files", frozenset({"disk_full"})),
-    Flood("big_files", "limits.data", frozenset({"disk_full"})),
+    Flood("many_files", "limits.data_files", frozenset({"disk_full"}), ends=True),
+    Flood("big_files", "limits.data", frozenset({"disk_full"}), ends=True),
     Flood("temporary_files", "the size of /tmp and /dev/shm", _MEMORY),
     Flood("own_descriptors", "its open files", _LINK),
     Flood("dials", "a socket that is gone once the worker is in"),

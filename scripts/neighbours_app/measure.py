@@ -19,6 +19,8 @@ RISE_SECONDS = 0.7
 QUIET_SECONDS = 1.5
 #: How long a flood may go on past its time before it is cancelled, and then until it has an outcome.
 OVERTIME_SECONDS, CANCEL_SECONDS = 6.0, 20.0
+#: Until the host has seen what a worker did, where it has to look.
+WATCH_SECONDS = 10.0
 #: Between two executions that a caller asks for.
 ASK_SECONDS = 0.1
 #: For the host to put away what a flood has left.
@@ -138,9 +140,10 @@ class Flooding:
         with self._stage.api() as api:
             for execution in self._executions:
                 self._answers.append(self._outcome(api, execution))
-            view = api.get(f"/installations/{self._flood.installation}")
-            ended = self._ended(view)
-            if not ended and self._answers and not self._answers[-1]["finished"]:
+            ended = self._verdict(api, WATCH_SECONDS if self._flood.ends else 0.0)
+            if not ended and self._flood.ends:
+                fate = ("not ended", self._told(), cores)
+            elif not ended and self._answers and not self._answers[-1]["finished"]:
                 fate = ("not ended", "it went on after it was cancelled", cores)
             elif ended:
                 fate = (ended["kind"], ended["sentence"], cores)
@@ -169,20 +172,20 @@ class Flooding:
             api.post(f"/executions/{execution}/cancel")
             answer = _until_finished(api, execution, time.monotonic() + CANCEL_SECONDS)
             # Whether the worker survives that is known a little later.
-            deadline = time.monotonic() + CANCEL_SECONDS
-            while not self._ended(api.get(f"/installations/{self._flood.installation}")):
-                if time.monotonic() > deadline:
-                    break
-                time.sleep(0.1)
+            self._verdict(api, CANCEL_SECONDS)
         return answer
 
-    def _ended(self, view: dict[str, Any]) -> dict[str, Any] | None:
-        """The verdict of the worker that flooded."""
-        for worker in view["incarnations"]:
-            if worker["number"] == self._first:
-                verdict: dict[str, Any] | None = worker["verdict"]
-                return verdict
-        return None
+    def _verdict(self, api: Any, timeout_seconds: float) -> dict[str, Any] | None:
+        """Of the worker that flooded; None when it lives on."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            workers = api.get(f"/installations/{self._flood.installation}")["incarnations"]
+            verdicts: list[dict[str, Any]] = [
+                worker["verdict"] for worker in workers if worker["number"] == self._first and worker["verdict"]
+            ]
+            if verdicts or time.monotonic() > deadline:
+                return verdicts[0] if verdicts else None
+            time.sleep(0.1)
 
     def _cores(self) -> float:
         began, used = self._began

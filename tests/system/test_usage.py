@@ -80,6 +80,12 @@ async def test_a_bound_without_effect_is_said(open_host, settings, tmp_path: Pat
         report = await host.sandbox_report()
         assert (report.layers["cgroup"], report.level) == ("missing", "full")
         assert "cgroup" in [missing.layer for missing in report.missing]
+        # What cannot be bounded gives way to the host.
+        assert os.getpriority(os.PRIO_PROCESS, view.incarnations[0].pid) == 10
+    async with open_host() as host:
+        bounded = "CPU" in (await host.sandbox_report()).layers["cgroup"]
+        view = await host.start("burner")
+        assert os.getpriority(os.PRIO_PROCESS, view.incarnations[0].pid) == (0 if bounded else 10)
 
 
 async def test_too_much_memory_is_a_verdict(host: Host, tmp_path: Path) -> None:

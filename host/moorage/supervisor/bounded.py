@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -20,14 +22,19 @@ from moorage_sandbox.layers import missing_layer
 
 log = logging.getLogger(__name__)
 
+#: The nice value of workers whose CPU time no control group bounds: a tenth of the host's weight; sched(7).
+YIELDING = 10
+
 
 class Admission:
     """Implements the launcher's Admission for one worker."""
 
-    def __init__(self, order: WorkerOrder, member: Member | None, records: Records) -> None:
+    def __init__(self, order: WorkerOrder, member: Member | None, records: Records, *, yields: bool = False) -> None:
+        """``yields``: nothing bounds its CPU time, so it gives way to the host where both want some."""
         self._order = order
         self._member = member
         self._records = records
+        self._yields = yields
 
     @property
     def group(self) -> Group | None:
@@ -46,6 +53,10 @@ class Admission:
             return
         if group is not None:
             cgroups.see_joined(group, pid)
+        if self._yields:
+            # It has one thread yet; those that it makes, and its children, take after it. Nobody may go back.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, pid, YIELDING)
         self._records.write(record_of(order.installation, order.number, order.incarnation, pid, group))
 
 
@@ -140,7 +151,10 @@ class BoundedLauncher:
             # Without a group that bounds them together, each holds to the bound by itself.
             together = member is not None and member.group.folder_of("pids") is not None
             overlapping = order.overlapping if together else 1
-            admitted = replace(order, admission=Admission(order, member, self.records), overlapping=overlapping)
+            yields = "cpu" not in self.cgroups.available.controllers
+            admitted = replace(
+                order, admission=Admission(order, member, self.records, yields=yields), overlapping=overlapping
+            )
             worker = await self._launcher.start(admitted, timeout=timeout)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(self._give_up, order, member))

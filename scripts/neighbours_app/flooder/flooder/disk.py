@@ -13,7 +13,7 @@ MIB = 1024 * 1024
 
 @plugin.task
 def many_files(input: float) -> Dict[str, int]:  # noqa: A002 - the SDK's word
-    return _files(input, [Path("/data")], b"f" * 100)
+    return _files(input, [Path("/data")], b"f" * 100, enough=15_000)
 
 
 @plugin.task
@@ -37,12 +37,13 @@ def temporary_files(input: float) -> Dict[str, int]:  # noqa: A002 - the SDK's w
     return _files(input, [Path("/tmp"), Path("/dev/shm")], b"t" * MIB)
 
 
-def _files(seconds: float, folders: List[Path], data: bytes) -> Dict[str, int]:
+def _files(seconds: float, folders: List[Path], data: bytes, enough: int = 0) -> Dict[str, int]:
+    """For so long, or until there are enough."""
     until = Until(seconds)
     numbers = itertools.count()
 
     def work(counts: Counter) -> None:
-        while until.on:
+        while until.on or (enough and counts["files"] < enough / 4):
             for folder in folders:
                 file = folder / f"file-{next(numbers)}"
                 attempt(counts, lambda file=file: file.write_bytes(data), "files")
