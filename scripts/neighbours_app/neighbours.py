@@ -54,6 +54,9 @@ def run(stage: Stage, asked: argparse.Namespace) -> bool:
     print(f"control groups: {layer}; load of the machine: {' '.join(f'{one:.1f}' for one in os.getloadavg())}")
     if not cpu_is_bounded:
         print("cpu: not bounded here; ratios are printed and not judged")
+    if "memory" not in layer:
+        print("memory: what is shared is not bounded here; that flood is left out")
+        chosen = [flood for flood in chosen if flood.task != "shared_memory"]
     print(HEAD)
     figures = []
     with Watch(stage.pid) as watch:
