@@ -133,7 +133,7 @@ def run(world: World, count: int, seed: int) -> dict[str, Any]:
             if number % EACH == 0 or number == count:
                 print(f"chaos: {number} of {count} kills, {len(load.accepted)} executions accepted", flush=True)
     unsettled = ledger.wait_until_settled(world.settings.store_path, SETTLED_SECONDS)
-    descriptors_left = quiet_descriptors(world) - descriptors
+    descriptors_left = ledger.leaked(descriptors, quiet_descriptors(world))
     sockets = inventory.sockets(world.settings)
     exit_code = world.stop_host()
     orphans = {one for one in chaos.orphans | chaos.seen if one.alive}

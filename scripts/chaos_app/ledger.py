@@ -16,6 +16,10 @@ OUTCOMES = {"succeeded", "failed", "timed_out", "cancelled", "crashed", "rejecte
 #: Effects are allowed without success only where the host died between the commit and its record.
 MAY_HAVE_EFFECT = {"succeeded", "abandoned"}
 
+#: Files of a database, and how many connections to one are kept for later at most.
+DATABASE_FILES = (".db", ".db-wal", ".db-shm")
+POOLED = 8
+
 #: Between two requests of one client.
 PAUSE_SECONDS = (0.02, 0.08)
 LONGEST_TASK_SECONDS = 0.05
@@ -122,6 +126,12 @@ def problems(accepted: list[str], states: dict[str, str], written: Counter[str])
         if count > 1 or states.get(one) not in MAY_HAVE_EFFECT
     ]
     return found
+
+
+def leaked(before: Counter[str], after: Counter[str]) -> Counter[str]:
+    """What is open that was not, but for the connections that a pool of the store or the database may keep. Pure."""
+    kept = {name: POOLED for name in after if name.endswith(DATABASE_FILES)}
+    return Counter({name: count for name, count in (after - before).items() if after[name] > kept.get(name, 0)})
 
 
 def _read(path: Path) -> sqlite3.Connection:

@@ -38,4 +38,6 @@ def test_the_ledger_finds_what_does_not_agree(monkeypatch: pytest.MonkeyPatch) -
         "e-3 is crashed and has 1 effects",
         "e-9 is unknown and has 1 effects",
     ]
+    before, after = Counter({"a.db": 1, "pidfd": 2}), Counter({"a.db": 3, "pidfd": 3, "b.db-wal": 9})
+    assert ledger.leaked(before, after) == {"pidfd": 1, "b.db-wal": 9}
     assert ledger.problems(["e-5"], {}, Counter()) == ["e-5 was accepted and is not in the store"]
