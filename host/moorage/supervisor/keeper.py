@@ -453,8 +453,9 @@ class Keeper:
         self._proved = self._proved or member.serving
         self.poke()
         verdict = await incarnation.wait()
-        if member.serving and not member.sent_off and verdict.kind is VerdictKind.KILLED_BY_OPERATOR:
-            # Past the host: it is not to come back before somebody needs it, as after any kill.
+        past_host = member.serving and not member.sent_off and verdict.kind is VerdictKind.KILLED_BY_OPERATOR
+        if past_host and not self._waiters:
+            # It is not to come back before somebody needs it, as after any kill.
             self._unwanted("a person killed it")
         self._judge(member, verdict)
 

@@ -17,12 +17,16 @@ class Handover:
         self._loop = loop
         self._queue: Deque[Tuple[Callable[..., Any], Tuple[Any, ...]]] = deque()
         self._woken = False
+        self._ended = False
 
     def post(self, callback: Callable[..., Any], *arguments: Any) -> None:
         """Runs it in the loop, after what was posted before. Raises RuntimeError when the loop has ended."""
-        # In this order: whoever finds the loop woken has queued before the loop looks.
-        self._queue.append((callback, arguments))
-        if not self._woken:
+        # In this order: whoever finds the loop woken, or not ended, has queued before the loop looks.
+        work = (callback, arguments)
+        self._queue.append(work)
+        if self._ended:
+            self._take_back(work)
+        elif not self._woken:
             self._woken = True
             try:
                 self._loop.call_soon_threadsafe(self._run)
@@ -30,6 +34,18 @@ class Handover:
                 self._woken = False
                 self._queue.clear()
                 raise
+
+    def end(self) -> None:
+        """Runs what was posted; in the loop's thread, before the loop closes. What comes later is refused."""
+        self._ended = True
+        self._run()
+
+    def _take_back(self, work: Tuple[Callable[..., Any], Tuple[Any, ...]]) -> None:
+        try:
+            self._queue.remove(work)
+        except ValueError:
+            return  # the end found it, and ran it
+        raise RuntimeError("the event loop has ended")
 
     def _run(self) -> None:
         self._woken = False

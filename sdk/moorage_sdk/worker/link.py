@@ -209,6 +209,8 @@ class LinkThread:
             log.exception("the link's thread failed")
             self._reason = link_closed("the link's own thread failed; its log has the details")
         finally:
+            # Whoever called in the last moment is answered: the link has ended.
+            self._handover.end()
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
             self._closed.set()
