@@ -63,7 +63,7 @@ class LoneWorkers:
     def __init__(self, wiring: Wiring, settings: Settings) -> None:
         self._wiring = wiring
         self._orders = Orders(wiring.store, wiring.environments, settings.sockets, settings.state_dir / "data")
-        self._shard = LocalShard(wiring.broker, lambda: wiring.sql.backends)
+        self._shard = LocalShard(wiring.broker, lambda: wiring.services.sql.backends)
         records = Records(settings.state_dir)
         self._launchers = {
             False: wiring.launcher,

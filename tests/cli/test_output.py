@@ -12,7 +12,9 @@ import pytest
 from moorage.cli import output
 from moorage.cli.output import duration, short_time, size, stated, table
 from moorage.cli.start_screen import forgotten_at_exit, print_ready, print_sandbox
-from moorage.config.settings import KafkaBackend, Settings, SqlBackend
+from moorage.config.services.kafka import KafkaBackend
+from moorage.config.services.sql import SqlBackend
+from moorage.config.settings import Settings
 from moorage_sandbox.report import MissingLayer, SandboxReport
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from moorage.config.settings import AuditSettings
+from moorage.config.audit import AuditSettings
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.telemetry.audit import WAITING_PER_INSTALLATION, Audit
 from moorage.telemetry.tally import KEYS_PER_INSTALLATION

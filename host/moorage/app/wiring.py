@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from moorage.app.folders import make_folder
+from moorage.app.services import Services
 from moorage.broker.broker import Broker
 from moorage.broker.services.base import Service
 from moorage.broker.services.config import ConfigService
@@ -80,20 +81,15 @@ class Wiring:
         self.logs = Logs(self.store.logs)
         self.audit = Audit(self.store.audit, settings.audit)
         self.environments = EnvironmentBuilder(settings.environments, settings.state_dir)
-        self.kafka = KafkaService.from_settings(settings.kafka)
-        self.sql = SqlService.from_settings(settings.sql, self._sql_pace)
-        self.broker = Broker(
-            (
-                ConfigService(self._config_of),
-                LogService(self.logs),
-                ExecutionService(self._progressed),
-                self.sql,
-                self.kafka,
-                *([ConsoleService(console, self._held)] if console is not None else []),
-                *services,
-            ),
-            self.audit,
+        self.services = Services(
+            config=ConfigService(self._config_of),
+            log=LogService(self.logs),
+            execution=ExecutionService(self._progressed),
+            sql=SqlService.from_settings(settings.sql, self._sql_pace),
+            kafka=KafkaService.from_settings(settings.kafka),
         )
+        for_developers = [ConsoleService(console, self._held)] if console is not None else []
+        self.broker = Broker((*self.services, *for_developers, *services), self.audit)
         self.cgroups = Cgroups(settings.state_dir, settings.sandbox.cgroup)
         self._records = Records(settings.state_dir)
         self._levels = LevelLauncher()
@@ -105,7 +101,7 @@ class Wiring:
         self.supervisor = Supervisor(
             Parts(
                 store=self.store,
-                shard=LocalShard(self.broker, lambda: self.sql.backends, console=console is not None),
+                shard=LocalShard(self.broker, lambda: self.services.sql.backends, console=console is not None),
                 launcher=self.launcher,
                 environments=self.environments,
                 logs=self.logs,
@@ -163,7 +159,7 @@ class Wiring:
 
     @property
     def kafka_servers(self) -> Mapping[str, str]:
-        return self.kafka.bootstrap_servers
+        return self.services.kafka.bootstrap_servers
 
     async def sandbox_report(self) -> SandboxReport:
         """Probed once; what the kernel offers does not change while the host runs."""

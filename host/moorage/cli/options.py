@@ -38,7 +38,7 @@ def load_settings(config: Path | None) -> Settings:
     try:
         return Settings.model_validate({})
     except ValidationError as error:
-        raise SettingsInvalid(sentences(DEFAULT_CONFIG, error, Settings)) from error
+        raise SettingsInvalid(sentences(DEFAULT_CONFIG, error)) from error
 
 
 def find_socket(config: Path | None, socket: Path | None) -> Path:

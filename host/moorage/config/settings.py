@@ -11,8 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomllib
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from moorage.config.audit import AuditSettings
+from moorage.config.services.events import EventsSettings
+from moorage.config.services.http import HttpSettings
+from moorage.config.services.kafka import KafkaBackend
+from moorage.config.services.redis import RedisBackend
+from moorage.config.services.secrets import SecretsSettings
+from moorage.config.services.servicebus import ServiceBusBackend
+from moorage.config.services.sql import SqlBackend
+from moorage.config.services.storage import StorageSettings
+from moorage.config.table import Folder, Table, absolute
 from moorage.errors import ExitCode, Invalid
 
 Level = Literal["full", "full-bwrap", "restricted", "none"]
@@ -25,18 +35,7 @@ class SettingsInvalid(Invalid):
     exit_code = ExitCode.CONFIG
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _expanded(value: Any) -> Any:
-    return str(Path(os.path.expandvars(value)).expanduser()) if isinstance(value, str) else value
-
-
-Folder = Annotated[Path, BeforeValidator(_expanded)]
-
-
-class SandboxSettings(_Table):
+class SandboxSettings(Table):
     require: Level = Field(
         default="full", description="Lowest level at which a plugin may start, where this machine has no stronger one."
     )
@@ -65,13 +64,16 @@ class SandboxSettings(_Table):
     )
 
 
-class PluginSettings(_Table):
+class PluginSettings(Table):
     folders: tuple[Folder, ...] = Field(
         default=(), description="Folders scanned for plugins, with subfolders, at start."
     )
 
+    def anchored(self, folder: Path) -> Self:
+        return self.model_copy(update={"folders": tuple(absolute(folder, path) for path in self.folders)})
 
-class EnvironmentSettings(_Table):
+
+class EnvironmentSettings(Table):
     wheelhouse: tuple[Folder, ...] = Field(default=(), description="Folders of wheels searched before the index.")
     offline: bool = Field(default=False, description="Use the wheelhouse and the cache alone, never an index.")
     interpreters: tuple[Folder, ...] = Field(
@@ -85,21 +87,11 @@ class EnvironmentSettings(_Table):
     )
     max_files: int = Field(default=200_000, ge=1000, description="Most files of one environment.")
 
-
-class SqlBackend(_Table):
-    url: str = Field(description="SQLAlchemy URL: sqlite:////path/to/app.db.")
-
-
-class KafkaBackend(_Table):
-    bootstrap_servers: str = Field(
-        default="embedded", description='host:port list, or "embedded" for a mock cluster in the host.'
-    )
-    options: dict[str, str | int | float | bool] = Field(
-        default={}, description="Further librdkafka settings: security.protocol."
-    )
+    def anchored(self, folder: Path) -> Self:
+        return self.model_copy(update={"wheelhouse": tuple(absolute(folder, path) for path in self.wheelhouse)})
 
 
-class InstallationSettings(_Table):
+class InstallationSettings(Table):
     config: dict[str, Any] = Field(default={}, description="Settings of the plugin, checked against its schema.")
     grant: tuple[str, ...] = Field(default=(), description="Capabilities granted when it is first installed.")
     start: Literal["zygote", "fresh"] | None = Field(
@@ -115,7 +107,7 @@ class InstallationSettings(_Table):
     )
 
 
-class SupervisionSettings(_Table):
+class SupervisionSettings(Table):
     restarts: int = Field(
         default=5,
         ge=0,
@@ -179,13 +171,7 @@ class SupervisionSettings(_Table):
     snapshots_kept: int = Field(default=3, ge=0, description="Copies of private data kept for each installation.")
 
 
-class AuditSettings(_Table):
-    allowed: Literal["none", "counted", "all"] = Field(
-        default="counted", description="What is kept of allowed calls: nothing, counts for each minute, or every call."
-    )
-
-
-class Settings(_Table):
+class Settings(Table):
     """Everything that an operator may set. ``Settings.load`` reads a TOML file."""
 
     state_dir: Folder = Field(
@@ -201,6 +187,17 @@ class Settings(_Table):
     kafka: dict[str, KafkaBackend] = Field(
         {"main": KafkaBackend()}, description="Kafka clusters by name; `main` is the default one."
     )
+    redis: dict[str, RedisBackend] = Field(
+        {"main": RedisBackend()}, description="Redis servers by name; `main` is the default one."
+    )
+    servicebus: dict[str, ServiceBusBackend] = Field(
+        {"main": ServiceBusBackend()},
+        description="Azure Service Bus namespaces by name; `main` is the default one.",
+    )
+    http: HttpSettings = HttpSettings()
+    storage: StorageSettings = StorageSettings()
+    events: EventsSettings = EventsSettings()
+    secrets: SecretsSettings = SecretsSettings()
     installations: dict[str, InstallationSettings] = Field(default={}, description="Settings of single installations.")
     audit: AuditSettings = AuditSettings()
     supervision: SupervisionSettings = SupervisionSettings()
@@ -224,7 +221,7 @@ class Settings(_Table):
         try:
             return cls.model_validate(data).anchored(file.resolve().parent)
         except ValidationError as error:
-            raise SettingsInvalid(sentences(file, error, cls)) from error
+            raise SettingsInvalid(sentences(file, error)) from error
 
     @model_validator(mode="after")
     def _check_run_dir(self) -> Self:
@@ -234,21 +231,12 @@ class Settings(_Table):
 
     def anchored(self, folder: Path) -> Self:
         """The same settings with relative paths made absolute, counted from the folder."""
-
-        def absolute(path: Path) -> Path:
-            return Path(os.path.normpath(folder / path))
-
-        return self.model_copy(
-            update={
-                "state_dir": absolute(self.state_dir),
-                "run_dir": None if self.run_dir is None else absolute(self.run_dir),
-                "plugins": PluginSettings(folders=tuple(map(absolute, self.plugins.folders))),
-                "environments": self.environments.model_copy(
-                    update={"wheelhouse": tuple(map(absolute, self.environments.wheelhouse))}
-                ),
-                "sql": {name: SqlBackend(url=_anchored_url(backend.url, folder)) for name, backend in self.sql.items()},
-            }
-        )
+        own = {
+            "state_dir": absolute(folder, self.state_dir),
+            "run_dir": None if self.run_dir is None else absolute(folder, self.run_dir),
+        }
+        tables = {name: _anchored(getattr(self, name), folder) for name in type(self).model_fields if name not in own}
+        return self.model_copy(update=own | tables)
 
     def for_development(self, folder: Path) -> Self:
         """Of the same services, for a developer's own plugin: a state folder of its own, and whatever sandbox this
@@ -315,11 +303,11 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _anchored_url(url: str, folder: Path) -> str:
-    prefix = "sqlite:///"
-    if not url.startswith(prefix) or url.startswith(prefix + "/") or url == prefix + ":memory:":
-        return url
-    return f"{prefix}{os.path.normpath(folder / url.removeprefix(prefix))}"
+def _anchored(value: Any, folder: Path) -> Any:
+    """A table, or tables by name."""
+    if isinstance(value, dict):
+        return {name: table.anchored(folder) for name, table in value.items()}
+    return value.anchored(folder)
 
 
 _SECONDS = "Input should be a number of seconds, such as 5 or 0.5"
@@ -337,29 +325,19 @@ _WORDS = {
 }
 
 
-def sentences(file: Path, error: ValidationError, model: type[BaseModel]) -> str:
+def sentences(file: Path, error: ValidationError) -> str:
     """One sentence for each thing that is wrong; an unknown key names the nearest known one."""
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"{file}: unknown setting {place!r}{_nearest(str(problem['loc'][-1]), model)}")
+            lines.append(f"{file}: unknown setting {place!r}{_nearest(str(problem['loc'][-1]))}")
         else:
             lines.append(f"{file}: {place or 'settings'}: {_WORDS.get(problem['type'], problem['msg'])}.")
     return "\n".join(lines)
 
 
-def _nearest(key: str, model: type[BaseModel]) -> str:
-    known: set[str] = set()
-    pending: list[Any] = [
-        model,
-        SandboxSettings,
-        PluginSettings,
-        EnvironmentSettings,
-        InstallationSettings,
-        SupervisionSettings,
-    ]
-    for table in pending:
-        known |= set(table.model_fields)
+def _nearest(key: str) -> str:
+    known = {name for table in Table.__subclasses__() for name in table.model_fields}
     close = difflib.get_close_matches(key, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else "."

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from moorage.config.settings import AuditSettings
+from moorage.config.audit import AuditSettings
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.installation import InstallationId
 from moorage.telemetry.flusher import Flusher

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.kafka.embedded import EmbeddedServer
-from moorage.config.settings import KafkaBackend
+from moorage.config.services.kafka import KafkaBackend
 
 #: Partitions of a topic that the mock cluster makes.
 PARTITIONS = 4

@@ -19,7 +19,7 @@ from moorage.broker.services.base import Caller
 from moorage.broker.services.kafka import KafkaService, librdkafka
 from moorage.broker.services.kafka.embedded import EmbeddedServer
 from moorage.broker.services.kafka.librdkafka import KafkaSettingsInvalid
-from moorage.config.settings import KafkaBackend
+from moorage.config.services.kafka import KafkaBackend
 from moorage_proto import kafka_pb2
 from moorage_proto.errors import CallError, Reason
 from moorage_proto.methods import service_methods
@@ -203,7 +203,7 @@ import sys
 sys.modules["confluent_kafka"] = None
 import asyncio
 from moorage.broker.services.kafka import KafkaService
-from moorage.config.settings import KafkaBackend
+from moorage.config.services.kafka import KafkaBackend
 from moorage_proto import kafka_pb2
 from moorage_proto.errors import CallError
 

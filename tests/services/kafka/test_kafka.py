@@ -16,7 +16,7 @@ from memory_link import SCOPE, RecordingAudit, connected, grants
 from moorage.broker.broker import Broker
 from moorage.broker.services.base import Caller
 from moorage.broker.services.kafka import KafkaService
-from moorage.config.settings import KafkaBackend
+from moorage.config.services.kafka import KafkaBackend
 from moorage_proto import kafka_pb2
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.methods import service_methods

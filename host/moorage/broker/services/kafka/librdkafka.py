@@ -10,7 +10,7 @@ from moorage.broker.services.kafka.base import Delivery, OutgoingMessage, unavai
 from moorage.broker.services.kafka.embedded import EmbeddedServer
 from moorage.broker.services.kafka.library import client
 from moorage.broker.services.kafka.producer import Producer
-from moorage.config.settings import KafkaBackend
+from moorage.config.services.kafka import KafkaBackend
 from moorage.errors import ExitCode, Invalid
 from moorage.models.installation import InstallationId
 from moorage_proto.errors import CallError, Reason, Status

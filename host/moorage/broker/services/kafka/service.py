@@ -13,7 +13,7 @@ from moorage.broker.services.base import Caller
 from moorage.broker.services.kafka.base import Cluster, OutgoingMessage
 from moorage.broker.services.kafka.library import KafkaClientMissing
 from moorage.broker.services.kafka.librdkafka import LibrdkafkaCluster
-from moorage.config.settings import KafkaBackend
+from moorage.config.services.kafka import KafkaBackend
 from moorage_proto import kafka_pb2
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.errors import CallError, Reason, Status

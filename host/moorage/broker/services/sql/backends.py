@@ -11,7 +11,8 @@ from sqlalchemy.exc import ArgumentError
 from moorage.broker.services.sql.base import Database
 from moorage.broker.services.sql.pace import PaceOf
 from moorage.broker.services.sql.sqlite import SqliteDatabase
-from moorage.config.settings import SettingsInvalid, SqlBackend
+from moorage.config.services.sql import SqlBackend
+from moorage.config.settings import SettingsInvalid
 
 
 def databases(settings: Mapping[str, SqlBackend], pace_of: PaceOf) -> dict[str, Database]:

@@ -11,7 +11,7 @@ from moorage.broker.services.sql.backends import databases
 from moorage.broker.services.sql.base import Answer, Database, Opening
 from moorage.broker.services.sql.held import HeldConnection, connection_of, cursor_of
 from moorage.broker.services.sql.pace import PaceOf
-from moorage.config.settings import SqlBackend
+from moorage.config.services.sql import SqlBackend
 from moorage_proto import link_pb2, sql_pb2, value_pb2, values
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.values import ValueInvalid

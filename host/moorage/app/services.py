@@ -1,0 +1,27 @@
+"""The services that every host offers, made from its settings. A new one is a field here, and made in ``wiring``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from moorage.broker.services.base import Service
+from moorage.broker.services.config import ConfigService
+from moorage.broker.services.execution import ExecutionService
+from moorage.broker.services.kafka import KafkaService
+from moorage.broker.services.log import LogService
+from moorage.broker.services.sql import SqlService
+
+
+@dataclass(frozen=True)
+class Services:
+    """In the order in which they open."""
+
+    config: ConfigService
+    log: LogService
+    execution: ExecutionService
+    sql: SqlService
+    kafka: KafkaService
+
+    def __iter__(self) -> Iterator[Service]:
+        return (getattr(self, field.name) for field in fields(self))

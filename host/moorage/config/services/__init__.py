@@ -1,0 +1,1 @@
+"""Settings of the services that the broker offers, one file for each."""
