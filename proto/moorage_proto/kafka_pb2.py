@@ -13,9 +13,10 @@ _sym_db = _symbol_database.Default()
 
 
 from moorage_proto import access_pb2 as moorage__proto_dot_access__pb2
+from moorage_proto import error_pb2 as moorage__proto_dot_error__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19moorage_proto/kafka.proto\x12\nmoorage.v1\x1a\x1amoorage_proto/access.proto\"\xe7\x01\n\x0eProduceRequest\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x10\n\x03key\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x12\n\x05value\x18\x04 \x01(\x0cH\x01\x88\x01\x01\x12#\n\x07headers\x18\x05 \x03(\x0b\x32\x12.moorage.v1.Header\x12\x16\n\tpartition\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x1d\n\x10timestamp_millis\x18\x07 \x01(\x12H\x03\x88\x01\x01\x42\x06\n\x04_keyB\x08\n\x06_valueB\x0c\n\n_partitionB\x13\n\x11_timestamp_millis\"3\n\x06Header\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x42\x08\n\x06_value\"K\n\x0cProduceReply\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x12\x12\x18\n\x10timestamp_millis\x18\x03 \x01(\x12\x32o\n\x0cKafkaService\x12_\n\x07Produce\x12\x1a.moorage.v1.ProduceRequest\x1a\x18.moorage.v1.ProduceReply\"\x1e\xfa\x9f\x19\x1a\n\x18\n\x16\n\rkafka.produce\x12\x05topicb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19moorage_proto/kafka.proto\x12\nmoorage.v1\x1a\x1amoorage_proto/access.proto\x1a\x19moorage_proto/error.proto\"\xe7\x01\n\x0eProduceRequest\x12\x0f\n\x07\x62\x61\x63kend\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x10\n\x03key\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x12\n\x05value\x18\x04 \x01(\x0cH\x01\x88\x01\x01\x12#\n\x07headers\x18\x05 \x03(\x0b\x32\x12.moorage.v1.Header\x12\x16\n\tpartition\x18\x06 \x01(\rH\x02\x88\x01\x01\x12\x1d\n\x10timestamp_millis\x18\x07 \x01(\x12H\x03\x88\x01\x01\x42\x06\n\x04_keyB\x08\n\x06_valueB\x0c\n\n_partitionB\x13\n\x11_timestamp_millis\"3\n\x06Header\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x42\x08\n\x06_value\"K\n\x0cProduceReply\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\x0e\n\x06offset\x18\x02 \x01(\x12\x12\x18\n\x10timestamp_millis\x18\x03 \x01(\x12\"D\n\x11ProduceBatchReply\x12/\n\ndeliveries\x18\x01 \x03(\x0b\x32\x1b.moorage.v1.BatchedDelivery\"p\n\x0f\x42\x61tchedDelivery\x12-\n\tdelivered\x18\x01 \x01(\x0b\x32\x18.moorage.v1.ProduceReplyH\x00\x12#\n\x06\x66\x61iled\x18\x02 \x01(\x0b\x32\x11.moorage.v1.ErrorH\x00\x42\t\n\x07outcome2\xe0\x01\n\x0cKafkaService\x12_\n\x07Produce\x12\x1a.moorage.v1.ProduceRequest\x1a\x18.moorage.v1.ProduceReply\"\x1e\xfa\x9f\x19\x1a\n\x18\n\x16\n\rkafka.produce\x12\x05topic\x12o\n\x0cProduceBatch\x12\x1a.moorage.v1.ProduceRequest\x1a\x1d.moorage.v1.ProduceBatchReply\"\"\xfa\x9f\x19\x1a\n\x18\n\x16\n\rkafka.produce\x12\x05topic\x80\xa0\x19\x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -24,12 +25,18 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_KAFKASERVICE'].methods_by_name['Produce']._options = None
   _globals['_KAFKASERVICE'].methods_by_name['Produce']._serialized_options = b'\372\237\031\032\n\030\n\026\n\rkafka.produce\022\005topic'
-  _globals['_PRODUCEREQUEST']._serialized_start=70
-  _globals['_PRODUCEREQUEST']._serialized_end=301
-  _globals['_HEADER']._serialized_start=303
-  _globals['_HEADER']._serialized_end=354
-  _globals['_PRODUCEREPLY']._serialized_start=356
-  _globals['_PRODUCEREPLY']._serialized_end=431
-  _globals['_KAFKASERVICE']._serialized_start=433
-  _globals['_KAFKASERVICE']._serialized_end=544
+  _globals['_KAFKASERVICE'].methods_by_name['ProduceBatch']._options = None
+  _globals['_KAFKASERVICE'].methods_by_name['ProduceBatch']._serialized_options = b'\372\237\031\032\n\030\n\026\n\rkafka.produce\022\005topic\200\240\031\001'
+  _globals['_PRODUCEREQUEST']._serialized_start=97
+  _globals['_PRODUCEREQUEST']._serialized_end=328
+  _globals['_HEADER']._serialized_start=330
+  _globals['_HEADER']._serialized_end=381
+  _globals['_PRODUCEREPLY']._serialized_start=383
+  _globals['_PRODUCEREPLY']._serialized_end=458
+  _globals['_PRODUCEBATCHREPLY']._serialized_start=460
+  _globals['_PRODUCEBATCHREPLY']._serialized_end=528
+  _globals['_BATCHEDDELIVERY']._serialized_start=530
+  _globals['_BATCHEDDELIVERY']._serialized_end=642
+  _globals['_KAFKASERVICE']._serialized_start=645
+  _globals['_KAFKASERVICE']._serialized_end=869
 # @@protoc_insertion_point(module_scope)

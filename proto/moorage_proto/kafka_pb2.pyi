@@ -1,4 +1,5 @@
 from moorage_proto import access_pb2 as _access_pb2
+from moorage_proto import error_pb2 as _error_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -41,3 +42,17 @@ class ProduceReply(_message.Message):
     offset: int
     timestamp_millis: int
     def __init__(self, partition: _Optional[int] = ..., offset: _Optional[int] = ..., timestamp_millis: _Optional[int] = ...) -> None: ...
+
+class ProduceBatchReply(_message.Message):
+    __slots__ = ("deliveries",)
+    DELIVERIES_FIELD_NUMBER: _ClassVar[int]
+    deliveries: _containers.RepeatedCompositeFieldContainer[BatchedDelivery]
+    def __init__(self, deliveries: _Optional[_Iterable[_Union[BatchedDelivery, _Mapping]]] = ...) -> None: ...
+
+class BatchedDelivery(_message.Message):
+    __slots__ = ("delivered", "failed")
+    DELIVERED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    delivered: ProduceReply
+    failed: _error_pb2.Error
+    def __init__(self, delivered: _Optional[_Union[ProduceReply, _Mapping]] = ..., failed: _Optional[_Union[_error_pb2.Error, _Mapping]] = ...) -> None: ...

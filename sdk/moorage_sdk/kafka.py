@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from moorage_sdk.services.kafka import Delivery, Producer, Receipt
+from moorage_sdk.services.kafka import Delivery, Message, Producer, Receipt
 
-__all__ = ["Delivery", "Producer", "Receipt"]
+__all__ = ["Delivery", "Message", "Producer", "Receipt"]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import collections
 import time
 from dataclasses import dataclass
-from typing import DefaultDict, List, Optional, Set, Tuple
+from typing import DefaultDict, Iterable, List, Optional, Set, Tuple
 
-from moorage_proto import kafka_pb2, link_pb2
+from moorage_proto import errors, kafka_pb2, link_pb2
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.errors import CallError, Reason, Status
+from moorage_proto.kafka_check import problem_of
 from moorage_sdk.testing.base import FakeCaller
 
 
@@ -54,6 +55,9 @@ class FakeKafka:
                 f"Kafka has not taken the message to {request.topic}: the test said so with moorage.kafka.fail",
                 retryable=True,
             )
+        problem = problem_of(request)
+        if problem:
+            raise CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, problem)
         messages = self._messages[request.backend or MAIN_BACKEND, request.topic]
         message = Message(
             request.topic,
@@ -68,6 +72,17 @@ class FakeKafka:
         return kafka_pb2.ProduceReply(
             partition=message.partition, offset=message.offset, timestamp_millis=message.timestamp_millis
         )
+
+    def produce_batch(
+        self, caller: FakeCaller, requests: Iterable[kafka_pb2.ProduceRequest]
+    ) -> kafka_pb2.ProduceBatchReply:
+        return kafka_pb2.ProduceBatchReply(deliveries=[self._delivered(caller, request) for request in requests])
+
+    def _delivered(self, caller: FakeCaller, request: kafka_pb2.ProduceRequest) -> kafka_pb2.BatchedDelivery:
+        try:
+            return kafka_pb2.BatchedDelivery(delivered=self.produce(caller, request))
+        except CallError as error:
+            return kafka_pb2.BatchedDelivery(failed=errors.to_wire(error))
 
     def describe(self, welcome: link_pb2.Welcome) -> None:
         """The handshake says nothing of it."""

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
+from servers.kafka import KafkaServer, kafka_server
 
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.kafka.embedded import EmbeddedServer
@@ -38,13 +39,24 @@ def read() -> Read:
     return read_messages
 
 
-@pytest.fixture(params=["embedded", "by address"])
+@pytest.fixture(scope="session")
+def real_server() -> Iterator[KafkaServer]:
+    with kafka_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["embedded", "by address", pytest.param("real", marks=pytest.mark.system)])
 async def kafka(request: pytest.FixtureRequest) -> AsyncIterator[KafkaService]:
-    """Every test runs over the embedded cluster and over one that is reached by its address."""
+    """Every test runs over the embedded cluster, over one that is reached by its address, and over another's broker."""
     server = EmbeddedServer()
     backend = KafkaBackend()
     if request.param == "by address":
         backend = KafkaBackend(bootstrap_servers=await server.start())
+    elif request.param == "real":
+        real: KafkaServer = request.getfixturevalue("real_server")
+        real.forget()
+        real.make_topic("plays", PARTITIONS)
+        backend = KafkaBackend(bootstrap_servers=real.address)
     service = KafkaService.from_settings({"main": backend, "analytics": KafkaBackend()})
     await service.open()
     yield service

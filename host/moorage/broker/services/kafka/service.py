@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from typing import Self
 
@@ -14,16 +14,16 @@ from moorage.broker.services.kafka.base import Cluster, OutgoingMessage
 from moorage.broker.services.kafka.library import KafkaClientMissing
 from moorage.broker.services.kafka.librdkafka import LibrdkafkaCluster
 from moorage.config.services.kafka import KafkaBackend
-from moorage_proto import kafka_pb2
+from moorage_proto import errors, kafka_pb2
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.errors import CallError, Reason, Status
+from moorage_proto.kafka_check import problem_of
 
 log = logging.getLogger(__name__)
 
-#: Kafka's own rule. A name that breaks it would be tried again and again until the deadline.
-_TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
-
-MAX_PARTITION = 2**31 - 1
+#: Messages of one batch, and how many of them are on their way at a time.
+MAX_BATCH = 100_000
+MAX_BATCHED = 1_000
 
 
 class KafkaService:
@@ -61,32 +61,56 @@ class KafkaService:
         await self._opened.aclose()
 
     async def produce(self, caller: Caller, request: kafka_pb2.ProduceRequest) -> kafka_pb2.ProduceReply:
+        cluster = self._cluster(request.backend)
+        delivery = await cluster.produce(caller.installation, outgoing(request), caller.deadline)
+        return kafka_pb2.ProduceReply(
+            partition=delivery.partition, offset=delivery.offset, timestamp_millis=delivery.timestamp_millis
+        )
+
+    async def produce_batch(
+        self, caller: Caller, requests: AsyncIterator[kafka_pb2.ProduceRequest]
+    ) -> kafka_pb2.ProduceBatchReply:
+        """They are on their way together, so that the library sends them in few requests, and in their order."""
+        room = asyncio.Semaphore(MAX_BATCHED)
+        sent: list[asyncio.Task[kafka_pb2.BatchedDelivery]] = []
+        try:
+            async for request in requests:
+                if len(sent) >= MAX_BATCH:
+                    raise _invalid(f"One batch has at most {MAX_BATCH:,} messages; send the rest in another.")
+                await room.acquire()
+                delivery = asyncio.create_task(self._delivered(caller, request), name=f"{caller.label} batch")
+                delivery.add_done_callback(lambda _: room.release())
+                sent.append(delivery)
+            return kafka_pb2.ProduceBatchReply(deliveries=[await delivery for delivery in sent])
+        finally:
+            for delivery in sent:
+                delivery.cancel()
+            await asyncio.gather(*sent, return_exceptions=True)
+
+    async def _delivered(self, caller: Caller, request: kafka_pb2.ProduceRequest) -> kafka_pb2.BatchedDelivery:
+        try:
+            return kafka_pb2.BatchedDelivery(delivered=await self.produce(caller, request))
+        except CallError as error:
+            return kafka_pb2.BatchedDelivery(failed=errors.to_wire(error))
+
+    def _cluster(self, backend: str) -> Cluster:
+        """Raises CallError."""
         if self._missing:
             raise CallError(Status.UNAVAILABLE, Reason.BACKEND_UNAVAILABLE, f"On this host: {self._missing}")
-        name = request.backend or MAIN_BACKEND
+        name = backend or MAIN_BACKEND
         cluster = self._clusters.get(name)
         if cluster is None:
             name = refusals.shown(name)
             sentence = f"This host has no Kafka cluster named {name!r}. Its operator adds it under [kafka.{name}]."
             raise CallError(Status.NOT_FOUND, Reason.BACKEND_UNKNOWN, sentence)
-        message = outgoing(request)
-        delivery = await cluster.produce(caller.installation, message, caller.deadline)
-        return kafka_pb2.ProduceReply(
-            partition=delivery.partition, offset=delivery.offset, timestamp_millis=delivery.timestamp_millis
-        )
+        return cluster
 
 
 def outgoing(request: kafka_pb2.ProduceRequest) -> OutgoingMessage:
     """Raises CallError(REQUEST_INVALID) for what Kafka could not take."""
-    if not _TOPIC.fullmatch(request.topic):
-        raise _invalid(
-            f"{request.topic[:249]!r} cannot be the name of a Kafka topic; use up to 249 letters, digits, '.', '_' "
-            "or '-'."
-        )
-    if request.partition > MAX_PARTITION:
-        raise _invalid(f"Kafka has no partition {request.partition}; the numbers end at {MAX_PARTITION}.")
-    if request.HasField("timestamp_millis") and request.timestamp_millis <= 0:
-        raise _invalid("The time of a Kafka message counts in milliseconds since 1970 and has to be positive.")
+    problem = problem_of(request)
+    if problem:
+        raise _invalid(problem)
     return OutgoingMessage(
         topic=request.topic,
         value=request.value if request.HasField("value") else None,
