@@ -12,6 +12,7 @@ from moorage_proto.methods import Method
 Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
 Item = TypeVar("Item", bound=Message, covariant=True)
+Sent = TypeVar("Sent", bound=Message, contravariant=True)
 
 
 class ReplyStream(Protocol, Generic[Item]):
@@ -23,6 +24,25 @@ class ReplyStream(Protocol, Generic[Item]):
 
     def close(self) -> None:
         """Cancels what has not arrived. Idempotent; from any thread."""
+
+
+class Conversation(ReplyStream[Item], Protocol, Generic[Sent, Item]):
+    """A call whose requests and replies both stream. Replies may come before all requests were sent.
+
+    One thread or coroutine sends, one iterates; they need not be the same. A conversation that nobody holds any more
+    is closed.
+    """
+
+    def send(self, request: Sent) -> bool:
+        """Blocks the calling thread while the host has no room. False: the host has ended the call well, and wants no
+        more. Raises the error with which it has ended it otherwise.
+        """
+
+    async def send_async(self, request: Sent) -> bool:
+        """As ``send``, for coroutines on any event loop."""
+
+    def half_close(self) -> None:
+        """No request follows; replies still do."""
 
 
 class Channel(Protocol):
@@ -57,6 +77,11 @@ class Channel(Protocol):
     async def send_all_async(
         self, method: Method[Request, Reply], requests: Iterable[Request], *, timeout: Optional[float] = None
     ) -> Reply: ...
+
+    def converse(
+        self, method: Method[Request, Reply], *, timeout: Optional[float] = None
+    ) -> Conversation[Request, Reply]:
+        """A call whose requests and replies both stream."""
 
 
 def current() -> Channel:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from link_ends import EXECUTE_MANY, FETCH, PRODUCE, WAIT_SECONDS, Calls, refusal, soon
+from link_worker import TOKEN, Worker, in_thread, linked_worker
 
 from moorage.broker.listener import Listener
 from moorage_proto import kafka_pb2, link_pb2, sql_pb2
@@ -19,40 +20,16 @@ from moorage_proto.errors import CallError, Reason
 from moorage_sdk import scope
 from moorage_sdk.errors import Cancelled, CapabilityMissing, DeadlineExceeded, HostUnavailable, MoorageError
 from moorage_sdk.scope import Scope
-from moorage_sdk.worker.channel import LinkChannel
 from moorage_sdk.worker.handover import Handover
 from moorage_sdk.worker.link import LinkThread
 
-TOKEN = b"t" * 32
 REQUEST = kafka_pb2.ProduceRequest(topic="t", value=b"abc")
-
-
-class Worker:
-    """A worker's channel in this process, and the host that it calls."""
-
-    def __init__(self, folder: str) -> None:
-        path = Path(folder) / "h"
-        self.calls = Calls()
-        self.refused: list[CallError] = []
-        self.listener = Listener(path, TOKEN, lambda hello: link_pb2.Welcome(), self.calls, self.refused.append)
-        self.thread = LinkThread(str(path), TOKEN, lambda call: call.reply(call.request))
-        self.channel = LinkChannel(self.thread)
 
 
 @pytest_asyncio.fixture
 async def worker() -> AsyncIterator[Worker]:
-    with tempfile.TemporaryDirectory(prefix="mc") as folder:
-        made = Worker(folder)
-        await made.listener.start()
-        await soon(asyncio.to_thread(made.thread.start))
-        await made.listener.connected(WAIT_SECONDS)
+    async with linked_worker() as made:
         yield made
-        await soon(asyncio.to_thread(made.thread.close, "the test is over"))
-        await soon(made.listener.close())
-
-
-async def in_thread(function, *arguments, **options):
-    return await soon(asyncio.to_thread(function, *arguments, **options))
 
 
 def echo(call) -> None:

@@ -31,6 +31,7 @@ from moorage_proto import (
     value_pb2,
     values,
 )
+from moorage_proto.classifiers import CLASSIFIERS
 from moorage_proto.methods import service_methods
 from moorage_proto.rules import compile_rule
 from moorage_sdk import Backend, CapabilityMissing, Context, Handover, Plugin
@@ -142,7 +143,7 @@ async def export(counter: Counter) -> typing.Dict[str, int]:
 def check_contracts() -> None:
     for module, service in BROKERED:
         for method in service_methods(module, service).values():
-            compile_rule(method, {})
+            compile_rule(method, CLASSIFIERS)
     methods = service_methods(sql_pb2, "SqlService")
     assert methods["fetch"].server_streaming
     assert methods["fetch"].bulk

@@ -16,6 +16,7 @@ from moorage.broker.session import BrokerSession
 from moorage.models.installation import InstallationId
 from moorage.models.manifest import Limits
 from moorage_proto.capability import Grants
+from moorage_proto.classifiers import CLASSIFIERS
 from moorage_proto.rules import Classifier
 
 __all__ = ["Broker", "Identity"]
@@ -25,11 +26,11 @@ class Broker:
     """Owns its services from ``open`` to ``close``; one event loop."""
 
     def __init__(
-        self, services: Sequence[Service], audit: AuditSink, classifiers: Mapping[str, Classifier] | None = None
+        self, services: Sequence[Service], audit: AuditSink, classifiers: Mapping[str, Classifier] = CLASSIFIERS
     ) -> None:
         self._services = tuple(services)
         self._audit = audit
-        self._classifiers = classifiers or {}
+        self._classifiers = classifiers
         self._methods: MethodTable = {}
         self._sessions: dict[str, BrokerSession] = {}
         #: Of installations that have a session.

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from moorage.broker.services.base import Service
 from moorage.errors import ExitCode, MoorageError
+from moorage_proto.classifiers import CLASSIFIED_VERBS
 from moorage_proto.methods import Method, methods_of
 from moorage_proto.rules import Classifier, Rule, compile_rule
 
@@ -81,11 +82,12 @@ def build_table(services: Iterable[Service], classifiers: Mapping[str, Classifie
 
 
 def verbs_of(contract: Any) -> set[str]:
-    """Verbs that the access rules of a service ask for. What a classifier answers is known to it alone."""
+    """Verbs that the access rules of a service ask for."""
     found: set[str] = set()
     for method in methods_of(contract).values():
         if method.access is not None:
             found |= {need.verb for need in method.access.needs.all} | set(method.access.late.verbs)
+            found |= CLASSIFIED_VERBS.get(method.access.classify, frozenset())
     return found
 
 

@@ -104,7 +104,8 @@ class Passage:
         return any(used is resource for used in self._resources)
 
     def _check_needs(self, needs: tuple[Capability, ...]) -> None:
-        if not needs:
+        # An item of a stream may go on with what an earlier one was allowed: a body after its head.
+        if not needs and not self._needs:
             raise refusals.request_invalid(self.method.path, "it names no resource, and there is nothing to decide on")
         for need in needs:
             decision = self.link.grants.decide(need)

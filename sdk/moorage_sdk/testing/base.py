@@ -2,7 +2,8 @@
 
 A fake answers the contract's methods under their Python names, as plain functions: ``Produce`` is
 ``produce(self, caller, request) -> reply``. Where the contract streams replies it returns an iterable of them; where
-it streams requests, ``request`` is an iterator. It raises CallErrors. Requests and replies cross as serialised
+it streams requests, ``request`` is an iterator. Where it streams both, the fake runs in a thread beside its caller, and
+waits in that iterator until the next request is there. It raises CallErrors. Requests and replies cross as serialised
 protobuf and every call passes the real access rules, so a fake decides about rights only through ``caller.guard``,
 for methods whose rule is late.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import threading
-from typing import Any, AsyncIterator, Generic, Iterable, Iterator, Optional, TypeVar
+from typing import Any, AsyncIterator, Generator, Generic, Iterable, Iterator, Optional, TypeVar
 
 from google.protobuf.message import Message
 
@@ -13,6 +14,7 @@ from moorage_proto.errors import CallError
 from moorage_proto.methods import Method
 from moorage_sdk import scope
 from moorage_sdk.errors import typed
+from moorage_sdk.testing.conversation import LocalConversation
 from moorage_sdk.testing.gate import Gate, Passage
 
 Request = TypeVar("Request", bound=Message)
@@ -83,6 +85,42 @@ class LocalChannel:
     ) -> Reply:
         await asyncio.sleep(0)
         return self.send_all(method, requests, timeout=timeout)
+
+    def converse(
+        self,
+        method: Method[Request, Reply],
+        *,
+        timeout: Optional[float] = None,  # noqa: ARG002 - fakes answer at once
+    ) -> LocalConversation[Request, Reply]:
+        scope_id = scope.current().id
+        return LocalConversation(lambda requests: self._answers(method, requests, scope_id), method.path)
+
+    def _answers(
+        self, method: Method[Request, Reply], requests: Iterator[Request], scope_id: str
+    ) -> Generator[Reply, None, None]:
+        """In the fake's thread, which lets others in only where it waits."""
+        with self._one_at_a_time:
+            passage = self._gate.enter(method, scope_id)
+            for reply in passage.handle(self._arriving(passage, requests)):
+                passage.check_reply()
+                with self._let_in():
+                    yield _crossed(reply)
+
+    def _arriving(self, passage: Passage, requests: Iterator[Request]) -> Iterator[Request]:
+        while True:
+            with self._let_in():
+                request = next(requests, None)
+            if request is None:
+                return
+            yield _checked(passage, request)
+
+    @contextlib.contextmanager
+    def _let_in(self) -> Iterator[None]:
+        self._one_at_a_time.release()
+        try:
+            yield
+        finally:
+            self._one_at_a_time.acquire()
 
     def _replies(self, method: Method[Request, Reply], request: Request, scope_id: str) -> Iterator[Reply]:
         try:

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from google.protobuf.message import Message
 
 from moorage_proto.capability import MAIN_BACKEND, Capability, Decision, Grants
+from moorage_proto.classifiers import CLASSIFIERS
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.methods import Method, field_values, methods_of
 from moorage_proto.rules import Rule, compile_rule
@@ -25,7 +26,7 @@ class Gate:
         self._handlers: Dict[str, Tuple[Any, Rule]] = {}
         for fake in fakes:
             for method in methods_of(fake.contract).values():
-                self._handlers[method.path] = (getattr(fake, method.name), compile_rule(method, {}))
+                self._handlers[method.path] = (getattr(fake, method.name), compile_rule(method, CLASSIFIERS))
 
     def enter(self, method: Method[Any, Any], scope_id: str) -> Passage:
         """For one call. Raises CallError."""
@@ -67,14 +68,25 @@ class Passage:
         self._rule = rule
         self._guard = CallGuard(gate, rule.late_verbs) if rule.late_verbs else None
         self._caller = FakeCaller(gate.installation, scope, self._guard)
+        #: An item of a stream may go on with what an earlier one was allowed.
+        self._allowed = False
 
     def examine(self, request: Message) -> None:
         """Applies the rule to one request, or to one item of a stream of them. Raises CallError."""
         if self._rule.needs is not None:
-            for need in self._rule.needs(request):
+            needs = self._rule.needs(request)
+            if not needs and not self._allowed:
+                raise CallError(
+                    Status.INVALID_ARGUMENT,
+                    Reason.REQUEST_INVALID,
+                    f"{self.method.path} cannot be called like this: it names no resource, and there is nothing to "
+                    "decide on.",
+                )
+            for need in needs:
                 decision = self._gate.grants.decide(need)
                 if not decision.allowed:
                     raise self._denied(self._gate.missing(decision))
+            self._allowed = True
         elif self._rule.handle:
             for handle in field_values(request, self._rule.handle):
                 if int(handle) not in self._caller.scope.held:

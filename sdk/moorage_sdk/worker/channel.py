@@ -18,7 +18,7 @@ from moorage_sdk import scope
 from moorage_sdk.errors import MoorageError, typed
 from moorage_sdk.worker.handover import Handover
 from moorage_sdk.worker.link import LinkThread
-from moorage_sdk.worker.stream import Exchange, LinkStream, parse_typed
+from moorage_sdk.worker.stream import Exchange, LinkConversation, LinkStream, parse_typed
 
 Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
@@ -113,6 +113,11 @@ class LinkChannel:
             exchange.cancel()
             raise
         return _result(exchange, method)
+
+    def converse(
+        self, method: Method[Request, Reply], *, timeout: Optional[float] = None
+    ) -> LinkConversation[Request, Reply]:
+        return LinkConversation(self._exchange(method, b"", timeout), method)
 
     def _start(
         self,

@@ -18,6 +18,7 @@ from moorage_proto.methods import Method
 from moorage_sdk.errors import typed
 from moorage_sdk.worker.link import LinkThread
 
+Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
 
 
@@ -200,6 +201,29 @@ class LinkStream(Generic[Reply]):
 
     def __del__(self) -> None:
         self._exchange.abandon()
+
+
+class LinkConversation(LinkStream[Reply], Generic[Request, Reply]):
+    """A Conversation over the link."""
+
+    def send(self, request: Request) -> bool:
+        self._exchange.wait(self._exchange.can_send)
+        return self._send(request)
+
+    async def send_async(self, request: Request) -> bool:
+        await self._exchange.wait_async(self._exchange.can_send)
+        return self._send(request)
+
+    def half_close(self) -> None:
+        if not self._exchange.over:
+            self._exchange.half_close()
+
+    def _send(self, request: Request) -> bool:
+        if self._exchange.over:
+            self._exchange.raise_error()
+            return False
+        self._exchange.send(request.SerializeToString())
+        return True
 
 
 def parse_typed(method: Method[Any, Reply], data: bytes) -> Reply:
