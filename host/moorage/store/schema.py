@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 from moorage.store.columns import FilePath, Instant, Tagged
 
 #: The newest migration; opening a store that has it runs none.
-REVISION = "0002"
+REVISION = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -185,4 +186,46 @@ audit = Table(
     Column("digest", String(64), nullable=False),
     Index(None, "installation", "id"),
     sqlite_autoincrement=True,
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    # Empty: the operator's, for all installations that the settings name. So there is no foreign key.
+    Column("installation", String(200), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("key_id", String(40), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("origin", String(20), nullable=False),
+    Column("set_by", Text, nullable=False),
+    Column("set_at", Instant, nullable=False),
+    UniqueConstraint("installation", "name"),
+)
+
+# Settings changed at run time, which count before those of the settings file.
+config_values = Table(
+    "config_values",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
+    Column("key", String(1000), nullable=False),
+    Column("value", Tagged),
+    Column("set_by", Text, nullable=False),
+    Column("set_at", Instant, nullable=False),
+    UniqueConstraint("installation", "key"),
+)
+
+log_levels = Table(
+    "log_levels",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
+    # Empty: all loggers that have no level of their own.
+    Column("logger", String(1000), nullable=False),
+    Column("level", Integer, nullable=False),
+    Column("until", Instant),
+    Column("set_by", Text, nullable=False),
+    Column("set_at", Instant, nullable=False),
+    UniqueConstraint("installation", "logger"),
 )
