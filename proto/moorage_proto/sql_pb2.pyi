@@ -121,6 +121,172 @@ class RollbackReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class InspectRequest(_message.Message):
+    __slots__ = ("connection", "schema", "names")
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    NAMES_FIELD_NUMBER: _ClassVar[int]
+    connection: int
+    schema: str
+    names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, connection: _Optional[int] = ..., schema: _Optional[str] = ..., names: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class InspectReply(_message.Message):
+    __slots__ = ("default_schema", "schemas", "relations", "sequences", "enumerations", "domains")
+    DEFAULT_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    SCHEMAS_FIELD_NUMBER: _ClassVar[int]
+    RELATIONS_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    ENUMERATIONS_FIELD_NUMBER: _ClassVar[int]
+    DOMAINS_FIELD_NUMBER: _ClassVar[int]
+    default_schema: str
+    schemas: _containers.RepeatedScalarFieldContainer[str]
+    relations: _containers.RepeatedCompositeFieldContainer[Relation]
+    sequences: _containers.RepeatedCompositeFieldContainer[QualifiedName]
+    enumerations: _containers.RepeatedCompositeFieldContainer[Enumeration]
+    domains: _containers.RepeatedCompositeFieldContainer[Domain]
+    def __init__(self, default_schema: _Optional[str] = ..., schemas: _Optional[_Iterable[str]] = ..., relations: _Optional[_Iterable[_Union[Relation, _Mapping]]] = ..., sequences: _Optional[_Iterable[_Union[QualifiedName, _Mapping]]] = ..., enumerations: _Optional[_Iterable[_Union[Enumeration, _Mapping]]] = ..., domains: _Optional[_Iterable[_Union[Domain, _Mapping]]] = ...) -> None: ...
+
+class QualifiedName(_message.Message):
+    __slots__ = ("schema", "name")
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    schema: str
+    name: str
+    def __init__(self, schema: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class Relation(_message.Message):
+    __slots__ = ("schema", "name", "kind", "comment", "columns", "constraints", "indexes", "definition")
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
+    INDEXES_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    schema: str
+    name: str
+    kind: str
+    comment: str
+    columns: _containers.RepeatedCompositeFieldContainer[TableColumn]
+    constraints: _containers.RepeatedCompositeFieldContainer[Constraint]
+    indexes: _containers.RepeatedCompositeFieldContainer[Index]
+    definition: str
+    def __init__(self, schema: _Optional[str] = ..., name: _Optional[str] = ..., kind: _Optional[str] = ..., comment: _Optional[str] = ..., columns: _Optional[_Iterable[_Union[TableColumn, _Mapping]]] = ..., constraints: _Optional[_Iterable[_Union[Constraint, _Mapping]]] = ..., indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ..., definition: _Optional[str] = ...) -> None: ...
+
+class TableColumn(_message.Message):
+    __slots__ = ("name", "type", "not_null", "default_expression", "generated", "identity", "comment", "collation")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    NOT_NULL_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    GENERATED_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    COLLATION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    type: str
+    not_null: bool
+    default_expression: str
+    generated: bool
+    identity: Identity
+    comment: str
+    collation: str
+    def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., not_null: bool = ..., default_expression: _Optional[str] = ..., generated: bool = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., comment: _Optional[str] = ..., collation: _Optional[str] = ...) -> None: ...
+
+class Identity(_message.Message):
+    __slots__ = ("always", "start", "increment", "minimum", "maximum", "cache", "cycle")
+    ALWAYS_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    INCREMENT_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    CACHE_FIELD_NUMBER: _ClassVar[int]
+    CYCLE_FIELD_NUMBER: _ClassVar[int]
+    always: bool
+    start: int
+    increment: int
+    minimum: int
+    maximum: int
+    cache: int
+    cycle: bool
+    def __init__(self, always: bool = ..., start: _Optional[int] = ..., increment: _Optional[int] = ..., minimum: _Optional[int] = ..., maximum: _Optional[int] = ..., cache: _Optional[int] = ..., cycle: bool = ...) -> None: ...
+
+class Constraint(_message.Message):
+    __slots__ = ("name", "kind", "columns", "definition", "referred", "referred_columns", "comment")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    REFERRED_FIELD_NUMBER: _ClassVar[int]
+    REFERRED_COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    COMMENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: str
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    definition: str
+    referred: QualifiedName
+    referred_columns: _containers.RepeatedScalarFieldContainer[str]
+    comment: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., columns: _Optional[_Iterable[str]] = ..., definition: _Optional[str] = ..., referred: _Optional[_Union[QualifiedName, _Mapping]] = ..., referred_columns: _Optional[_Iterable[str]] = ..., comment: _Optional[str] = ...) -> None: ...
+
+class Index(_message.Message):
+    __slots__ = ("name", "unique", "columns", "expressions", "included_columns", "method", "predicate", "constraint", "primary", "nulls_not_distinct", "orders", "definition")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UNIQUE_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSIONS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDED_COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PREDICATE_FIELD_NUMBER: _ClassVar[int]
+    CONSTRAINT_FIELD_NUMBER: _ClassVar[int]
+    PRIMARY_FIELD_NUMBER: _ClassVar[int]
+    NULLS_NOT_DISTINCT_FIELD_NUMBER: _ClassVar[int]
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    unique: bool
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    expressions: _containers.RepeatedScalarFieldContainer[str]
+    included_columns: _containers.RepeatedScalarFieldContainer[str]
+    method: str
+    predicate: str
+    constraint: str
+    primary: bool
+    nulls_not_distinct: bool
+    orders: _containers.RepeatedScalarFieldContainer[str]
+    definition: str
+    def __init__(self, name: _Optional[str] = ..., unique: bool = ..., columns: _Optional[_Iterable[str]] = ..., expressions: _Optional[_Iterable[str]] = ..., included_columns: _Optional[_Iterable[str]] = ..., method: _Optional[str] = ..., predicate: _Optional[str] = ..., constraint: _Optional[str] = ..., primary: bool = ..., nulls_not_distinct: bool = ..., orders: _Optional[_Iterable[str]] = ..., definition: _Optional[str] = ...) -> None: ...
+
+class Enumeration(_message.Message):
+    __slots__ = ("name", "labels", "visible")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    VISIBLE_FIELD_NUMBER: _ClassVar[int]
+    name: QualifiedName
+    labels: _containers.RepeatedScalarFieldContainer[str]
+    visible: bool
+    def __init__(self, name: _Optional[_Union[QualifiedName, _Mapping]] = ..., labels: _Optional[_Iterable[str]] = ..., visible: bool = ...) -> None: ...
+
+class Domain(_message.Message):
+    __slots__ = ("name", "type", "not_null", "default_expression", "collation", "visible", "constraints")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    NOT_NULL_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_EXPRESSION_FIELD_NUMBER: _ClassVar[int]
+    COLLATION_FIELD_NUMBER: _ClassVar[int]
+    VISIBLE_FIELD_NUMBER: _ClassVar[int]
+    CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
+    name: QualifiedName
+    type: str
+    not_null: bool
+    default_expression: str
+    collation: str
+    visible: bool
+    constraints: _containers.RepeatedCompositeFieldContainer[Constraint]
+    def __init__(self, name: _Optional[_Union[QualifiedName, _Mapping]] = ..., type: _Optional[str] = ..., not_null: bool = ..., default_expression: _Optional[str] = ..., collation: _Optional[str] = ..., visible: bool = ..., constraints: _Optional[_Iterable[_Union[Constraint, _Mapping]]] = ...) -> None: ...
+
 class CloseConnectionRequest(_message.Message):
     __slots__ = ("connection",)
     CONNECTION_FIELD_NUMBER: _ClassVar[int]

@@ -118,6 +118,14 @@ def row_too_big(limit: int) -> CallError:
     )
 
 
+def inspected_by_pragmas() -> CallError:
+    return failure(
+        "SQLite is inspected by its pragmas, such as table_info, and by moorage_schema(); Inspect is for PostgreSQL.",
+        Kind.NOT_SUPPORTED_ERROR,
+        Status.UNIMPLEMENTED,
+    )
+
+
 def failure(message: str, kind: Any, status: Status, *, retryable: bool = False) -> CallError:
     return CallError(status, Reason.BACKEND_FAILED, message, retryable=retryable, sql=error_pb2.SqlFailure(kind=kind))
 

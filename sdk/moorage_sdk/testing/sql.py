@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tupl
 from moorage_proto import link_pb2, sql_pb2, values
 from moorage_proto.capability import MAIN_BACKEND, need
 from moorage_proto.errors import CallError, Reason, Status
-from moorage_proto.sqlite_errors import bindable
+from moorage_proto.sqlite_errors import bindable, inspected_by_pragmas
 from moorage_proto.sqlite_result import OpenCursor, Result
 from moorage_proto.sqlite_session import SqliteSession, Transaction
 from moorage_sdk.testing.base import FakeCaller, FakeScope, Guard
@@ -115,6 +115,9 @@ class FakeSql:
     def rollback(self, caller: FakeCaller, request: sql_pb2.RollbackRequest) -> sql_pb2.RollbackReply:
         _connection(caller.scope, request.connection).session.rollback()
         return sql_pb2.RollbackReply()
+
+    def inspect(self, *_: object) -> sql_pb2.InspectReply:
+        raise inspected_by_pragmas()
 
     def close_connection(
         self, caller: FakeCaller, request: sql_pb2.CloseConnectionRequest

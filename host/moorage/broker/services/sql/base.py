@@ -48,6 +48,8 @@ class Answer:
     #: PEP 249's: -1 when unknown.
     row_count: int
     last_row_id: int | None
+    #: The database's names of the columns' types, as many as columns; none: it has none to tell.
+    types: Sequence[str] = ()
 
 
 class Connection(Held, Protocol):
@@ -70,6 +72,11 @@ class Connection(Held, Protocol):
         self, guard: Guard, statement: str, rows: Sequence[Sequence[Any]], *, deadline: float | None
     ) -> Answer:
         """Runs one statement once for each of the rows."""
+
+    async def inspect(
+        self, guard: Guard, schema: str, names: Sequence[str], *, deadline: float | None
+    ) -> sql_pb2.InspectReply:
+        """What there is to which the caller has some right; with ``names``, these in full."""
 
     async def commit(self, deadline: float | None) -> None:
         """Cursors end with it. When it raises, the transaction is still open."""

@@ -15,9 +15,9 @@ from moorage.broker.services.sql import refusals
 from moorage.broker.services.sql.base import Answer, Opening, Rows
 from moorage.broker.services.sql.threads import Forsaken, Share
 from moorage.broker.services.sql.writer_lock import WriterLock
-from moorage_proto import values
+from moorage_proto import sql_pb2, values
 from moorage_proto.errors import CallError
-from moorage_proto.sqlite_errors import bindable
+from moorage_proto.sqlite_errors import bindable, inspected_by_pragmas
 from moorage_proto.sqlite_result import OpenCursor
 from moorage_proto.sqlite_result import Result as SessionResult
 from moorage_proto.sqlite_session import SqliteSession, Transaction
@@ -105,6 +105,9 @@ class SqliteConnection:
                 return _ran(session.run_many(guard, statement, bound, may_write=may_write))
 
             return self._answer(await self._run(attempt, deadline))
+
+    async def inspect(self, *_: object, **__: object) -> sql_pb2.InspectReply:
+        raise inspected_by_pragmas()
 
     async def fetch(self, cursor: OpenCursor, rows: int, deadline: float | None) -> Rows:
         async with self._turn(deadline) as session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, Self
 
 from moorage.broker.services.base import Caller, Guard
@@ -119,6 +120,12 @@ class SqlService:
         held.forget_cursors()
         return sql_pb2.RollbackReply()
 
+    async def inspect(self, caller: Caller, request: sql_pb2.InspectRequest) -> sql_pb2.InspectReply:
+        held = connection_of(caller.scope, request.connection)
+        return await held.connection.inspect(
+            _guard(caller), request.schema, tuple(request.names), deadline=caller.deadline
+        )
+
     async def close_connection(
         self, caller: Caller, request: sql_pb2.CloseConnectionRequest
     ) -> sql_pb2.CloseConnectionReply:
@@ -144,7 +151,10 @@ def _parameters(wire: Sequence[value_pb2.Value]) -> list[Any]:
 
 def _reply(held: HeldConnection, answer: Answer) -> sql_pb2.ExecuteReply:
     reply = sql_pb2.ExecuteReply(
-        columns=[sql_pb2.Column(name=name) for name in answer.columns],
+        columns=[
+            sql_pb2.Column(name=name, type=type_)
+            for name, type_ in zip_longest(answer.columns, answer.types, fillvalue="")
+        ],
         rows=answer.rows.rows,
         row_count=answer.row_count,
         last_row_id=answer.last_row_id,
