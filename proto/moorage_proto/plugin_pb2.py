@@ -12,38 +12,45 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from moorage_proto import events_pb2 as moorage__proto_dot_events__pb2
 from moorage_proto import value_pb2 as moorage__proto_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amoorage_proto/plugin.proto\x12\nmoorage.v1\x1a\x19moorage_proto/value.proto\"z\n\x0bLoadRequest\x12\"\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x12.moorage.v1.Record\x12 \n\x05state\x18\x02 \x01(\x0b\x32\x11.moorage.v1.Value\x12\x14\n\x0c\x66rom_version\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\";\n\tLoadReply\x12\x1f\n\x05tasks\x18\x01 \x03(\x0b\x32\x10.moorage.v1.Task\x12\r\n\x05hooks\x18\x02 \x03(\t\"z\n\x04Task\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12(\n\x0cinput_schema\x18\x03 \x01(\x0b\x32\x12.moorage.v1.Record\x12)\n\rresult_schema\x18\x04 \x01(\x0b\x32\x12.moorage.v1.Record\"q\n\nRunRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\texecution\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0f\n\x07trigger\x18\x04 \x01(\t\x12 \n\x05input\x18\x05 \x01(\x0b\x32\x11.moorage.v1.Value\"-\n\x08RunReply\x12!\n\x06result\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"\x0f\n\rHealthRequest\"/\n\x0bHealthReply\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x14\n\x12\x45xportStateRequest\"4\n\x10\x45xportStateReply\x12 \n\x05state\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"\x1f\n\rUnloadRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\r\n\x0bUnloadReply2\xc5\x02\n\rPluginService\x12\x36\n\x04Load\x12\x17.moorage.v1.LoadRequest\x1a\x15.moorage.v1.LoadReply\x12\x33\n\x03Run\x12\x16.moorage.v1.RunRequest\x1a\x14.moorage.v1.RunReply\x12<\n\x06Health\x12\x19.moorage.v1.HealthRequest\x1a\x17.moorage.v1.HealthReply\x12K\n\x0b\x45xportState\x12\x1e.moorage.v1.ExportStateRequest\x1a\x1c.moorage.v1.ExportStateReply\x12<\n\x06Unload\x12\x19.moorage.v1.UnloadRequest\x1a\x17.moorage.v1.UnloadReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amoorage_proto/plugin.proto\x12\nmoorage.v1\x1a\x1amoorage_proto/events.proto\x1a\x19moorage_proto/value.proto\"z\n\x0bLoadRequest\x12\"\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x12.moorage.v1.Record\x12 \n\x05state\x18\x02 \x01(\x0b\x32\x11.moorage.v1.Value\x12\x14\n\x0c\x66rom_version\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"g\n\tLoadReply\x12\x1f\n\x05tasks\x18\x01 \x03(\x0b\x32\x10.moorage.v1.Task\x12\r\n\x05hooks\x18\x02 \x03(\t\x12*\n\x08handlers\x18\x03 \x03(\x0b\x32\x18.moorage.v1.EventHandler\"z\n\x04Task\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12(\n\x0cinput_schema\x18\x03 \x01(\x0b\x32\x12.moorage.v1.Record\x12)\n\rresult_schema\x18\x04 \x01(\x0b\x32\x12.moorage.v1.Record\"e\n\x0c\x45ventHandler\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x0f\n\x07replies\x18\x03 \x01(\x08\x12\'\n\x0b\x64\x61ta_schema\x18\x04 \x01(\x0b\x32\x12.moorage.v1.Record\"G\n\x12HandleEventRequest\x12\x0f\n\x07handler\x18\x01 \x01(\t\x12 \n\x05\x65vent\x18\x02 \x01(\x0b\x32\x11.moorage.v1.Event\"4\n\x10HandleEventReply\x12 \n\x05reply\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"q\n\nRunRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\texecution\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0f\n\x07trigger\x18\x04 \x01(\t\x12 \n\x05input\x18\x05 \x01(\x0b\x32\x11.moorage.v1.Value\"-\n\x08RunReply\x12!\n\x06result\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"\x0f\n\rHealthRequest\"/\n\x0bHealthReply\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x14\n\x12\x45xportStateRequest\"4\n\x10\x45xportStateReply\x12 \n\x05state\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"\x1f\n\rUnloadRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\r\n\x0bUnloadReply2\x92\x03\n\rPluginService\x12\x36\n\x04Load\x12\x17.moorage.v1.LoadRequest\x1a\x15.moorage.v1.LoadReply\x12\x33\n\x03Run\x12\x16.moorage.v1.RunRequest\x1a\x14.moorage.v1.RunReply\x12K\n\x0bHandleEvent\x12\x1e.moorage.v1.HandleEventRequest\x1a\x1c.moorage.v1.HandleEventReply\x12<\n\x06Health\x12\x19.moorage.v1.HealthRequest\x1a\x17.moorage.v1.HealthReply\x12K\n\x0b\x45xportState\x12\x1e.moorage.v1.ExportStateRequest\x1a\x1c.moorage.v1.ExportStateReply\x12<\n\x06Unload\x12\x19.moorage.v1.UnloadRequest\x1a\x17.moorage.v1.UnloadReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'moorage_proto.plugin_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_LOADREQUEST']._serialized_start=69
-  _globals['_LOADREQUEST']._serialized_end=191
-  _globals['_LOADREPLY']._serialized_start=193
-  _globals['_LOADREPLY']._serialized_end=252
-  _globals['_TASK']._serialized_start=254
-  _globals['_TASK']._serialized_end=376
-  _globals['_RUNREQUEST']._serialized_start=378
-  _globals['_RUNREQUEST']._serialized_end=491
-  _globals['_RUNREPLY']._serialized_start=493
-  _globals['_RUNREPLY']._serialized_end=538
-  _globals['_HEALTHREQUEST']._serialized_start=540
-  _globals['_HEALTHREQUEST']._serialized_end=555
-  _globals['_HEALTHREPLY']._serialized_start=557
-  _globals['_HEALTHREPLY']._serialized_end=604
-  _globals['_EXPORTSTATEREQUEST']._serialized_start=606
-  _globals['_EXPORTSTATEREQUEST']._serialized_end=626
-  _globals['_EXPORTSTATEREPLY']._serialized_start=628
-  _globals['_EXPORTSTATEREPLY']._serialized_end=680
-  _globals['_UNLOADREQUEST']._serialized_start=682
-  _globals['_UNLOADREQUEST']._serialized_end=713
-  _globals['_UNLOADREPLY']._serialized_start=715
-  _globals['_UNLOADREPLY']._serialized_end=728
-  _globals['_PLUGINSERVICE']._serialized_start=731
-  _globals['_PLUGINSERVICE']._serialized_end=1056
+  _globals['_LOADREQUEST']._serialized_start=97
+  _globals['_LOADREQUEST']._serialized_end=219
+  _globals['_LOADREPLY']._serialized_start=221
+  _globals['_LOADREPLY']._serialized_end=324
+  _globals['_TASK']._serialized_start=326
+  _globals['_TASK']._serialized_end=448
+  _globals['_EVENTHANDLER']._serialized_start=450
+  _globals['_EVENTHANDLER']._serialized_end=551
+  _globals['_HANDLEEVENTREQUEST']._serialized_start=553
+  _globals['_HANDLEEVENTREQUEST']._serialized_end=624
+  _globals['_HANDLEEVENTREPLY']._serialized_start=626
+  _globals['_HANDLEEVENTREPLY']._serialized_end=678
+  _globals['_RUNREQUEST']._serialized_start=680
+  _globals['_RUNREQUEST']._serialized_end=793
+  _globals['_RUNREPLY']._serialized_start=795
+  _globals['_RUNREPLY']._serialized_end=840
+  _globals['_HEALTHREQUEST']._serialized_start=842
+  _globals['_HEALTHREQUEST']._serialized_end=857
+  _globals['_HEALTHREPLY']._serialized_start=859
+  _globals['_HEALTHREPLY']._serialized_end=906
+  _globals['_EXPORTSTATEREQUEST']._serialized_start=908
+  _globals['_EXPORTSTATEREQUEST']._serialized_end=928
+  _globals['_EXPORTSTATEREPLY']._serialized_start=930
+  _globals['_EXPORTSTATEREPLY']._serialized_end=982
+  _globals['_UNLOADREQUEST']._serialized_start=984
+  _globals['_UNLOADREQUEST']._serialized_end=1015
+  _globals['_UNLOADREPLY']._serialized_start=1017
+  _globals['_UNLOADREPLY']._serialized_end=1030
+  _globals['_PLUGINSERVICE']._serialized_start=1033
+  _globals['_PLUGINSERVICE']._serialized_end=1435
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from moorage_proto import events_pb2 as _events_pb2
 from moorage_proto import value_pb2 as _value_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -19,12 +20,14 @@ class LoadRequest(_message.Message):
     def __init__(self, config: _Optional[_Union[_value_pb2.Record, _Mapping]] = ..., state: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., from_version: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class LoadReply(_message.Message):
-    __slots__ = ("tasks", "hooks")
+    __slots__ = ("tasks", "hooks", "handlers")
     TASKS_FIELD_NUMBER: _ClassVar[int]
     HOOKS_FIELD_NUMBER: _ClassVar[int]
+    HANDLERS_FIELD_NUMBER: _ClassVar[int]
     tasks: _containers.RepeatedCompositeFieldContainer[Task]
     hooks: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., hooks: _Optional[_Iterable[str]] = ...) -> None: ...
+    handlers: _containers.RepeatedCompositeFieldContainer[EventHandler]
+    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., hooks: _Optional[_Iterable[str]] = ..., handlers: _Optional[_Iterable[_Union[EventHandler, _Mapping]]] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("name", "summary", "input_schema", "result_schema")
@@ -37,6 +40,32 @@ class Task(_message.Message):
     input_schema: _value_pb2.Record
     result_schema: _value_pb2.Record
     def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., input_schema: _Optional[_Union[_value_pb2.Record, _Mapping]] = ..., result_schema: _Optional[_Union[_value_pb2.Record, _Mapping]] = ...) -> None: ...
+
+class EventHandler(_message.Message):
+    __slots__ = ("name", "topic", "replies", "data_schema")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TOPIC_FIELD_NUMBER: _ClassVar[int]
+    REPLIES_FIELD_NUMBER: _ClassVar[int]
+    DATA_SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    topic: str
+    replies: bool
+    data_schema: _value_pb2.Record
+    def __init__(self, name: _Optional[str] = ..., topic: _Optional[str] = ..., replies: bool = ..., data_schema: _Optional[_Union[_value_pb2.Record, _Mapping]] = ...) -> None: ...
+
+class HandleEventRequest(_message.Message):
+    __slots__ = ("handler", "event")
+    HANDLER_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    handler: str
+    event: _events_pb2.Event
+    def __init__(self, handler: _Optional[str] = ..., event: _Optional[_Union[_events_pb2.Event, _Mapping]] = ...) -> None: ...
+
+class HandleEventReply(_message.Message):
+    __slots__ = ("reply",)
+    REPLY_FIELD_NUMBER: _ClassVar[int]
+    reply: _value_pb2.Value
+    def __init__(self, reply: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class RunRequest(_message.Message):
     __slots__ = ("task", "execution", "attempt", "trigger", "input")

@@ -10,6 +10,7 @@ from moorage_proto.errors import Reason, Status
 from moorage_sdk.channel import Channel
 from moorage_sdk.errors import Cancelled
 from moorage_sdk.scope import Scope
+from moorage_sdk.services.events import Event
 from moorage_sdk.services.execution import ProgressReports
 
 
@@ -17,7 +18,14 @@ class Context:
     """Injected where a parameter is annotated ``Context``. In hooks there is no execution: ``execution`` is empty."""
 
     def __init__(
-        self, *, installation: str, scope: Scope, channel: Channel, task: str = "", deadline: Optional[datetime] = None
+        self,
+        *,
+        installation: str,
+        scope: Scope,
+        channel: Channel,
+        task: str = "",
+        deadline: Optional[datetime] = None,
+        event: Optional[Event] = None,
     ) -> None:
         #: Name under which this plugin is installed.
         self.installation = installation
@@ -31,6 +39,8 @@ class Context:
         self.trigger = scope.trigger
         #: When the host will cancel the task; aware UTC, None: never.
         self.deadline = deadline
+        #: In a handler, what it was called with.
+        self.event = event
         self._cancelled = threading.Event()
         self._progress = ProgressReports(channel, scope)
 

@@ -23,6 +23,7 @@ from moorage_sdk.providers import Provider
 from moorage_sdk.schema import AnnotationUnsupported, Shape, is_record_type, shape_of
 from moorage_sdk.services import registry
 from moorage_sdk.services.base import Face, type_name
+from moorage_sdk.services.events import Event
 
 
 class Source(Protocol):
@@ -52,6 +53,16 @@ class FromContext:
 
     async def get(self, lifetime: Lifetime) -> Any:
         return lifetime.context
+
+
+@dataclass(frozen=True)
+class FromEvent:
+    """In an event handler: what it was called with."""
+
+    scoped: bool = True
+
+    async def get(self, lifetime: Lifetime) -> Any:
+        return lifetime.context.event
 
 
 @dataclass(frozen=True)
@@ -196,6 +207,8 @@ class Injector:
             return self._handover_source(parameter, owner)
         if parameter.wanted is str and (parameter.name, owner) == ("from_version", "hook 'on_upgrade'"):
             return Constant(self._handover.from_version if self._handover is not None else "")
+        if parameter.wanted is Event:
+            return FromEvent()
         if parameter.wanted in (Exception, BaseException) and owner == "hook 'on_error'":
             return FromError()
         return self._face_source(parameter)

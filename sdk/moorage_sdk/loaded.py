@@ -13,6 +13,7 @@ from moorage_sdk import tracebacks
 from moorage_sdk.channel import Channel
 from moorage_sdk.context import Context
 from moorage_sdk.errors import PluginInvalid
+from moorage_sdk.handlers import Handler, load_handler
 from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts
 from moorage_sdk.injection import FromProvider, Injector, Plan
@@ -24,6 +25,7 @@ from moorage_sdk.schema import AnnotationUnsupported, Mismatch, shape_of
 from moorage_sdk.schema.containers import plain
 from moorage_sdk.scope import Scope
 from moorage_sdk.services import builtin, registry
+from moorage_sdk.services.events import Event
 from moorage_sdk.tasks import Task, load_task
 from moorage_sdk.threads import Threads
 
@@ -63,6 +65,7 @@ class LoadedPlugin:
         self._hooks: Dict[str, Plan] = {}
         self._is_loaded = False
         self.tasks: Dict[str, Task] = {}
+        self.handlers: Dict[str, Handler] = {}
 
     @property
     def hooks(self) -> Tuple[str, ...]:
@@ -82,6 +85,8 @@ class LoadedPlugin:
             self._hooks[name] = injector.plan(function, f"hook {name!r}")
         for name, function in self._plugin.tasks.items():
             self.tasks[name] = load_task(name, function, injector)
+        for declared in self._plugin.handlers:
+            self.handlers[declared.name] = load_handler(declared, injector)
         if self._handover is not None and self._handover.is_upgrade(self._version):
             await self._run_hook("on_upgrade", self._lifetime.context)
         made = [FromProvider(provider, injector.provider_plan(provider)) for provider in providers.values()]
@@ -100,6 +105,14 @@ class LoadedPlugin:
                 Status.NOT_FOUND, Reason.TASK_UNKNOWN, f"there is no task {task!r}; the plugin's tasks are: {known}"
             )
         return Run(self, found, scope, self.context(scope, task, deadline), value)
+
+    def handle(self, handler: str, scope: Scope, event: Event, deadline: Optional[datetime] = None) -> Run:
+        """One event, not yet handled. Raises CallError for an unknown handler."""
+        found = self.handlers.get(handler)
+        if found is None:
+            raise CallError(Status.NOT_FOUND, Reason.TASK_UNKNOWN, f"the plugin has no event handler {handler!r}")
+        value = event.data if found.task.plan.input is not None else None
+        return Run(self, found.task, scope, self.context(scope, handler, deadline, event), value)
 
     async def health(self) -> Tuple[bool, str]:
         """Whether the plugin thinks itself well, and what it says."""
@@ -135,9 +148,16 @@ class LoadedPlugin:
             await self._flush()
             self._threads.close()
 
-    def context(self, scope: Scope, task: str = "", deadline: Optional[datetime] = None) -> Context:
+    def context(
+        self, scope: Scope, task: str = "", deadline: Optional[datetime] = None, event: Optional[Event] = None
+    ) -> Context:
         return Context(
-            installation=self._host.installation, scope=scope, channel=self._channel, task=task, deadline=deadline
+            installation=self._host.installation,
+            scope=scope,
+            channel=self._channel,
+            task=task,
+            deadline=deadline,
+            event=event,
         )
 
     def new_lifetime(self, scope: Scope, context: Context, error: Optional[BaseException] = None) -> Lifetime:

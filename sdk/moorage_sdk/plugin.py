@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union, overload
 
+from moorage_sdk.handlers import DeclaredHandler
 from moorage_sdk.providers import PLUGIN, SCOPE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -34,6 +35,7 @@ class Plugin:
         self.settings = settings
         self.tasks: Dict[str, Callable[..., Any]] = {}
         self.hooks: Dict[str, Callable[..., Any]] = {}
+        self.handlers: List[DeclaredHandler] = []
         #: Functions with their lifetimes, in the order of declaration.
         self.providers: List[Tuple[Callable[..., Any], str]] = []
 
@@ -96,6 +98,32 @@ class Plugin:
     def health(self, function: Function) -> Function:
         """Asked now and then. Nothing or True is healthy; False, a text or an exception says that it is not."""
         return self._hook("health", function)
+
+    def on_event(self, topic: str) -> Callable[[Function], Function]:
+        """Declares a handler: it is called with every event whose topic is this one, or matches it: ``track.*``.
+
+        It is injected like a task: the parameter whose type is a dataclass, TypedDict or pydantic model, or that is
+        named ``input``, is given the event's data, one annotated ``moorage_sdk.events.Event`` the whole event. Each
+        event has a scope of its own: a scoped Session is committed when the handler has returned. Events arrive one
+        after another, and at most once; for work that must not be lost, let an event trigger start a task.
+        """
+        return self._handler(topic, replies=False)
+
+    def reply_to(self, topic: str) -> Callable[[Function], Function]:
+        """Declares the handler of requests: as ``on_event``, and what it returns is the answer."""
+        return self._handler(topic, replies=True)
+
+    def _handler(self, topic: str, *, replies: bool) -> Callable[[Function], Function]:
+        def declare(function: Function) -> Function:
+            _check_function("a handler", function)
+            declared = DeclaredHandler(topic, function, replies)
+            if any(other.name == declared.name for other in self.handlers):
+                raise ValueError(f"there are two handlers {function.__name__!r} of {topic!r}; name one otherwise")
+            self.handlers.append(declared)
+            setattr(function, PLUGIN_ATTRIBUTE, self)
+            return function
+
+        return declare
 
     @overload
     def provide(self, function: Function) -> Function: ...

@@ -6,6 +6,7 @@ from typing import Tuple
 
 from moorage_sdk.services.base import Face
 from moorage_sdk.services.config import ConfigFace
+from moorage_sdk.services.events import EventsFace
 from moorage_sdk.services.kafka import KafkaFace
 from moorage_sdk.services.log import LogFace
 from moorage_sdk.services.sql.face import SqlFace
@@ -13,6 +14,7 @@ from moorage_sdk.services.sqlalchemy.face import ScopedSessionFace, SessionFacto
 
 FACES: Tuple[Face, ...] = (
     ConfigFace(),
+    EventsFace(),
     KafkaFace(),
     LogFace(),
     SqlFace(),

@@ -6,6 +6,7 @@ from typing import Callable, Tuple
 
 from moorage_sdk.testing.base import Fake
 from moorage_sdk.testing.config import FakeConfig
+from moorage_sdk.testing.events import FakeEvents
 from moorage_sdk.testing.execution import FakeExecution
 from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog
@@ -13,6 +14,7 @@ from moorage_sdk.testing.sql import FakeSql
 
 FAKES: Tuple[Callable[[], Fake], ...] = (
     FakeConfig,
+    FakeEvents,
     FakeExecution,
     FakeKafka,
     FakeLog,

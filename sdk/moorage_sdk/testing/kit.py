@@ -20,12 +20,16 @@ from moorage_sdk.handover import Handover
 from moorage_sdk.host import facts_from_welcome
 from moorage_sdk.loaded import LoadedPlugin
 from moorage_sdk.plugin import PLUGIN_ATTRIBUTE, Plugin
+from moorage_sdk.run import Run
 from moorage_sdk.schema.containers import plain
 from moorage_sdk.scope import Scope
+from moorage_sdk.services import events
 from moorage_sdk.services.log import HostHandler
+from moorage_sdk.tasks import Task
 from moorage_sdk.testing.base import Fake, FakeScope
 from moorage_sdk.testing.channel import LocalChannel
 from moorage_sdk.testing.config import FakeConfig
+from moorage_sdk.testing.events import FakeEvents, matches
 from moorage_sdk.testing.execution import FakeExecution
 from moorage_sdk.testing.fakes import FAKES
 from moorage_sdk.testing.gate import Gate
@@ -62,6 +66,7 @@ class Moorage:
 
     #: Of the fakes; the others are found by name as well: ``moorage.sql``.
     config: FakeConfig
+    events: FakeEvents
     kafka: FakeKafka
     log: FakeLog
     execution: FakeExecution
@@ -155,6 +160,44 @@ class Moorage:
         plugin, name = self._find(task)
         execution = f"e-{next(self._numbers)}"
         scope = Scope(execution, execution=execution, attempt=attempt, trigger=trigger)
+
+        def begin(loaded: LoadedPlugin) -> Run:
+            return loaded.run(name, scope, _crossed(input), deadline)
+
+        return await self._play(
+            plugin, scope, begin, lambda loaded: loaded.tasks[name], handover=handover, export_state=export_state
+        )
+
+    def handle(self, handler: Callable[..., Any], topic: str, data: Any = None, *, source: str = "") -> TaskRun:
+        """Calls an event handler, given as its function, with an event, as if ``source`` had published it: the name of
+        an installation; empty: the application. As ``run``; ``result`` is the reply of one that replies.
+        """
+        _refuse_inside_a_loop()
+        return asyncio.run(self.handle_async(handler, topic, data, source=source))
+
+    async def handle_async(
+        self, handler: Callable[..., Any], topic: str, data: Any = None, *, source: str = ""
+    ) -> TaskRun:
+        """As ``handle``, for async tests."""
+        plugin, name = _handler_of(handler, topic)
+        event = events.from_wire(self.events.event(topic, plain(data, "data"), source=source))
+        scope = Scope(f"s-{next(self._numbers)}", trigger=topic)
+
+        def begin(loaded: LoadedPlugin) -> Run:
+            return loaded.handle(name, scope, event)
+
+        return await self._play(plugin, scope, begin, lambda loaded: loaded.handlers[name].task)
+
+    async def _play(
+        self,
+        plugin: Plugin,
+        scope: Scope,
+        begin: Callable[[LoadedPlugin], Run],
+        task_of: Callable[[LoadedPlugin], Task],
+        *,
+        handover: Optional[Handover] = None,
+        export_state: bool = False,
+    ) -> TaskRun:
         first_line, first_report = len(self.log.lines), len(self.execution.reports)
         value: Any = None
         state: Any = None
@@ -171,7 +214,8 @@ class Moorage:
             )
             try:
                 await loaded.load()
-                value = await self._run(loaded, name, scope, input, deadline)
+                outcome = await self._outcome(scope, lambda: begin(loaded))
+                value = task_of(loaded).result.read(values.from_wire(outcome), "the result")
                 if export_state:
                     state = _received(await loaded.export_state())
             except Exception as raised:  # noqa: BLE001 - the test is told in TaskRun.error
@@ -191,17 +235,15 @@ class Moorage:
         for fake in self._fakes.values():
             fake.close()
 
-    async def _run(
-        self, loaded: LoadedPlugin, name: str, scope: Scope, value: Any, deadline: Optional[datetime]
-    ) -> Any:
+    async def _outcome(self, scope: Scope, begin: Callable[[], Run]) -> value_pb2.Value:
         held = self._gate.scopes[scope.id] = FakeScope(scope.id, scope.execution)
         try:
-            outcome = await loaded.run(name, scope, _crossed(value), deadline).outcome()
+            outcome = await begin().outcome()
         except BaseException:
             held.end(success=False)
             raise
         held.end(success=True)
-        return loaded.tasks[name].result.read(values.from_wire(outcome), "the result")
+        return outcome
 
     def _find(self, task: Union[str, Callable[..., Any]]) -> Tuple[Plugin, str]:
         if isinstance(task, str):
@@ -247,6 +289,15 @@ class Moorage:
 
     def _set_grants(self, allow: Iterable[Capability], deny: Tuple[Capability, ...]) -> None:
         self._gate.grants = Grants(tuple(dict.fromkeys(allow)), deny, self._gate.grants.epoch + 1)
+
+
+def _handler_of(function: Callable[..., Any], topic: str) -> Tuple[Plugin, str]:
+    plugin = getattr(function, PLUGIN_ATTRIBUTE, None)
+    if isinstance(plugin, Plugin):
+        for declared in plugin.handlers:
+            if declared.function is function and matches(declared.topic, topic):
+                return plugin, declared.name
+    raise TypeError(f"{function!r} handles no events of {topic!r}; give a function under @plugin.on_event")
 
 
 def _crossed(value: Any) -> Any:

@@ -9,17 +9,19 @@ from typing import Any, Awaitable, Callable, Dict, Optional, Protocol, Set, Tupl
 
 from google.protobuf.message import DecodeError, Message
 
-from moorage_proto import plugin_pb2, values
+from moorage_proto import plugin_pb2, value_pb2, values
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.methods import Method, service_methods
 from moorage_sdk import entry_points, tracebacks
 from moorage_sdk.channel import Channel
 from moorage_sdk.errors import PluginInvalid
+from moorage_sdk.handlers import Handler
 from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts
 from moorage_sdk.loaded import Flush, LoadedPlugin
 from moorage_sdk.run import Run
 from moorage_sdk.scope import Scope
+from moorage_sdk.services import events
 from moorage_sdk.tasks import Task
 
 #: Of a call's time, for the hook that it runs.
@@ -71,6 +73,7 @@ class Runtime:
         self._handlers: Dict[str, Callable[[Any, Answer], Awaitable[Message]]] = {
             "load": self._load,
             "run": self._run,
+            "handle_event": self._handle_event,
             "health": self._health,
             "export_state": self._export_state,
             "unload": self._unload,
@@ -147,21 +150,30 @@ class Runtime:
         finally:
             await self._flush()
         self._loaded = loaded
-        return plugin_pb2.LoadReply(tasks=[_describe(task) for task in loaded.tasks.values()], hooks=loaded.hooks)
+        return plugin_pb2.LoadReply(
+            tasks=[_describe(task) for task in loaded.tasks.values()],
+            hooks=loaded.hooks,
+            handlers=[_describe_handler(handler) for handler in loaded.handlers.values()],
+        )
 
     async def _run(self, request: plugin_pb2.RunRequest, answer: Answer) -> plugin_pb2.RunReply:
         call = answer.call
         scope = Scope(call.scope, call.traceparent, request.execution, request.attempt, request.trigger)
         run = self._ready().run(request.task, scope, _input(request), _instant(call.deadline))
-        answer.run = run
-        if answer.cancelled:
-            run.cancel()
-        result = await run.outcome()
+        return plugin_pb2.RunReply(result=await _outcome(run, answer))
+
+    async def _handle_event(
+        self, request: plugin_pb2.HandleEventRequest, answer: Answer
+    ) -> plugin_pb2.HandleEventReply:
+        call, loaded = answer.call, self._ready()
+        scope = Scope(call.scope, call.traceparent, trigger=request.event.topic)
         try:
-            values.check_result(result)
+            event = events.from_wire(request.event)
         except values.ValueInvalid as error:
-            raise CallError(Status.INVALID_ARGUMENT, Reason.TASK_FAILED, f"{error}.") from None
-        return plugin_pb2.RunReply(result=result)
+            problem = f"the event's data cannot be read: {error}"
+            raise CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, problem) from None
+        result = await _outcome(loaded.handle(request.handler, scope, event, _instant(call.deadline)), answer)
+        return plugin_pb2.HandleEventReply(reply=result if loaded.handlers[request.handler].replies else None)
 
     async def _health(self, request: plugin_pb2.HealthRequest, answer: Answer) -> plugin_pb2.HealthReply:  # noqa: ARG002 - nothing is asked but how it is
         """A hook that does not return is told before the host's patience ends: it must not look like a stuck loop."""
@@ -220,6 +232,26 @@ class Answer:
         self.cancelled = True
         if self.run is not None:
             self.run.cancel()
+
+
+async def _outcome(run: Run, answer: Answer) -> value_pb2.Value:
+    """Raises CallError."""
+    answer.run = run
+    if answer.cancelled:
+        run.cancel()
+    result = await run.outcome()
+    try:
+        values.check_result(result)
+    except values.ValueInvalid as error:
+        raise CallError(Status.INVALID_ARGUMENT, Reason.TASK_FAILED, f"{error}.") from None
+    return result
+
+
+def _describe_handler(handler: Handler) -> plugin_pb2.EventHandler:
+    described = plugin_pb2.EventHandler(name=handler.name, topic=handler.topic, replies=handler.replies)
+    if handler.data_schema is not None:
+        described.data_schema.CopyFrom(values.record_to_wire(handler.data_schema))
+    return described
 
 
 def _describe(task: Task) -> plugin_pb2.Task:
