@@ -58,6 +58,9 @@ class Capability:
     #: Empty: all columns. Only for ``sql.read`` and ``sql.write``. Of a need, ``ROWS_ALONE``: that rows exist, but the
     #: value of no column, as ``SELECT count(*)`` asks; a right to any column covers that.
     columns: Tuple[str, ...] = ()
+    #: Of a need: its resource is a pattern with ``*`` and ``**``, as in a right. A right covers it that covers all that
+    #: the pattern may stand for; a deny rule that concerns any of that beats it.
+    wild: bool = False
 
     @property
     def service(self) -> str:
@@ -76,12 +79,20 @@ class Capability:
         return f"{self.verb}:{resource}{columns}"
 
     def covers(self, need: Capability) -> bool:
-        """Whether this right includes the needed one. Globs count in this right only; the need is literal."""
+        """Whether this right includes the needed one. Globs count in this right only; the need is literal, unless it
+        is ``wild``.
+        """
+        if need.wild:
+            return self.verb == need.verb and not self.columns and _contains(self.resource, need.resource)
         if self.verb != need.verb or not _pattern(self.resource).fullmatch(need.resource):
             return False
         if not self.columns:
             return True
         return need.columns == ROWS_ALONE or (bool(need.columns) and set(need.columns) <= set(self.columns))
+
+    def overlaps(self, need: Capability) -> bool:
+        """Whether this right covers any of what a wild need may stand for."""
+        return self.verb == need.verb and _overlap(self.resource, need.resource)
 
     def touches(self, verb: str, backend: str) -> bool:
         """Whether this right has the verb and may concern some resource of the backend."""
@@ -103,8 +114,9 @@ def parse(text: str) -> Capability:
         raise CapabilityInvalid(text, "it names no resource after a colon")
     if not _VERB.fullmatch(verb):
         raise CapabilityInvalid(text, f"{verb!r} is not of the form service.verb")
-    if any(ord(character) < 33 or ord(character) == 127 for character in text):
-        raise CapabilityInvalid(text, "it holds a space or control character")
+    if " " in text or not text.isprintable():
+        # Also what is there and not seen, or turns the direction of what is: people read it before they grant it.
+        raise CapabilityInvalid(text, "it holds a space, or a character that cannot be seen")
     if verb in SANDBOX_VERBS:
         _check_path(text, verb, resource)
     columns: Tuple[str, ...] = ()
@@ -114,11 +126,11 @@ def parse(text: str) -> Capability:
     return Capability(verb, _complete(text, service, resource), columns)
 
 
-def need(verb: str, resource: str, *, backend: str = "", columns: Iterable[str] = ()) -> Capability:
-    """The right that a call asks for, from values that are taken literally."""
+def need(verb: str, resource: str, *, backend: str = "", columns: Iterable[str] = (), wild: bool = False) -> Capability:
+    """The right that a call asks for, from values that are taken literally; with ``wild`` the resource is a pattern."""
     if verb.partition(".")[0] in BACKEND_SERVICES:
         resource = f"{backend or MAIN_BACKEND}/{resource}"
-    return Capability(verb, resource, tuple(columns))
+    return Capability(verb, resource, tuple(columns), wild)
 
 
 def _check_path(text: str, verb: str, resource: str) -> None:
@@ -168,6 +180,58 @@ def _pattern(glob: str) -> re.Pattern[str]:
     return re.compile("".join(expression.get(part) or re.escape(part) for part in parts))
 
 
+#: What stands for ``**`` and ``*`` of a wild need while a right is compared with it. No right holds these characters; a
+#: need that does is taken for wider than it is.
+_ANY, _ANY_IN_SEGMENT = "\x01", "\x02"
+
+#: Longer patterns are covered by nothing and denied by everything: comparing two patterns takes time.
+MAX_WILD_CHARACTERS = 512
+
+
+def _contains(glob: str, pattern: str) -> bool:
+    """Whether the glob matches everything that the pattern matches. May say no where it does, never yes where not."""
+    if len(pattern) > MAX_WILD_CHARACTERS:
+        return False
+    marked = pattern.replace("**", _ANY).replace("*", _ANY_IN_SEGMENT)
+    return _marked_pattern(glob).fullmatch(marked) is not None
+
+
+@functools.lru_cache(maxsize=4096)
+def _marked_pattern(glob: str) -> re.Pattern[str]:
+    """What the glob's own ``*`` swallows has no ``**`` in it."""
+    expression = {"**": r"(?s:.*)", "*": rf"[^/.:{_ANY}]*"}
+    return re.compile("".join(expression.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*)", glob)))
+
+
+def _overlap(glob: str, pattern: str) -> bool:
+    """Whether some text fits both."""
+    if len(pattern) > MAX_WILD_CHARACTERS:
+        return True
+    left, right = (text.replace("**", _ANY).replace("*", _ANY_IN_SEGMENT) for text in (glob, pattern))
+    seen, ahead = set(), [(0, 0)]
+    while ahead:
+        state = ahead.pop()
+        if state in seen:
+            continue
+        seen.add(state)
+        i, j = state
+        if i == len(left) and j == len(right):
+            return True
+        one, other = left[i : i + 1], right[j : j + 1]
+        if _takes(one, "") or (one and _takes(other, one)):
+            ahead.append((i + 1, j))
+        if _takes(other, "") or (other and _takes(one, other)):
+            ahead.append((i, j + 1))
+        if one and one == other:
+            ahead.append((i + 1, j + 1))
+    return False
+
+
+def _takes(wildcard: str, text: str) -> bool:
+    """Whether it is a wildcard that may stand for this character, or for none."""
+    return wildcard == _ANY or (wildcard == _ANY_IN_SEGMENT and text not in ("/", ".", ":"))
+
+
 @dataclass(frozen=True)
 class Decision:
     """Whether a need is covered, and by what."""
@@ -176,6 +240,8 @@ class Decision:
     need: Capability
     #: The right that allowed it, or the deny rule that beat all of them; None: nothing covers it.
     rule: Optional[Capability] = None
+    #: It is allowed only while the audit can be written. Of a refusal: it was refused for that.
+    fail_closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,6 +252,8 @@ class Grants:
     deny: Tuple[Capability, ...] = ()
     #: Grows by one with every change of the installation's grants.
     epoch: int = 0
+    #: What they concern is allowed only while the audit can be written.
+    fail_closed: Tuple[Capability, ...] = ()
     _memo: dict[Capability, Decision] = field(default_factory=dict, compare=False, repr=False)
 
     def decide(self, needed: Capability) -> Decision:
@@ -198,11 +266,11 @@ class Grants:
 
     def _decide(self, needed: Capability) -> Decision:
         for rule in self.deny:
-            if _denies_columns(rule, needed) if rule.columns else rule.covers(needed):
+            if _concerns(rule, needed):
                 return Decision(False, needed, rule)
         for rule in self.allow:
             if rule.covers(needed):
-                return Decision(True, needed, rule)
+                return Decision(True, needed, rule, any(_concerns(other, needed) for other in self.fail_closed))
         return Decision(False, needed)
 
     def touch(self, verb: str, backend: str) -> bool:
@@ -210,9 +278,14 @@ class Grants:
         return any(rule.touches(verb, backend) for rule in self.allow)
 
 
-def _denies_columns(rule: Capability, needed: Capability) -> bool:
-    """A deny of some columns also denies a need for all of them, or for a set that holds one of them."""
-    whole = Capability(rule.verb, rule.resource)
-    if not whole.covers(Capability(needed.verb, needed.resource)):
+def _concerns(rule: Capability, needed: Capability) -> bool:
+    """Whether the rule covers a part of the need: one for some columns concerns a need for all of them, or for a set
+    that holds one of them.
+    """
+    if needed.wild:
+        return rule.overlaps(needed)
+    if not rule.columns:
+        return rule.covers(needed)
+    if not Capability(rule.verb, rule.resource).covers(Capability(needed.verb, needed.resource)):
         return False
     return not needed.columns or bool(set(rule.columns) & set(needed.columns))

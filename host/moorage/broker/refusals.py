@@ -157,7 +157,7 @@ def grant_command(installation: InstallationId, need: Capability) -> str:
     glob in it.
     """
     text = str(need)
-    if "*" in text or len(text) > MAX_NAME_CHARACTERS or not text.isprintable():
+    if ("*" in text and not need.wild) or len(text) > MAX_NAME_CHARACTERS or not text.isprintable():
         return ""
     try:
         right = capability.parse(text)
