@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amoorage_proto/access.proto\x12\nmoorage.v1\x1a google/protobuf/descriptor.proto\"\x92\x01\n\x06\x41\x63\x63\x65ss\x12\"\n\x05needs\x18\x01 \x01(\x0b\x32\x11.moorage.v1.NeedsH\x00\x12\x12\n\x08\x63lassify\x18\x02 \x01(\tH\x00\x12 \n\x04late\x18\x03 \x01(\x0b\x32\x10.moorage.v1.LateH\x00\x12\x10\n\x06handle\x18\x04 \x01(\tH\x00\x12\x14\n\nown_reason\x18\x05 \x01(\tH\x00\x42\x06\n\x04rule\"&\n\x05Needs\x12\x1d\n\x03\x61ll\x18\x01 \x03(\x0b\x32\x10.moorage.v1.Need\",\n\x04Need\x12\x0c\n\x04verb\x18\x01 \x01(\t\x12\x16\n\x0eresource_paths\x18\x02 \x03(\t\"\x15\n\x04Late\x12\r\n\x05verbs\x18\x01 \x03(\t:D\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xff\x93\x03 \x01(\x0b\x32\x12.moorage.v1.Access:.\n\x04\x62ulk\x12\x1e.google.protobuf.MethodOptions\x18\x80\x94\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amoorage_proto/access.proto\x12\nmoorage.v1\x1a google/protobuf/descriptor.proto\"\x92\x01\n\x06\x41\x63\x63\x65ss\x12\"\n\x05needs\x18\x01 \x01(\x0b\x32\x11.moorage.v1.NeedsH\x00\x12\x12\n\x08\x63lassify\x18\x02 \x01(\tH\x00\x12 \n\x04late\x18\x03 \x01(\x0b\x32\x10.moorage.v1.LateH\x00\x12\x10\n\x06handle\x18\x04 \x01(\tH\x00\x12\x14\n\nown_reason\x18\x05 \x01(\tH\x00\x42\x06\n\x04rule\"&\n\x05Needs\x12\x1d\n\x03\x61ll\x18\x01 \x03(\x0b\x32\x10.moorage.v1.Need\"L\n\x04Need\x12\x0c\n\x04verb\x18\x01 \x01(\t\x12\x16\n\x0eresource_paths\x18\x02 \x03(\t\x12\x10\n\x08resource\x18\x03 \x01(\t\x12\x0c\n\x04says\x18\x04 \x01(\t\"\x15\n\x04Late\x12\r\n\x05verbs\x18\x01 \x03(\t:D\n\x06\x61\x63\x63\x65ss\x12\x1e.google.protobuf.MethodOptions\x18\xff\x93\x03 \x01(\x0b\x32\x12.moorage.v1.Access:.\n\x04\x62ulk\x12\x1e.google.protobuf.MethodOptions\x18\x80\x94\x03 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -27,7 +27,7 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_NEEDS']._serialized_start=225
   _globals['_NEEDS']._serialized_end=263
   _globals['_NEED']._serialized_start=265
-  _globals['_NEED']._serialized_end=309
-  _globals['_LATE']._serialized_start=311
-  _globals['_LATE']._serialized_end=332
+  _globals['_NEED']._serialized_end=341
+  _globals['_LATE']._serialized_start=343
+  _globals['_LATE']._serialized_end=364
 # @@protoc_insertion_point(module_scope)

@@ -31,12 +31,16 @@ class Needs(_message.Message):
     def __init__(self, all: _Optional[_Iterable[_Union[Need, _Mapping]]] = ...) -> None: ...
 
 class Need(_message.Message):
-    __slots__ = ("verb", "resource_paths")
+    __slots__ = ("verb", "resource_paths", "resource", "says")
     VERB_FIELD_NUMBER: _ClassVar[int]
     RESOURCE_PATHS_FIELD_NUMBER: _ClassVar[int]
+    RESOURCE_FIELD_NUMBER: _ClassVar[int]
+    SAYS_FIELD_NUMBER: _ClassVar[int]
     verb: str
     resource_paths: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, verb: _Optional[str] = ..., resource_paths: _Optional[_Iterable[str]] = ...) -> None: ...
+    resource: str
+    says: str
+    def __init__(self, verb: _Optional[str] = ..., resource_paths: _Optional[_Iterable[str]] = ..., resource: _Optional[str] = ..., says: _Optional[str] = ...) -> None: ...
 
 class Late(_message.Message):
     __slots__ = ("verbs",)

@@ -31,6 +31,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INTERNAL: _ClassVar[Reason]
     PROTOCOL_VIOLATION: _ClassVar[Reason]
     BACKEND_FAILED: _ClassVar[Reason]
+    SERVICE_REFUSED: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 CAPABILITY_MISSING: Reason
 SCOPE_CLOSED: Reason
@@ -55,9 +56,10 @@ LOAD_FAILED: Reason
 INTERNAL: Reason
 PROTOCOL_VIOLATION: Reason
 BACKEND_FAILED: Reason
+SERVICE_REFUSED: Reason
 
 class Error(_message.Message):
-    __slots__ = ("code", "reason", "message", "capability", "remedy", "retryable", "sql", "task")
+    __slots__ = ("code", "reason", "message", "capability", "remedy", "retryable", "sql", "task", "service")
     CODE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +68,7 @@ class Error(_message.Message):
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
     SQL_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    SERVICE_FIELD_NUMBER: _ClassVar[int]
     code: int
     reason: Reason
     message: str
@@ -74,7 +77,8 @@ class Error(_message.Message):
     retryable: bool
     sql: SqlFailure
     task: TaskFailure
-    def __init__(self, code: _Optional[int] = ..., reason: _Optional[_Union[Reason, str]] = ..., message: _Optional[str] = ..., capability: _Optional[str] = ..., remedy: _Optional[str] = ..., retryable: bool = ..., sql: _Optional[_Union[SqlFailure, _Mapping]] = ..., task: _Optional[_Union[TaskFailure, _Mapping]] = ...) -> None: ...
+    service: ServiceFailure
+    def __init__(self, code: _Optional[int] = ..., reason: _Optional[_Union[Reason, str]] = ..., message: _Optional[str] = ..., capability: _Optional[str] = ..., remedy: _Optional[str] = ..., retryable: bool = ..., sql: _Optional[_Union[SqlFailure, _Mapping]] = ..., task: _Optional[_Union[TaskFailure, _Mapping]] = ..., service: _Optional[_Union[ServiceFailure, _Mapping]] = ...) -> None: ...
 
 class SqlFailure(_message.Message):
     __slots__ = ("kind", "sqlstate")
@@ -109,3 +113,9 @@ class TaskFailure(_message.Message):
     type: str
     traceback: str
     def __init__(self, type: _Optional[str] = ..., traceback: _Optional[str] = ...) -> None: ...
+
+class ServiceFailure(_message.Message):
+    __slots__ = ("kind",)
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    def __init__(self, kind: _Optional[str] = ...) -> None: ...

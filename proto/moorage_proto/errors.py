@@ -47,6 +47,7 @@ class CallError(Exception):
         retryable: bool = False,
         sql: Optional[error_pb2.SqlFailure] = None,
         task: Optional[error_pb2.TaskFailure] = None,
+        service: Optional[error_pb2.ServiceFailure] = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -57,6 +58,29 @@ class CallError(Exception):
         self.retryable = retryable
         self.sql = sql
         self.task = task
+        self.service = service
+
+
+class ServiceError(CallError):
+    """A service of the application says no: the sentence, for the plugin and its log, is all that crosses with it.
+
+    Subclasses are errors of their own: raised by the service they arrive as the same class in a plugin whose contract
+    names them, ``@service("billing", errors=[CardDeclined])``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "",
+        status: Status = Status.FAILED_PRECONDITION,
+        retryable: bool = False,
+    ) -> None:
+        """``kind``: by which plugins tell it from others; the class's name unless it is given."""
+        #: Never empty.
+        self.kind = kind or type(self).__name__
+        failure = error_pb2.ServiceFailure(kind=self.kind)
+        super().__init__(status, Reason.SERVICE_REFUSED, message, retryable=retryable, service=failure)
 
 
 def to_wire(error: CallError) -> error_pb2.Error:
@@ -72,6 +96,8 @@ def to_wire(error: CallError) -> error_pb2.Error:
         wire.sql.CopyFrom(error.sql)
     elif error.task is not None:
         wire.task.CopyFrom(error.task)
+    elif error.service is not None:
+        wire.service.CopyFrom(error.service)
     return wire
 
 
@@ -91,4 +117,5 @@ def from_wire(wire: error_pb2.Error) -> CallError:
         retryable=wire.retryable,
         sql=wire.sql if detail == "sql" else None,
         task=wire.task if detail == "task" else None,
+        service=wire.service if detail == "service" else None,
     )

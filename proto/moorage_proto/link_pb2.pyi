@@ -67,7 +67,7 @@ class Hello(_message.Message):
     def __init__(self, protocol_versions: _Optional[_Iterable[int]] = ..., token: _Optional[bytes] = ..., sdk_version: _Optional[str] = ..., python_version: _Optional[str] = ..., protobuf_version: _Optional[str] = ..., grpcio_version: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol_version", "features", "limits", "installation", "incarnation_number", "incarnation_scope", "log_level", "capabilities", "sql_backends", "lane_ticket")
+    __slots__ = ("protocol_version", "features", "limits", "installation", "incarnation_number", "incarnation_scope", "log_level", "capabilities", "sql_backends", "lane_ticket", "contracts")
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
@@ -78,6 +78,7 @@ class Welcome(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     SQL_BACKENDS_FIELD_NUMBER: _ClassVar[int]
     LANE_TICKET_FIELD_NUMBER: _ClassVar[int]
+    CONTRACTS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     features: _containers.RepeatedScalarFieldContainer[str]
     limits: Limits
@@ -88,7 +89,8 @@ class Welcome(_message.Message):
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     sql_backends: _containers.RepeatedCompositeFieldContainer[SqlBackend]
     lane_ticket: bytes
-    def __init__(self, protocol_version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., installation: _Optional[str] = ..., incarnation_number: _Optional[int] = ..., incarnation_scope: _Optional[str] = ..., log_level: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., sql_backends: _Optional[_Iterable[_Union[SqlBackend, _Mapping]]] = ..., lane_ticket: _Optional[bytes] = ...) -> None: ...
+    contracts: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, protocol_version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., installation: _Optional[str] = ..., incarnation_number: _Optional[int] = ..., incarnation_scope: _Optional[str] = ..., log_level: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., sql_backends: _Optional[_Iterable[_Union[SqlBackend, _Mapping]]] = ..., lane_ticket: _Optional[bytes] = ..., contracts: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_frame_bytes", "max_message_bytes", "initial_credit_bytes", "max_lanes", "max_open_calls")

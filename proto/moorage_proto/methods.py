@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, Generic, Mapping, Optional, Tuple, Type, TypeVar
 
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.message import Message
 
 from moorage_proto import access_pb2
@@ -40,11 +40,13 @@ class Method(Generic[Request, Reply]):
 def methods_of(service: Any) -> Mapping[str, Method[Any, Any]]:
     """The methods of a ServiceDescriptor, by their Python names."""
     found: Dict[str, Method[Any, Any]] = {}
+    protos = _method_protos(service)
     for descriptor in service.methods:
-        options = descriptor.GetOptions()
-        # Descriptors tell of streams only from protobuf 4.22 on; their own proto does in every version.
-        proto = _method_proto(service, descriptor.name)
-        name = _CAPITAL.sub("_", descriptor.name).lower()
+        # Descriptors tell of streams only from protobuf 4.22 on, and of options only those of the default pool; their
+        # own proto does in every version.
+        proto = protos[descriptor.name]
+        options = proto.options
+        name = python_name(descriptor.name)
         found[name] = Method(
             path=f"/{service.full_name}/{descriptor.name}",
             name=name,
@@ -79,16 +81,30 @@ def _values(holder: Any, part: str) -> Tuple[Any, ...]:
     return tuple(value)
 
 
+def python_name(name: str) -> str:
+    """Of a method: "SendMany" is "send_many"."""
+    return _CAPITAL.sub("_", name).lower()
+
+
 def _message_class(descriptor: Any) -> Type[Message]:
-    """The generated class. The public way to it was renamed between protobuf 4 and 5; this attribute stayed."""
-    found: Type[Message] = descriptor._concrete_class  # noqa: SLF001
+    """The one class of a message. The public way to it was renamed in protobuf 4.22."""
+    factories: Any = message_factory
+    found: Type[Message]
+    if hasattr(factories, "GetMessageClass"):
+        found = factories.GetMessageClass(descriptor)
+    else:
+        # A factory makes another class each time, so one that was made is used again.
+        found = getattr(descriptor, "_concrete_class", None) or factories.MessageFactory(
+            descriptor.file.pool
+        ).GetPrototype(descriptor)
     return found
 
 
-def _method_proto(service: Any, name: str) -> Any:
-    proto = descriptor_pb2.ServiceDescriptorProto()
-    service.CopyToProto(proto)
-    return next(method for method in proto.method if method.name == name)
+def _method_protos(service: Any) -> Mapping[str, Any]:
+    """From the file: pure Python's descriptors of what was built at run time cannot be copied to a proto."""
+    file = descriptor_pb2.FileDescriptorProto.FromString(service.file.serialized_pb)
+    found = next(proto for proto in file.service if proto.name == service.name)
+    return {method.name: method for method in found.method}
 
 
 def _tell_of_options() -> None:

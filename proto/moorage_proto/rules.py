@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Tuple
 
 from google.protobuf.message import Message
 
 from moorage_proto import capability
 from moorage_proto.capability import Capability
+from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.methods import Method, field_values
 
-#: A registered pure function: which rights does this request need?
+#: A registered pure function: which rights does this request need? Raises CallError for one that cannot be decided on.
 Classifier = Callable[[Any], Tuple[Capability, ...]]
+
+#: The resources that one need names in a request.
+_Resources = Callable[[Message], Tuple[str, ...]]
+
+_FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 class AccessRuleMissing(RuntimeError):
@@ -62,25 +69,62 @@ def compile_rule(method: Method[Any, Any], classifiers: Mapping[str, Classifier]
 
 
 def _needs_from_fields(method: Method[Any, Any], needs: Tuple[Any, ...]) -> Classifier:
-    if not needs or not all(need.resource_paths for need in needs):
-        raise AccessRuleMissing(method.path, "it names no resource")
-    for need in needs:
-        for path in need.resource_paths:
-            _check_path(method, path)
-    pairs = tuple((need.verb, path) for need in needs for path in need.resource_paths)
+    if not needs or not all(bool(need.resource_paths) != bool(need.resource) for need in needs):
+        raise AccessRuleMissing(method.path, "it names no resource, or both paths and a text")
     has_backend = "backend" in method.request.DESCRIPTOR.fields_by_name
-    if len(pairs) == 1 and "." not in pairs[0][1] and not _is_repeated(method, pairs[0][1]):
-        return _single(pairs[0][0], pairs[0][1], has_backend)
+    simple = needs[0].resource_paths[0] if len(needs) == 1 and len(needs[0].resource_paths) == 1 else ""
+    if simple and "." not in simple and not is_repeated(_check_path(method, simple)):
+        return _single(needs[0].verb, simple, has_backend)
+    resources: List[Tuple[str, _Resources]] = []
+    for need in needs:
+        resources += [(need.verb, _at_path(method, path)) for path in need.resource_paths]
+        if need.resource:
+            resources.append((need.verb, _from_text(method, need.resource)))
 
     def classify(request: Message) -> Tuple[Capability, ...]:
         backend = str(request.backend) if has_backend else ""  # type: ignore[attr-defined]  # has_backend says so
         return tuple(
-            capability.need(verb, value, backend=backend)
-            for verb, path in pairs
-            for value in field_values(request, path)
+            capability.need(verb, resource, backend=backend) for verb, named in resources for resource in named(request)
         )
 
     return classify
+
+
+def _at_path(method: Method[Any, Any], path: str) -> _Resources:
+    _check_path(method, path)
+    return lambda request: field_values(request, path)
+
+
+def _from_text(method: Method[Any, Any], text: str) -> _Resources:
+    """With several fields, no value may be read as the end of one field and the beginning of the next."""
+    between = _FIELD.split(text)[::2]
+    paths = _FIELD.findall(text)
+    for path in paths:
+        if is_repeated(_check_path(method, path)):
+            raise AccessRuleMissing(method.path, f"{path!r} has many values, and one is put into {text!r}")
+    if any(not sign for sign in between[1:-1]):
+        raise AccessRuleMissing(method.path, f"in {text!r} fields follow each other, so nothing tells them apart")
+    signs = {sign for part in between[1:-1] for sign in part if not sign.isalnum()}
+    if len(paths) > 1 and not signs:
+        raise AccessRuleMissing(method.path, f"in {text!r} no sign such as / stands between fields to tell them apart")
+
+    def named(request: Message) -> Tuple[str, ...]:
+        values = [field_values(request, path)[0] for path in paths]
+        for path, value in zip(paths, values):
+            if not signs.isdisjoint(value):
+                raise _ambiguous(method, path, signs)
+        return ("".join(part + value for part, value in zip(between, [*values, ""])),)
+
+    return named
+
+
+def _ambiguous(method: Method[Any, Any], path: str, signs: Iterable[str]) -> CallError:
+    return CallError(
+        Status.INVALID_ARGUMENT,
+        Reason.REQUEST_INVALID,
+        f"{method.path} cannot be called like this: {path} must not hold {' or '.join(sorted(signs))}, which stands "
+        "between the parts of the capability that the call needs.",
+    )
 
 
 def _single(verb: str, field: str, has_backend: bool) -> Classifier:
@@ -93,17 +137,19 @@ def _single(verb: str, field: str, has_backend: bool) -> Classifier:
     return classify
 
 
-def _check_path(method: Method[Any, Any], path: str) -> None:
-    descriptor = method.request.DESCRIPTOR
+def _check_path(method: Method[Any, Any], path: str) -> Any:
+    """The descriptor of the field at the end."""
+    descriptor, field = method.request.DESCRIPTOR, None
     for part in path.split("."):
         field = descriptor.fields_by_name.get(part) if descriptor is not None else None
         if field is None:
             raise AccessRuleMissing(method.path, f"{method.request.DESCRIPTOR.name} has no field {path!r}")
         descriptor = field.message_type
+    return field
 
 
-def _is_repeated(method: Method[Any, Any], name: str) -> bool:
-    field = method.request.DESCRIPTOR.fields_by_name[name]
+def is_repeated(field: Any) -> bool:
+    """Of a field's descriptor."""
     # `label` went away in protobuf 7; `is_repeated` came in 6.
     repeated = getattr(field, "is_repeated", None)
     return bool(field.label == field.LABEL_REPEATED) if repeated is None else bool(repeated)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from moorage_proto.errors import CallError, Reason, Status
+from typing import Dict, Type
+
+from moorage_proto.errors import CallError, Reason, ServiceError, Status
 
 __all__ = [
     "BackendError",
@@ -15,6 +17,7 @@ __all__ = [
     "QuotaExceeded",
     "ScopeClosed",
     "SerializationFailure",
+    "ServiceRefused",
 ]
 
 
@@ -54,6 +57,13 @@ class HostUnavailable(MoorageError):
     """The link to the host has ended."""
 
 
+class ServiceRefused(ServiceError, MoorageError):
+    """A service of the application says no; ``kind`` tells which of its errors it is.
+
+    Where the service's contract names a class for the kind, that class is raised.
+    """
+
+
 class PluginInvalid(MoorageError):
     """The plugin cannot be loaded as it is written; found before any of its tasks runs."""
 
@@ -78,6 +88,8 @@ _BY_REASON = {
 
 def typed(error: CallError) -> MoorageError:
     """The same error as the class that plugin code catches."""
+    if error.service is not None:
+        return service_error(ServiceRefused, error)
     found = _BY_REASON.get(error.reason, MoorageError)
     return found(
         error.status,
@@ -89,3 +101,21 @@ def typed(error: CallError) -> MoorageError:
         sql=error.sql,
         task=error.task,
     )
+
+
+#: Of those that contracts name.
+_service_errors: Dict[Type[ServiceError], Type[ServiceError]] = {ServiceRefused: ServiceRefused}
+
+
+def service_error(named: Type[ServiceError], error: CallError) -> MoorageError:
+    """What a service raised as one of its contract's classes, and as a MoorageError as well."""
+    made = _service_errors.get(named)
+    if made is None:
+        names = {"__module__": named.__module__, "__qualname__": named.__qualname__, "__doc__": named.__doc__}
+        made = _service_errors[named] = type(named.__name__, (named, MoorageError), names)
+    kind = error.service.kind if error.service is not None else ""
+    # Not through its own __init__: that may take what the sentence is made of.
+    found = made.__new__(made)
+    ServiceError.__init__(found, error.message, kind=kind, status=error.status, retryable=error.retryable)
+    assert isinstance(found, MoorageError)
+    return found
