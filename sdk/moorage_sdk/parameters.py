@@ -6,17 +6,15 @@ import inspect
 import types
 import typing
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, Tuple
 
+from moorage_proto.annotations import UNIONS, newer_syntax_hint
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_sdk.errors import PluginInvalid
 from moorage_sdk.markers import Backend
-from moorage_sdk.schema.compile import newer_syntax_hint
 
 #: What a parameter without a default has as its default.
 NO_DEFAULT: Any = inspect.Parameter.empty
-
-_UNIONS = (Union, getattr(types, "UnionType", Union))
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def _peeled(annotation: Any) -> Tuple[Any, bool, Tuple[Any, ...]]:
             continue
         arguments = typing.get_args(annotation)
         others = [argument for argument in arguments if argument is not type(None)]
-        if typing.get_origin(annotation) in _UNIONS and len(others) == 1:
+        if typing.get_origin(annotation) in UNIONS and len(others) == 1:
             optional, annotation = True, others[0]
             continue
         return annotation, optional, markers

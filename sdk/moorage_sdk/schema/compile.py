@@ -5,19 +5,23 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import enum
-import sys
-import types
 import typing
-from typing import Any, Callable, Dict, Mapping, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, Tuple
 
+from moorage_proto.annotations import (
+    UNIONS,
+    AnnotationUnsupported,
+    bare,
+    hints_of,
+    is_model,
+    is_typed_dict,
+    requirement,
+)
 from moorage_sdk.schema.containers import Anything, Dictionary, Either, Fixed, Sequence
-from moorage_sdk.schema.models import Model, is_model
+from moorage_sdk.schema.models import Model
 from moorage_sdk.schema.records import Field, Record, attributes_of, keys_of
 from moorage_sdk.schema.scalars import SCALARS, Choice, choice_of
-from moorage_sdk.schema.shape import AnnotationUnsupported, Shape
-
-#: `int | None` makes another kind of union than Union[int, None] before Python 3.14.
-_UNIONS = (Union, getattr(types, "UnionType", Union))
+from moorage_sdk.schema.shape import Shape
 
 _SEQUENCES: Mapping[Any, Tuple[Callable[[Any], Any], bool]] = {
     list: (list, False),
@@ -51,7 +55,7 @@ def shape_of(annotation: Any) -> Shape:
 def is_record_type(annotation: Any) -> bool:
     """Whether it is a dataclass, TypedDict, named tuple or pydantic model: what a task's input may be by its type."""
     return isinstance(annotation, type) and (
-        dataclasses.is_dataclass(annotation) or _is_typed_dict(annotation) or is_model(annotation)
+        dataclasses.is_dataclass(annotation) or is_typed_dict(annotation) or is_model(annotation)
     )
 
 
@@ -62,7 +66,7 @@ class _Compiler:
         self._records: Dict[Any, Record] = {}
 
     def shape(self, annotation: Any) -> Shape:
-        annotation = _bare(annotation)
+        annotation = bare(annotation)
         if annotation in (Any, object):
             return Anything()
         found = SCALARS.get(annotation) if isinstance(annotation, collections.abc.Hashable) else None
@@ -76,7 +80,7 @@ class _Compiler:
         raise _unsupported(annotation)
 
     def _generic(self, annotation: Any, origin: Any, arguments: Tuple[Any, ...]) -> Shape:
-        if origin in _UNIONS:
+        if origin in UNIONS:
             return Either(tuple(self.shape(argument) for argument in arguments))
         if origin is typing.Literal:
             return Choice(tuple((argument, argument) for argument in arguments))
@@ -98,7 +102,7 @@ class _Compiler:
             return Model(annotation)
         if issubclass(annotation, enum.Enum):
             return choice_of(annotation)
-        if _is_typed_dict(annotation):
+        if is_typed_dict(annotation):
             return self._typed_dict(annotation)
         if dataclasses.is_dataclass(annotation):
             return self._dataclass(annotation)
@@ -110,7 +114,7 @@ class _Compiler:
 
     def _dataclass(self, annotation: Any) -> Record:
         record = self._begin(annotation, lambda values: annotation(**values), attributes_of)
-        hints = _hints(annotation)
+        hints = hints_of(annotation)
         record.fields = tuple(
             Field(
                 field.name,
@@ -126,7 +130,7 @@ class _Compiler:
 
     def _named_tuple(self, annotation: Any) -> Record:
         record = self._begin(annotation, lambda values: annotation(**values), attributes_of)
-        hints = _hints(annotation)
+        hints = hints_of(annotation)
         defaults: Mapping[str, Any] = annotation._field_defaults
         record.fields = tuple(
             Field(name, self.shape(hints.get(name, Any)), name not in defaults, defaults.get(name), name in defaults)
@@ -137,8 +141,8 @@ class _Compiler:
     def _typed_dict(self, annotation: Any) -> Record:
         record = self._begin(annotation, lambda values: values, lambda type_, _: keys_of(type_))
         fields = []
-        for name, hint in _hints(annotation).items():
-            hint, required = _requirement(hint, name in annotation.__required_keys__)
+        for name, hint in hints_of(annotation).items():
+            hint, required = requirement(hint, name in annotation.__required_keys__)
             fields.append(Field(name, self.shape(hint), required))
         record.fields = tuple(fields)
         return record
@@ -151,55 +155,6 @@ class _Compiler:
         record.take = taker(annotation, lambda: [field.name for field in record.fields])
         self._records[annotation] = record
         return record
-
-
-def _bare(annotation: Any) -> Any:
-    """Without Annotated, NewType and aliases."""
-    while True:
-        if hasattr(annotation, "__metadata__"):
-            annotation = annotation.__origin__
-        elif hasattr(annotation, "__supertype__"):
-            annotation = annotation.__supertype__
-        elif type(annotation).__name__ == "TypeAliasType":
-            annotation = annotation.__value__
-        else:
-            return type(None) if annotation is None else annotation
-
-
-def _is_typed_dict(annotation: type) -> bool:
-    return (
-        issubclass(annotation, dict) and hasattr(annotation, "__total__") and hasattr(annotation, "__required_keys__")
-    )
-
-
-def _requirement(hint: Any, required: bool) -> Tuple[Any, bool]:
-    """Peels Required, NotRequired and ReadOnly off; older Pythons leave them on, and count them wrongly in text."""
-    names = {"Required": True, "NotRequired": False, "ReadOnly": None}
-    name = getattr(getattr(hint, "__origin__", None), "_name", None)
-    while name in names:
-        stated = names[name]
-        required = required if stated is None else stated
-        hint = typing.get_args(hint)[0]
-        name = getattr(getattr(hint, "__origin__", None), "_name", None)
-    return hint, required
-
-
-def _hints(annotation: Any) -> Mapping[str, Any]:
-    try:
-        return typing.get_type_hints(annotation, include_extras=True)
-    except Exception as error:
-        raise AnnotationUnsupported(
-            f"the annotations of {annotation.__name__} cannot be resolved: {error}; "
-            f"import what they name at the top of the module"
-            f"{newer_syntax_hint(error)}"
-        ) from error
-
-
-def newer_syntax_hint(error: BaseException) -> str:
-    """What to write instead, where the annotation is written in the syntax of a newer Python."""
-    if isinstance(error, TypeError) and "|" in str(error) and sys.version_info < (3, 10):
-        return "; for Python 3.9 write Optional[...] or Union[...] instead of |"
-    return ""
 
 
 def _unsupported(annotation: Any) -> AnnotationUnsupported:

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping
 
+from moorage_proto.annotations import is_model_2
 from moorage_sdk.schema.containers import plain
 from moorage_sdk.schema.shape import Definitions, JsonSchema, Mismatch, kind_of
-
-
-def is_model(annotation: Any) -> bool:
-    return isinstance(annotation, type) and (_is_version_2(annotation) or _is_version_1(annotation))
 
 
 @dataclass(frozen=True)
@@ -20,7 +17,7 @@ class Model:
     type: Any
 
     def read(self, value: Any, where: str) -> Any:
-        validate = self.type.model_validate if _is_version_2(self.type) else self.type.parse_obj
+        validate = self.type.model_validate if is_model_2(self.type) else self.type.parse_obj
         try:
             return validate(value)
         except ValueError as error:
@@ -29,7 +26,7 @@ class Model:
     def write(self, value: Any, where: str) -> Any:
         if not isinstance(value, self.type):
             raise Mismatch(where, f"an object of type {self.type.__name__} was wanted, {kind_of(value)} was found")
-        dumped = value.model_dump(by_alias=True) if _is_version_2(self.type) else value.dict(by_alias=True)
+        dumped = value.model_dump(by_alias=True) if is_model_2(self.type) else value.dict(by_alias=True)
         return plain(dumped, where)
 
     def schema(self, definitions: Definitions) -> JsonSchema:
@@ -37,7 +34,7 @@ class Model:
 
     def _body(self, definitions: Definitions) -> JsonSchema:
         template = "#/$defs/{model}"
-        if _is_version_2(self.type):
+        if is_model_2(self.type):
             body: JsonSchema = dict(self.type.model_json_schema(ref_template=template))
         else:
             body = dict(self.type.schema(ref_template=template))
@@ -47,14 +44,6 @@ class Model:
         # A model that refers to itself comes as a reference to its own definition.
         reference = body.pop("$ref", "").rpartition("/")[2]
         return {**nested.get(reference, {}), **body}
-
-
-def _is_version_2(annotation: Any) -> bool:
-    return hasattr(annotation, "model_validate") and hasattr(annotation, "__pydantic_validator__")
-
-
-def _is_version_1(annotation: Any) -> bool:
-    return hasattr(annotation, "parse_obj") and hasattr(annotation, "__fields__")
 
 
 def _mismatch(error: ValueError, where: str) -> Mismatch:

@@ -33,10 +33,6 @@ class Mismatch(ValueError):
         self.problem = problem
 
 
-class AnnotationUnsupported(TypeError):
-    """No shape is known for a type."""
-
-
 def wanted(where: str, what: str, value: Any) -> Mismatch:
     """Tells the kind of what was found, never the value: it may be a secret."""
     return Mismatch(where, f"{what} was wanted, {kind_of(value)} was found")
