@@ -289,6 +289,53 @@ def test_grant_wants_capabilities_or_required(moorage, arguments):
     assert "--required" in result.stderr
 
 
+def test_rights_in_plain_sentences(moorage, host):
+    host.add("mail", tasks={}, required=["config.read:**"], optional=["kafka.produce:audit"])
+    moorage("grant", "mail", "--required", "--because", "ticket 7")
+    denied = moorage("deny", "mail", "kafka.produce:**", "--because", "INC-7")
+    assert "kafka.produce:**" in denied.stdout
+
+    told = moorage("grants", "mail").stdout
+
+    assert "mail may:\n  config.read:**" in told
+    assert "    It means config.read:**.\n    required: needs config.read:**" in told
+    assert "mail asks for, and may not:\n  kafka.produce:audit  not granted" in told
+    assert "Denied, whatever is granted:\n  kafka.produce:**" in told
+    assert "DANGEROUS: config.read:**: It is everything." in told
+    assert sorted(answer(moorage("grants", "mail", "--json"))) == ["dangers", "denials", "grants"]
+
+    assert answer(moorage("undeny", "mail", "kafka.produce:**", "--json"))["denials"] == []
+    assert moorage("undeny", "mail", "kafka.produce:**").exit_code == 66
+
+
+def test_rights_of_one_that_asks_for_nothing(moorage, host):
+    host.add("calm", tasks={})
+    assert moorage("grants", "calm").stdout == "calm asks for nothing, and nothing is denied.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reply", "granted"),
+    [
+        (["config.read:**"], "n\n", False),
+        (["config.read:**"], "y\n", True),
+        (["config.read:**", "--yes"], "", True),
+        (["config.read:from"], "", True),
+        (["--optional"], "n\n", False),
+    ],
+)
+def test_a_person_is_asked_about_what_is_dangerous(moorage, host, monkeypatch, arguments, reply, granted):
+    monkeypatch.setattr("moorage.cli.commands.grants.is_asked", lambda: True)
+    host.add("mail", tasks={}, optional=["config.read:**", "config.read:from"])
+
+    result = moorage("grant", "mail", *arguments, input=reply)
+
+    assert (result.exit_code == 0) is granted
+    assert bool(host.plugins["mail"].granted) is granted
+    assert ("Grant it to mail?" in result.stdout) is bool(reply)
+    if reply:
+        assert "DANGEROUS: config.read:**: It is everything." in result.stdout
+
+
 def test_grant_of_what_is_not_asked_for(moorage):
     result = moorage("grant", "geo-tag", "sql.read:users")
     assert result.exit_code == ExitCode.INVALID

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from moorage.models.installation import Installation
 from moorage.store.errors import GrantUnknown
-from moorage.store.grants import Effect
+from moorage.store.grants import Effect, Used
 from moorage.store.store import Store
 from moorage_proto.capability import CapabilityInvalid, need, parse
+
+from .conftest import NOW
 
 
 @pytest.fixture
@@ -103,3 +106,41 @@ async def test_another_manifest_is_another_epoch(churn: Store, installation: Ins
 
     grants = await churn.grants.effective("churn")
     assert (grants.epoch, grants.allow) == (epoch + 1, ())
+
+
+async def test_revoking_an_allow_leaves_the_deny_of_the_same_words(churn: Store) -> None:
+    for effect in Effect:
+        await churn.grants.grant("churn", ["kafka.produce:extra-1"], by="dana", effect=effect)
+
+    await churn.grants.revoke("churn", ["kafka.produce:extra-1"])
+
+    assert [row.effect for row in await churn.grants.list("churn")] == [Effect.DENY]
+    with pytest.raises(GrantUnknown, match="was not granted"):
+        await churn.grants.revoke("churn", ["kafka.produce:extra-1"])
+    await churn.grants.revoke("churn", ["kafka.produce:extra-1"], effect=Effect.DENY)
+    with pytest.raises(GrantUnknown, match=r"was not denied .* Its deny rules: none\."):
+        await churn.grants.revoke("churn", ["kafka.produce:extra-1"], effect=Effect.DENY)
+
+
+async def test_a_grant_becomes_fail_closed_and_stays_so(churn: Store) -> None:
+    users = need("sql.read", "users", columns=["id"])
+    first = await churn.grants.grant("churn", ["sql.read:users"], by="dana")
+    assert not (await churn.grants.effective("churn")).decide(users).fail_closed
+
+    assert await churn.grants.grant("churn", ["sql.read:users"], by="eve", fail_closed=True) == first + 1
+    assert await churn.grants.grant("churn", ["sql.read:users"], by="eve") == first + 1
+
+    assert (await churn.grants.effective("churn")).decide(users).fail_closed
+
+
+async def test_uses_add_up_and_the_last_one_is_kept(churn: Store) -> None:
+    epoch = await churn.grants.grant("churn", ["sql.read:users", "kafka.produce:extra-*"], by="dana")
+    late, early = NOW + timedelta(hours=1), NOW
+
+    await churn.grants.used({("churn", "sql.read:users"): Used(3, late), ("gone", "sql.read:users"): Used(1, late)})
+    await churn.grants.used({("churn", "sql.read:users"): Used(2, early)})
+
+    used, unused = await churn.grants.list("churn")
+    assert (used.uses, used.used_at) == (5, late)
+    assert (unused.uses, unused.used_at) == (0, None)
+    assert (await churn.grants.effective("churn")).epoch == epoch

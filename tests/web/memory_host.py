@@ -18,13 +18,22 @@ from moorage.config.settings import Settings
 from moorage.errors import Conflict, Invalid, NotFound
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionError, ExecutionRequest, ExecutionState, WorkerFacts
+from moorage.models.grants import GrantOrder
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import Author, Manifest, ReloadMode, RequestedCapability
 from moorage.models.reload import ReloadReport
 from moorage.models.usage import Usage
-from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport, TaskView
+from moorage.models.views import (
+    BrokenPlugin,
+    DenialView,
+    GrantPreview,
+    GrantView,
+    InstallationView,
+    StopReport,
+    TaskView,
+)
 from moorage.models.why import Why, WorkerStack
 from moorage.web.operations import Progress
 from moorage_proto.capability import parse
@@ -52,7 +61,58 @@ class Plugin:
     installation: Installation
     tasks: dict[str, Callable[..., Any]] = field(default_factory=dict)
     granted: dict[str, str] = field(default_factory=dict)
+    denied: dict[str, DenialView] = field(default_factory=dict)
     incarnations: list[IncarnationStatus] = field(default_factory=list)
+
+
+@dataclass
+class MemoryGrants:
+    """GrantOperations; a right with `**` in it counts as dangerous."""
+
+    host: MemoryHost
+
+    async def grant(self, name: str, order: GrantOrder, *, by: str = "") -> InstallationView:
+        plugin, wanted = self.host._plugin(name), self._wanted(name, order)
+        plugin.granted |= dict.fromkeys(wanted, by)
+        self.host._record(by, "grant", name)
+        return self.host._view(plugin)
+
+    async def preview(self, name: str, order: GrantOrder) -> GrantPreview:
+        wanted = sorted(self._wanted(name, order))
+        dangers = tuple(f"{text}: It is everything." for text in wanted if "**" in text)
+        return GrantPreview(tuple((text, f"It means {text}.") for text in wanted), dangers)
+
+    async def revoke(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
+        plugin = self.host._plugin(name)
+        for capability in capabilities:
+            plugin.granted.pop(capability, None)
+        self.host._record(by, "revoke", name)
+        return self.host._view(plugin)
+
+    async def deny(
+        self, name: str, capabilities: Iterable[str], *, because: str = "", by: str = ""
+    ) -> InstallationView:
+        plugin = self.host._plugin(name)
+        plugin.denied |= {text: DenialView(text, because, by, NOON, f"It means {text}.") for text in capabilities}
+        self.host._record(by, "deny", name)
+        return self.host._view(plugin)
+
+    async def undeny(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
+        plugin = self.host._plugin(name)
+        for text in capabilities:
+            if plugin.denied.pop(text, None) is None:
+                raise NotFound(f"{name} was not denied {text}.")
+        self.host._record(by, "undeny", name)
+        return self.host._view(plugin)
+
+    def _wanted(self, name: str, order: GrantOrder) -> set[str]:
+        requests = self.host._plugin(name).installation.manifest.capabilities
+        known = {str(request.capability) for request in requests}
+        kinds = {True: order.required, False: order.optional}
+        wanted = set(order.capabilities) | {str(each.capability) for each in requests if kinds[each.required]}
+        if unknown := wanted - known:
+            raise Invalid(f"{name} does not ask for {', '.join(sorted(unknown))}.")
+        return wanted
 
 
 class MemoryHost:
@@ -140,7 +200,7 @@ class MemoryHost:
         plugin = self.add(name or project["name"], tasks={"execute": lambda value: value}, required=required)
         plugin.installation = replace(plugin.installation, source_path=path, config=config or {})
         self._record(by, "install", plugin.installation.id)
-        await self.grant(plugin.installation.id, grant, by=by) if grant else None
+        await self.grants.grant(plugin.installation.id, GrantOrder(tuple(grant)), by=by) if grant else None
         return plugin.installation
 
     async def installations(self, *, look: bool = False) -> tuple[InstallationView, ...]:
@@ -287,22 +347,9 @@ class MemoryHost:
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
         return tuple(self._end(plugin, VerdictKind.PLANNED_STOP, by) for plugin in self.plugins.values())
 
-    async def grant(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
-        plugin = self._plugin(name)
-        known = {str(request.capability) for request in plugin.installation.manifest.capabilities}
-        wanted = set(capabilities) or known
-        if unknown := wanted - known:
-            raise Invalid(f"{name} does not ask for {', '.join(sorted(unknown))}.")
-        plugin.granted |= dict.fromkeys(wanted, by)
-        self._record(by, "grant", name)
-        return self._view(plugin)
-
-    async def revoke(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
-        plugin = self._plugin(name)
-        for capability in capabilities:
-            plugin.granted.pop(capability, None)
-        self._record(by, "revoke", name)
-        return self._view(plugin)
+    @property
+    def grants(self) -> MemoryGrants:
+        return MemoryGrants(self)
 
     async def audit(
         self, *, installation: str | None = None, after: int = 0, limit: int = 200
@@ -411,7 +458,14 @@ class MemoryHost:
         if held := plugin.installation.desired.held_reason:
             state, reason = "held", f"Held: {held}."
         grants = tuple(
-            GrantView(text, request.because, request.required, text in plugin.granted, plugin.granted.get(text, ""))
+            GrantView(
+                text,
+                request.because,
+                request.required,
+                text in plugin.granted,
+                plugin.granted.get(text, ""),
+                meaning=f"It means {text}.",
+            )
             for request in plugin.installation.manifest.capabilities
             for text in [str(request.capability)]
         )
@@ -427,6 +481,8 @@ class MemoryHost:
             calls=12,
             denied=1,
             usage=self.usage.get(plugin.installation.id),
+            denials=tuple(plugin.denied.values()),
+            dangers=tuple(f"{text}: It is everything." for text in plugin.granted if "**" in text),
         )
 
     def _record(self, by: str, action: str, installation: str) -> None:

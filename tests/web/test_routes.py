@@ -38,7 +38,13 @@ async def test_shows_one_installation(client):
         "granted": True,
         "granted_by": "ada",
         "granted_at": None,
-        "meaning": "",
+        "meaning": "It means sql.read:users.",
+        "widens_sandbox": False,
+        "denied_by": "",
+        "requested": True,
+        "fail_closed": False,
+        "uses": 0,
+        "used_at": None,
     }
     assert [task["name"] for task in churn["tasks"]] == ["execute", "fail", "wait"]
     assert churn["source_path"] == "/plugins/churn"
@@ -139,8 +145,33 @@ async def test_grants_all_that_is_required_only_when_told_so(client):
     for unclear in ({}, {"capabilities": []}, {"capabilities": ["sql.read:places"], "required": True}):
         refused = await client.post("/installations/geo-tag/grants", json=unclear)
         assert refused.status_code == 422
-        assert 'give either "capabilities" or "required": true' in refused.json()["detail"]
+        assert 'give either "capabilities", or "required": true' in refused.json()["detail"]
     assert (await client.post("/installations/geo-tag/grants", json={"required": True})).status_code == 200
+
+
+async def test_a_preview_names_what_is_dangerous_and_changes_nothing(client, host):
+    host.add("mail", tasks={}, optional=["sql.read:**", "config.read:from"])
+
+    preview = (await client.post("/installations/mail/grants/preview", json={"optional": True})).json()
+
+    assert preview["capabilities"][0] == {"capability": "config.read:from", "meaning": "It means config.read:from."}
+    assert preview["dangers"] == ["sql.read:**: It is everything."]
+    assert not any(grant["granted"] for grant in (await client.get("/installations/mail/grants")).json()["items"])
+    granted = await client.post("/installations/mail/grants", json={"optional": True, "because": "ticket 7"})
+    assert granted.json()["dangers"] == ["sql.read:**: It is everything."]
+
+
+async def test_denies_and_takes_it_back(client):
+    order = {"capabilities": ["sql.read:users"], "because": "INC-7"}
+    denied = (await client.post("/installations/churn/denials", json=order)).json()
+    assert [(each["capability"], each["because"]) for each in denied["denials"]] == [("sql.read:users", "INC-7")]
+    assert (await client.get("/installations/churn/denials")).json()["items"] == denied["denials"]
+    assert (await client.post("/installations/churn/denials", json={"capabilities": []})).status_code == 422
+
+    freed = await client.delete("/installations/churn/denials", params={"capability": ["sql.read:users"]})
+    assert freed.json()["denials"] == []
+    again = await client.delete("/installations/churn/denials", params={"capability": ["sql.read:users"]})
+    assert again.status_code == 404
 
 
 async def test_runs_and_waits_for_the_outcome(client):

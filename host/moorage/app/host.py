@@ -11,35 +11,36 @@ from types import TracebackType
 from typing import Any, Self
 
 from moorage.app import why
-from moorage.app.installer import Installer, InstallOrder, check_requested, unknown_verbs
+from moorage.app.grants import Grants
+from moorage.app.installer import Installer, InstallOrder, unknown_verbs
 from moorage.app.lock import StateLock
 from moorage.app.reloading import Reloading, ReloadRequest
 from moorage.app.shown import state_of
 from moorage.app.wiring import Wiring
 from moorage.broker.services.base import Service
 from moorage.broker.services.console import DeveloperConsole
+from moorage.broker.services.secrets.base import KeySource
 from moorage.config.settings import Settings
 from moorage.errors import MoorageError
 from moorage.events.bus import EventBus
-from moorage.events.events import GrantsChanged, Installed
+from moorage.events.events import Installed
 from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
+from moorage.models.grants import GrantOrder
 from moorage.models.health import ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.reload import ReloadReport
-from moorage.models.rights import plain_words
-from moorage.models.views import BrokenPlugin, GrantView, InstallationView, StopReport
+from moorage.models.views import BrokenPlugin, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
 from moorage.packages.scan import scan
-from moorage.store.grants import Grant
 from moorage.supervisor.desired import Disable, Enable, Hold, Release, Scale
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.member import Ended
-from moorage_proto.capability import SANDBOX_VERBS, parse
+from moorage_proto.capability import SANDBOX_VERBS
 from moorage_sandbox.report import SandboxReport
 
 Progress = Callable[[str], None]
@@ -64,11 +65,19 @@ class Host:
     """``async with Host(settings) as host``. Implements ``moorage.web.operations.Operations``."""
 
     def __init__(
-        self, settings: Settings, *, services: Sequence[Service] = (), console: DeveloperConsole | None = None
+        self,
+        settings: Settings,
+        *,
+        services: Sequence[Service] = (),
+        console: DeveloperConsole | None = None,
+        keys: KeySource | None = None,
     ) -> None:
-        """``console``: where a breakpoint of a plugin asks its developer; for ``moorage dev``."""
+        """``console``: where a breakpoint of a plugin asks its developer; for ``moorage dev``. ``keys``: where the keys
+        of secrets come from, in place of a file.
+        """
         self.settings = settings
         self._console = console
+        self._keys = keys
         self._services = tuple(services)
         self._exit = contextlib.AsyncExitStack()
         self._broken: tuple[BrokenPlugin, ...] = ()
@@ -80,7 +89,7 @@ class Host:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(StateLock(self.settings.state_dir))
-            self._wiring = await stack.enter_async_context(Wiring(self.settings, self._services, self._console))
+            self._wiring = await stack.enter_async_context(Wiring(self.settings, self._services, self._console, self._keys))
             await self._wiring.orchestrator.recover()
             if not self.settings.plugins.folders:
                 self._wiring.orchestrator.resume()
@@ -270,24 +279,18 @@ class Host:
 
     # -- grants --------------------------------------------------------------------------------------------------
 
+    @property
+    def grants(self) -> Grants:
+        """Grants and deny rules, and what they mean."""
+        return Grants(self._parts, self.installation, self._act)
+
     async def grant(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
-        installation = await self._parts.store.installations.get(name)
-        texts = check_requested(name, installation.manifest, capabilities)
-        texts = texts or tuple(str(capability) for capability in installation.manifest.required)
-        await self._parts.store.grants.grant(name, texts, by=by or "someone")
-        return await self._granted(name, by, "grant", texts)
+        """Without capabilities: all that it requires."""
+        texts = tuple(capabilities)
+        return await self.grants.grant(name, GrantOrder(texts, required=not texts), by=by)
 
     async def revoke(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
-        installation = await self._parts.store.installations.get(name)
-        texts = check_requested(name, installation.manifest, capabilities)
-        await self._parts.store.grants.revoke(name, texts)
-        return await self._granted(name, by, "revoke", texts)
-
-    async def _granted(self, name: str, by: str, action: str, texts: tuple[str, ...]) -> InstallationView:
-        grants = await self._parts.supervisor.regrant(name)
-        self.events.announce(GrantsChanged(name, grants.epoch, by))
-        await self._act(action, name, by, ", ".join(texts))
-        return await self.installation(name)
+        return await self.grants.revoke(name, capabilities, by=by)
 
     # -- executions ----------------------------------------------------------------------------------------------
 
@@ -369,7 +372,7 @@ class Host:
 
     async def _view(self, installation: Installation) -> InstallationView:
         store, name = self._parts.store, installation.id
-        grants = await self._grants(installation)
+        rights = await self.grants.shown(installation)
         history = await store.incarnations.list(name, limit=10)
         living = self._parts.supervisor.living(name)
         incarnations = _merged([each.status for each in living], history)
@@ -378,7 +381,7 @@ class Host:
         keeper = self._parts.supervisor.keeper(name)
         state, reason = state_of(
             installation,
-            grants,
+            rights.grants,
             incarnations,
             condition,
             keeper.rest if keeper is not None else None,
@@ -388,7 +391,9 @@ class Host:
             installation=installation,
             state=state,
             reason=reason,
-            grants=grants,
+            grants=rights.grants,
+            denials=rights.denials,
+            dangers=rights.dangers,
             incarnations=incarnations,
             tasks=next((each.tasks for each in living if each.tasks), ()),
             loaded_at=incarnations[0].ready_at if incarnations else None,
@@ -398,30 +403,6 @@ class Host:
             calls=sum(each.calls for each in living),
             denied=sum(each.denied for each in living),
         )
-
-    async def _grants(self, installation: Installation) -> tuple[GrantView, ...]:
-        store = self._parts.store.grants
-        missing = set(await store.missing(installation.id))
-        effective = (await store.effective(installation.id)).allow
-        rows = {row.capability: row for row in await store.list(installation.id)}
-        views = []
-        for request in installation.manifest.capabilities:
-            granted = request.capability not in missing if request.required else request.capability in effective
-            row = rows.get(str(request.capability)) if granted else None
-            views.append(
-                GrantView(
-                    capability=str(request.capability),
-                    because=request.because,
-                    required=request.required,
-                    granted=granted,
-                    granted_by=row.granted_by if row is not None else "",
-                    granted_at=row.granted_at if row is not None else None,
-                    meaning=plain_words(request.capability),
-                )
-            )
-        requested = {request.capability for request in installation.manifest.capabilities}
-        narrower = [rows[str(right)] for right in effective if right not in requested and str(right) in rows]
-        return (*views, *(_narrower(row) for row in narrower))
 
     async def _up_again(self, name: str) -> InstallationView:
         keeper = self._parts.supervisor.keeper(name)
@@ -462,13 +443,6 @@ def _well(incarnation: Incarnation) -> int:
     return (ConditionKind.SILENT, ConditionKind.BUSY, ConditionKind.UNHEALTHY, ConditionKind.ANSWERING).index(
         incarnation.condition.kind
     )
-
-
-def _narrower(row: Grant) -> GrantView:
-    """Less than the manifest asks for, which is what was granted."""
-    because = row.because or "part of what was asked for"
-    meaning = plain_words(parse(row.capability))
-    return GrantView(row.capability, because, False, True, row.granted_by, row.granted_at, meaning)
 
 
 def _report(name: str, ended: Ended, done: str, then: str = "") -> StopReport:

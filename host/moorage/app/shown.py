@@ -36,14 +36,23 @@ def state_of(
         return "held", f"Held by {desired.held_by or 'someone'}: {desired.held_reason}. moorage release {name}"
     if not desired.enabled:
         return "disabled", f"It was disabled. moorage enable {name}"
-    missing = [grant.capability for grant in grants if grant.required and not grant.granted]
+    missing = [grant for grant in grants if grant.required and not grant.granted]
     if missing:
-        return "not granted", f"It requires {', '.join(missing)}. moorage grant {name} --required"
+        return "not granted", _ungranted(name, missing)
     if not problem and newest is not None and newest.verdict is not None and not newest.verdict.planned:
         problem = newest.verdict.sentence
     if problem and rest is not None:
         return "restarting", f"{problem} It is started again in {rest.total_seconds():.1f} s."
     return "stopped", problem
+
+
+def _ungranted(name: str, missing: Sequence[GrantView]) -> str:
+    denying = dict.fromkeys(grant.denied_by for grant in missing if grant.denied_by)
+    sentences = [f"It requires {', '.join(grant.capability for grant in missing)}."]
+    if not all(grant.denied_by for grant in missing):
+        sentences.append(f"moorage grant {name} --required")
+    sentences += [f"{rule} is denied: moorage undeny {name} '{rule}'" for rule in denying]
+    return " ".join(sentences)
 
 
 def _how_many(ready: int, wanted: int) -> str:

@@ -69,6 +69,11 @@ class Broker:
         return frozenset(verb for service in self._services for verb in verbs_of(service.contract))
 
     @property
+    def words(self) -> Mapping[str, str]:
+        """What an application's services say of their own verbs, for the people who grant them (``Spoken``)."""
+        return {verb: text for service in self._services for verb, text in getattr(service, "words", {}).items()}
+
+    @property
     def sessions(self) -> Mapping[str, BrokerSession]:
         """By incarnation id."""
         return self._sessions

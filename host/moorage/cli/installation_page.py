@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from rich.text import Text
 
+from moorage.cli.grants_page import print_grants
 from moorage.cli.output import duration, facts, indented, local_time, say, size, state_text, stated, table
 from moorage.cli.plain import one_line
-from moorage.web.schemas.installations import Author, BrokenPlugin, Grant, Incarnation, Installation, Usage, Verdict
+from moorage.web.schemas.installations import Author, BrokenPlugin, Incarnation, Installation, Usage, Verdict
 
 #: The latest starts that a page lists.
 SHOWN_WORKERS = 5
@@ -48,7 +47,7 @@ def print_installation(found: Installation) -> None:
         say(found.reason, "yellow")
     facts(_facts(found))
     _print_tasks(found)
-    print_grants(found.grants)
+    print_grants(found)
     _print_workers(found.incarnations)
 
 
@@ -129,25 +128,6 @@ def _print_tasks(found: Installation) -> None:
     if found.tasks:
         say()
         table(["TASK", "WHAT IT DOES"], [[task.name, task.summary] for task in found.tasks])
-
-
-def print_grants(grants: list[Grant], about: Collection[str] | None = None) -> None:
-    """``about``: the capabilities whose meaning matters now; None: all of them."""
-    if not grants:
-        return
-    say()
-    table(["CAPABILITY", "GRANTED", "WHY IT IS ASKED FOR"], [_grant_row(grant) for grant in grants])
-    for grant in grants:
-        if grant.meaning and (about is None or grant.capability in about):
-            say(f"\n{grant.capability}{'' if grant.granted else ', once it is granted'}: {grant.meaning}", "yellow")
-
-
-def _grant_row(grant: Grant) -> list[Text | str]:
-    if grant.granted:
-        granted = Text(one_line(f"by {grant.granted_by}" if grant.granted_by else "yes"), "green")
-    else:
-        granted = Text("no, required" if grant.required else "no, optional", "yellow" if grant.required else "dim")
-    return [grant.capability, granted, grant.because]
 
 
 def _print_workers(incarnations: list[Incarnation]) -> None:

@@ -22,8 +22,40 @@ class GrantView:
     #: Who granted it, and when; empty: not granted.
     granted_by: str = ""
     granted_at: datetime | None = None
-    #: What granting it means, where the capability does not say so itself.
+    #: What granting it means, in a sentence.
     meaning: str = ""
+    #: It takes effect when a worker starts, and not with the next call.
+    widens_sandbox: bool = False
+    #: The deny rule that takes it away whole; empty: none does.
+    denied_by: str = ""
+    #: False: it was granted, and the manifest does not ask for it (any more), so that it has no effect.
+    requested: bool = True
+    #: Calls under it are refused while the audit cannot be written.
+    fail_closed: bool = False
+    #: Calls that it allowed since it was granted, and the last of them.
+    uses: int = 0
+    used_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class DenialView:
+    """A deny rule: it beats every grant."""
+
+    capability: str
+    because: str
+    denied_by: str
+    denied_at: datetime
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class GrantPreview:
+    """What granting something would come to."""
+
+    #: Each with its sentence.
+    capabilities: tuple[tuple[str, str], ...]
+    #: What is to be said aloud, and does not hold already.
+    dangers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -56,6 +88,9 @@ class InstallationView:
     usage: Usage | None = None
     #: A bound that it asks for and that has no effect here, and why, as a sentence; empty: all have.
     unenforced: str = ""
+    denials: tuple[DenialView, ...] = ()
+    #: What is dangerous in what it may do now, as sentences.
+    dangers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -77,12 +77,13 @@ class ExecutionUnknown(NotFound):
 class GrantUnknown(NotFound):
     code = "grant_unknown"
 
-    def __init__(self, installation: str, capability: str, existing: list[str]) -> None:
+    def __init__(self, installation: str, capability: str, existing: list[str], *, denied: bool = False) -> None:
         there = ", ".join(existing) or "none"
-        super().__init__(
-            f"{installation} was not granted {capability!r} in these words, so it cannot be revoked. "
-            f"Its grants: {there}."
-        )
+        if denied:
+            problem = f"was not denied {capability!r} in these words, so there is nothing to take back. Its deny rules"
+        else:
+            problem = f"was not granted {capability!r} in these words, so it cannot be revoked. Its grants"
+        super().__init__(f"{installation} {problem}: {there}.")
 
 
 class NotStorable(Invalid):

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from moorage.store.columns import FilePath, Instant, Tagged
 
 #: The newest migration; opening a store that has it runs none.
-REVISION = "0003"
+REVISION = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -76,6 +76,10 @@ grants = Table(
     Column("because", Text, nullable=False),
     Column("granted_by", Text, nullable=False),
     Column("granted_at", Instant, nullable=False),
+    # Calls under it are refused while the audit cannot be written.
+    Column("fail_closed", Boolean, nullable=False),
+    Column("uses", BigInteger, nullable=False),
+    Column("used_at", Instant),
     UniqueConstraint("installation", "capability", "effect"),
 )
 

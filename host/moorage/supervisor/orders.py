@@ -14,6 +14,8 @@ from moorage.environments.builder import Environment
 from moorage.environments.removal import remove_tree
 from moorage.environments.runtime import Runtime
 from moorage.models.installation import Installation, InstallationId
+from moorage.store.effective import includes
+from moorage.store.grants import Rights
 from moorage.store.store import Store
 from moorage.supervisor.disk import DataLimit, check_room
 from moorage.supervisor.errors import NotRunnable
@@ -79,7 +81,7 @@ class Orders:
             self.store.installations.loaded_version(name),
             self._environment(installation),
         )
-        check_granted(installation, rights.missing)
+        check_granted(installation, rights)
         widening = widening_of(rights.effective)
         openings = await asyncio.to_thread(openings_of, widening, self.private) if widening else ()
         data = self._data_folder(installation)
@@ -174,12 +176,25 @@ def data_limit(installation: Installation) -> DataLimit:
     return DataLimit(limits.data_bytes, limits.data_files)
 
 
-def check_granted(installation: Installation, missing: Sequence[Capability]) -> None:
-    """Raises NotRunnable with the command that changes it."""
-    if missing:
-        listed = " ".join(f"'{capability}'" for capability in missing)
-        command = f"moorage grant {installation.id} {listed}"
-        raise NotRunnable(installation.id, f"it requires what was not granted. Grant it: {command}")
+def check_granted(installation: Installation, rights: Rights) -> None:
+    """Raises NotRunnable with the commands that change it."""
+    if not rights.missing:
+        return
+    name = installation.id
+    ungranted = [need for need in rights.missing if not any(includes(rule, need) for rule in rights.denying)]
+    sentences = []
+    if ungranted:
+        sentences.append(f"it requires what was not granted. Grant it: moorage grant {name} {_quoted(ungranted)}")
+    if rights.denying:
+        sentences.append(
+            f"it requires what was denied. Allow it again: moorage undeny {name} {_quoted(rights.denying)}"
+        )
+    raise NotRunnable(name, "; ".join(sentences))
+
+
+def _quoted(rights: Sequence[Capability]) -> str:
+    """For a shell, always in quotes: most rights have globs."""
+    return " ".join("'{}'".format(str(right).replace("'", "'\"'\"'")) for right in rights)
 
 
 def collect_socket_folders(sockets: Path) -> None:

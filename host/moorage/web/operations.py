@@ -9,16 +9,33 @@ from typing import Any, Protocol
 from moorage.config.settings import Settings
 from moorage.models.audit import AuditEntry
 from moorage.models.execution import Execution, ExecutionRequest
+from moorage.models.grants import GrantOrder
 from moorage.models.installation import Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.reload import ReloadReport
-from moorage.models.views import BrokenPlugin, InstallationView, StopReport
+from moorage.models.views import BrokenPlugin, GrantPreview, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
 from moorage_sandbox.report import SandboxReport
 
 #: Called with a sentence at each step of long work.
 Progress = Callable[[str], None]
+
+
+class GrantOperations(Protocol):
+    async def grant(self, name: str, order: GrantOrder, *, by: str = "") -> InstallationView: ...
+
+    async def preview(self, name: str, order: GrantOrder) -> GrantPreview:
+        """What granting it would come to; changes nothing."""
+
+    async def revoke(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView: ...
+
+    async def deny(
+        self, name: str, capabilities: Iterable[str], *, because: str = "", by: str = ""
+    ) -> InstallationView:
+        """A deny rule beats every grant."""
+
+    async def undeny(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView: ...
 
 
 class Operations(Protocol):
@@ -106,10 +123,8 @@ class Operations(Protocol):
 
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]: ...
 
-    async def grant(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
-        """Empty: everything that the manifest requires."""
-
-    async def revoke(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView: ...
+    @property
+    def grants(self) -> GrantOperations: ...
 
     async def audit(
         self, *, installation: str | None = None, after: int = 0, limit: int = 200

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from moorage.cli.client import RemoteProblem, connect
-from moorage.cli.installation_page import print_grants
+from moorage.cli.grants_page import print_grants
 from moorage.cli.options import AsJson, Config, Socket
 from moorage.cli.output import note, print_json, say
 from moorage.web.schemas.installations import Installation
@@ -58,7 +58,7 @@ def _tell(found: Installation) -> None:
     say(f"{found.id} {found.plugin.version} is installed.")
     if not found.grants:
         return
-    print_grants(found.grants)
+    print_grants(found, [grant.capability for grant in found.grants])
     if any(grant.required and not grant.granted for grant in found.grants):
         say(f"\nIt starts once it has what it requires: moorage grant {found.id} --required", "yellow")
     else:

@@ -8,14 +8,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, status
 
+from moorage.models.grants import GrantOrder
 from moorage.web.operations import Operations, Progress
 from moorage.web.person import Person
 from moorage.web.routes.host import Host
 from moorage.web.schemas.base import Page
 from moorage.web.schemas.installations import (
     BrokenPlugin,
-    Grant,
-    GrantOrder,
     Installation,
     InstallEvent,
     InstallOrder,
@@ -113,29 +112,6 @@ async def unload_all(host: Host, person: Person) -> Page[StopReport]:
     return Page(items=[StopReport.of(report) for report in await host.unload_all(by=person)])
 
 
-@router.get("/installations/{name}/grants")
-async def list_grants(host: Host, name: str) -> Page[Grant]:
-    """What the plugin requests, and what of it is granted."""
-    return Page(items=[Grant.of(grant) for grant in (await host.installation(name)).grants])
-
-
-@router.post("/installations/{name}/grants")
-async def grant(host: Host, person: Person, name: str, order: GrantOrder) -> Installation:
-    """Grant capabilities, or all that the plugin requires."""
-    return Installation.of(await host.grant(name, order.capabilities, by=person))
-
-
-@router.delete("/installations/{name}/grants")
-async def revoke(
-    host: Host,
-    person: Person,
-    name: str,
-    capability: Annotated[list[str], Query(min_length=1, description="Repeated for several.")],
-) -> Installation:
-    """Take granted capabilities back; what is held open through them is closed."""
-    return Installation.of(await host.revoke(name, capability, by=person))
-
-
 async def _install(
     host: Operations, order: InstallOrder, person: str, progress: Progress | None = None
 ) -> Installation:
@@ -143,7 +119,7 @@ async def _install(
         Path(order.path), name=order.name, config=order.config, grant=order.grant, by=person, progress=progress
     )
     if order.grant_required:
-        return Installation.of(await host.grant(installed.id, (), by=person))
+        return Installation.of(await host.grants.grant(installed.id, GrantOrder(required=True), by=person))
     return Installation.of(await host.installation(installed.id))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from moorage.web.values import check_input
 
@@ -37,3 +37,11 @@ def _checked(value: Any) -> Any:
 
 #: JSON from outside that will cross to a worker.
 Input = Annotated[JsonValue, AfterValidator(_checked)]
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+#: Given by a person, and shown wherever somebody asks why.
+Reason = Annotated[str, Field(max_length=1000), AfterValidator(_on_one_line)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue
 
 from moorage.models import installation as installation_models
 from moorage.models import manifest as manifest_models
@@ -14,7 +14,8 @@ from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verd
 from moorage.models.incarnation import Verdict as VerdictModel
 from moorage.models.remedies import remedy_of
 from moorage.models.usage import Usage as UsageModel
-from moorage.web.schemas.base import Document, Input, Order
+from moorage.web.schemas.base import Document, Input, Order, Reason
+from moorage.web.schemas.grants import Denial, Grant
 from moorage.web.schemas.problems import Problem
 from moorage.web.values import text, to_json
 
@@ -80,30 +81,6 @@ class Incarnation(Document):
             python=status.python,
             protobuf=status.protobuf,
             grpcio=status.grpcio,
-        )
-
-
-class Grant(Document):
-    """A capability that the manifest requests, and whether the operator granted it."""
-
-    capability: str
-    because: str
-    required: bool
-    granted: bool
-    granted_by: str = ""
-    granted_at: datetime | None = None
-    meaning: str = Field(default="", description="What granting it means, where that has to be said aloud.")
-
-    @classmethod
-    def of(cls, grant: views.GrantView) -> Self:
-        return cls(
-            capability=grant.capability,
-            because=grant.because,
-            required=grant.required,
-            granted=grant.granted,
-            granted_by=grant.granted_by,
-            granted_at=grant.granted_at,
-            meaning=grant.meaning,
         )
 
 
@@ -270,6 +247,8 @@ class Installation(Document):
     desired: Desired
     config: JsonValue = Field(description="The operator's settings for it.")
     grants: list[Grant]
+    denials: list[Denial] = []
+    dangers: list[str] = Field(default=[], description="What is dangerous in what it may do, as sentences.")
     tasks: list[Task] = Field(description="Known once a worker has loaded the plugin.")
     incarnations: list[Incarnation] = Field(description="Newest first.")
     calls: int = Field(description="Calls through the gate by the present incarnation.")
@@ -293,6 +272,8 @@ class Installation(Document):
             desired=Desired.of(installed.desired),
             config=to_json(installed.config),
             grants=[Grant.of(grant) for grant in view.grants],
+            denials=[Denial.of(denial) for denial in view.denials],
+            dangers=list(view.dangers),
             tasks=[Task.of(task) for task in view.tasks],
             incarnations=[Incarnation.of(status) for status in view.incarnations],
             calls=view.calls,
@@ -353,14 +334,6 @@ class InstallEvent(Document):
     problem: Problem | None = None
 
 
-def _on_one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-#: Given by a person, and shown wherever somebody asks why.
-Reason = Annotated[str, Field(max_length=1000), AfterValidator(_on_one_line)]
-
-
 class StopOrder(Order):
     hold: Reason = Field(default="", description="Why it must stay stopped until it is released; empty: it may start.")
 
@@ -371,16 +344,3 @@ class ReasonOrder(Order):
 
 class ScaleOrder(Order):
     replicas: int = Field(description="Workers at a time.", examples=[2])
-
-
-class GrantOrder(Order):
-    """Either a list of capabilities, or all that the plugin requires."""
-
-    capabilities: list[str] = []
-    required: bool = False
-
-    @model_validator(mode="after")
-    def _check_one(self) -> Self:
-        if bool(self.capabilities) == self.required:
-            raise ValueError('give either "capabilities" or "required": true')
-        return self

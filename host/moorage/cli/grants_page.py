@@ -1,0 +1,98 @@
+"""What people see of an installation's rights."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from rich.text import Text
+
+from moorage.cli.output import indented, local_time, say, table
+from moorage.cli.plain import one_line
+from moorage.web.schemas.grants import Denial, Grant
+from moorage.web.schemas.installations import Installation
+
+
+def print_grants(found: Installation, about: Collection[str] | None = None) -> None:
+    """In short. ``about``: the capabilities whose meaning matters now; None: those that open the sandbox, and what is
+    dangerous.
+    """
+    if found.grants:
+        say()
+        table(["CAPABILITY", "GRANTED", "WHY IT IS ASKED FOR"], [_row(grant) for grant in found.grants])
+    if found.denials:
+        say()
+        table(["DENIED", "BY", "WHY"], [[each.capability, each.denied_by, each.because] for each in found.denials])
+    for grant in found.grants:
+        if grant.capability in about if about is not None else grant.widens_sandbox:
+            style = "yellow" if grant.widens_sandbox else ""
+            say(f"\n{grant.capability}{'' if grant.granted else ', once it is granted'}: {grant.meaning}", style)
+    print_dangers(found.dangers)
+
+
+def print_rights(found: Installation) -> None:
+    """Each right in plain sentences."""
+    _print_all(f"{found.id} may:", (grant for grant in found.grants if grant.granted))
+    _print_all(
+        f"{found.id} asks for, and may not:", (each for each in found.grants if each.requested and not each.granted)
+    )
+    _print_all("It was granted, and is not asked for any more:", (each for each in found.grants if not each.requested))
+    if found.denials:
+        say("Denied, whatever is granted:", "bold")
+        for denial in found.denials:
+            _print_denial(denial)
+    print_dangers(found.dangers)
+    if not (found.grants or found.denials):
+        say(f"{found.id} asks for nothing, and nothing is denied.")
+
+
+def print_dangers(dangers: Iterable[str]) -> None:
+    for danger in dangers:
+        say(f"\nDANGEROUS: {danger}", "bold yellow")
+
+
+def _print_all(heading: str, grants: Iterable[Grant]) -> None:
+    grants = tuple(grants)
+    if not grants:
+        return
+    say(heading, "bold")
+    for grant in grants:
+        say(Text.assemble("  ", one_line(grant.capability), "  ", (one_line(_standing(grant)), "dim")))
+        indented(grant.meaning)
+        if grant.because:
+            indented(
+                f"{'required' if grant.required else 'optional'}: {grant.because}" if grant.requested else "", "dim"
+            )
+    say()
+
+
+def _print_denial(denial: Denial) -> None:
+    when = f"by {denial.denied_by}, {local_time(denial.denied_at)}"
+    say(Text.assemble("  ", one_line(denial.capability), "  ", (one_line(when), "dim")))
+    if denial.because:
+        indented(denial.because, "dim")
+
+
+def _standing(grant: Grant) -> str:
+    """Who granted it, or what is in its way."""
+    if grant.denied_by:
+        return f"denied by {grant.denied_by}"
+    if not grant.granted_by:
+        return "" if grant.granted else "not granted"
+    words = [f"granted by {grant.granted_by}"]
+    if grant.granted_at is not None:
+        words.append(local_time(grant.granted_at))
+    if grant.fail_closed:
+        words.append("refused while the audit cannot be written")
+    return ", ".join(words)
+
+
+def _row(grant: Grant) -> list[Text | str]:
+    if grant.granted:
+        granted = Text(one_line(f"by {grant.granted_by}" if grant.granted_by else "yes"), "green")
+    elif grant.denied_by:
+        granted = Text("denied", "red")
+    elif not grant.requested:
+        granted = Text(one_line(f"by {grant.granted_by}, without effect"), "dim")
+    else:
+        granted = Text("no, required" if grant.required else "no, optional", "yellow" if grant.required else "dim")
+    return [grant.capability, granted, grant.because]
