@@ -1,0 +1,1 @@
+"""Azure Service Bus: sending to, and receiving from, the queues and topics of named namespaces."""
