@@ -77,7 +77,7 @@ def test_the_examples_of_the_page_are_capabilities() -> None:
 
 
 def test_every_service_of_this_package_has_its_page() -> None:
-    for service in ("config", "kafka", "log"):
+    for service in ("config", "kafka", "log", "secrets"):
         page = (DOCS / "services" / f"{service}.md").read_text()
         for name, _ in brokered():
             if name.lower().startswith(service):

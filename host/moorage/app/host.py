@@ -89,7 +89,9 @@ class Host:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(StateLock(self.settings.state_dir))
-            self._wiring = await stack.enter_async_context(Wiring(self.settings, self._services, self._console, self._keys))
+            self._wiring = await stack.enter_async_context(
+                Wiring(self.settings, self._services, self._console, self._keys)
+            )
             await self._wiring.orchestrator.recover()
             if not self.settings.plugins.folders:
                 self._wiring.orchestrator.resume()

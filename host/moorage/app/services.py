@@ -10,6 +10,7 @@ from moorage.broker.services.config import ConfigService
 from moorage.broker.services.execution import ExecutionService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
+from moorage.broker.services.secrets import SecretsService
 from moorage.broker.services.sql import SqlService
 
 
@@ -20,6 +21,8 @@ class Services:
     config: ConfigService
     log: LogService
     execution: ExecutionService
+    #: Before those that put secrets into what they send.
+    secrets: SecretsService
     sql: SqlService
     kafka: KafkaService
 

@@ -20,6 +20,10 @@ from moorage.broker.services.console import ConsoleService, DeveloperConsole
 from moorage.broker.services.execution import ExecutionService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
+from moorage.broker.services.secrets import SecretsService
+from moorage.broker.services.secrets.base import KeySource
+from moorage.broker.services.secrets.key_file import KeyFile
+from moorage.broker.services.secrets.vault import Vault
 from moorage.broker.services.sql import SqlService
 from moorage.broker.services.sql.pace import Pace
 from moorage.broker.shard import LocalShard
@@ -49,6 +53,7 @@ from moorage.supervisor.tree import Bounds
 from moorage.supervisor.usage import Subject, UsageSampler
 from moorage.telemetry.audit import Audit
 from moorage.telemetry.logs import HOST_LOGGER, Logs
+from moorage.telemetry.masking import Maskers
 from moorage_sandbox.report import SandboxReport
 
 log = logging.getLogger(__name__)
@@ -70,21 +75,35 @@ class Wiring:
     """Open between ``async with`` and its end."""
 
     def __init__(
-        self, settings: Settings, services: Sequence[Service], console: DeveloperConsole | None = None
+        self,
+        settings: Settings,
+        services: Sequence[Service],
+        console: DeveloperConsole | None = None,
+        keys: KeySource | None = None,
     ) -> None:
+        """``keys``: where the keys of secrets come from, in place of the file that the settings name."""
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self._configs: dict[InstallationId, Mapping[str, Any]] = {}
         self._report: SandboxReport | None = None
         self.events = EventBus()
         self.store = Store(settings.store_path)
-        self.logs = Logs(self.store.logs)
-        self.audit = Audit(self.store.audit, settings.audit)
+        self.maskers = Maskers()
+        self.logs = Logs(self.store.logs, maskers=self.maskers)
+        self.audit = Audit(self.store.audit, settings.audit, mask=self.maskers.everything)
+        self.vault = Vault(
+            self.store.secrets,
+            keys or KeyFile(settings.key_file),
+            shared=settings.shared_secrets,
+            sharing=settings.installations,
+            mask=self.maskers.set,
+        )
         self.environments = EnvironmentBuilder(settings.environments, settings.state_dir)
         self.services = Services(
             config=ConfigService(self._config_of),
             log=LogService(self.logs),
             execution=ExecutionService(self._progressed),
+            secrets=SecretsService(self.vault),
             sql=SqlService.from_settings(settings.sql, self._sql_pace),
             kafka=KafkaService.from_settings(settings.kafka),
         )
@@ -120,7 +139,9 @@ class Wiring:
             )
         )
         self.usage = UsageSampler(self._subjects, settings.supervision.usage_interval)
-        self.orchestrator = Orchestrator(self.store, self.supervisor, self.events, tell=self._log_outcome)
+        self.orchestrator = Orchestrator(
+            self.store, self.supervisor, self.events, tell=self._log_outcome, plain=self.maskers.plain
+        )
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:

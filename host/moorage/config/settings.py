@@ -105,6 +105,9 @@ class InstallationSettings(Table):
     idle_stop: timedelta | None = Field(
         default=None, ge=timedelta(0), description="In place of supervision.idle_stop (seconds)."
     )
+    shared_secrets: tuple[str, ...] = Field(
+        default=(), description="Names of the operator's shared secrets that it may use, where it has no own ones."
+    )
 
 
 class SupervisionSettings(Table):
@@ -279,6 +282,11 @@ class Settings(Table):
         own = self.installations.get(installation)
         return self.sandbox.require if own is None or own.sandbox is None else own.sandbox
 
+    def shared_secrets(self, installation: str) -> tuple[str, ...]:
+        """Which of the operator's secrets it may use."""
+        own = self.installations.get(installation)
+        return () if own is None else own.shared_secrets
+
     def most_cpus(self, installation: str) -> float:
         """CPU cores that an installation may use, where control groups bound them. By default no plugin, however many
         threads it has, can keep the host and the other plugins from theirs.
@@ -288,6 +296,10 @@ class Settings(Table):
             if given is not None:
                 return given
         return usable_cores() / 2
+
+    @property
+    def key_file(self) -> Path:
+        return self.secrets.key_file or self.state_dir / "secrets.keys"
 
     @property
     def api_socket(self) -> Path:

@@ -11,12 +11,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from moorage.clock import Clock, sleep
 from moorage.errors import ExitCode, Invalid, MoorageError
 from moorage.events.bus import EventBus
 from moorage.events.events import ExecutionEnded, ExecutionStarted
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
+from moorage.models.installation import InstallationId
 from moorage.orchestrator import outcomes, states
 from moorage.orchestrator.job import Job
 from moorage.orchestrator.session import SessionSource, WorkerSession
@@ -57,6 +59,10 @@ def _nobody(_: Execution) -> None:
     """Outcomes are announced all the same."""
 
 
+def harmless(_: InstallationId, text: str) -> str:
+    return neutralise(text)
+
+
 @dataclass(frozen=True)
 class Conductor:
     executions: Executions
@@ -67,6 +73,8 @@ class Conductor:
     works: OwnedTasks
     #: Told of each outcome after it was recorded: for the plugin's log.
     tell: Callable[[Execution], None] = _nobody
+    #: A text of an installation's as people may see it.
+    plain: Callable[[InstallationId, str], str] = harmless
 
     async def conduct(self, job: Job) -> None:
         """Returns when its outcome is recorded, or cannot be: then ``job.recorded`` holds the store's error.
@@ -168,7 +176,8 @@ class Conductor:
             )
 
     async def _record(self, job: Job, outcome: TaskOutcome) -> None:
-        ended = states.ended(job.execution, outcomes.cleaned(outcome, neutralise), at=self.clock.now())
+        clean = partial(self.plain, job.execution.installation)
+        ended = states.ended(job.execution, outcomes.cleaned(outcome, clean), at=self.clock.now())
         delays = iter(RECORD_DELAYS)
         while True:
             try:

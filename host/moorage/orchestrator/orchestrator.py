@@ -14,14 +14,13 @@ from moorage.events.events import ExecutionAccepted, ExecutionEnded
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState, TaskOutcome
 from moorage.models.installation import Installation, InstallationId
 from moorage.orchestrator import outcomes, progress, states
-from moorage.orchestrator.conductor import Conductor, ExecutionPostponed
+from moorage.orchestrator.conductor import Conductor, ExecutionPostponed, harmless
 from moorage.orchestrator.identifiers import ExecutionIds
 from moorage.orchestrator.job import Job
 from moorage.orchestrator.line import Line
 from moorage.orchestrator.session import SessionSource
 from moorage.owned import OwnedTasks
 from moorage.store.store import Store
-from moorage.telemetry.plain import neutralise
 
 #: Executions of one installation that may wait.
 QUEUE_CAPACITY = 1_000
@@ -45,13 +44,17 @@ class Orchestrator:
         clock: Clock | None = None,
         queue_capacity: int = QUEUE_CAPACITY,
         tell: Callable[[Execution], None] | None = None,
+        plain: Callable[[InstallationId, str], str] = harmless,
     ) -> None:
-        """``tell`` is called with each execution that has got its outcome, after that was recorded."""
+        """``tell`` is called with each execution that has got its outcome, after that was recorded. ``plain`` gives a
+        text of an installation's as people may see it: harmless, and without its secrets.
+        """
         self._store = store
         self._events = events
         self._clock = clock or SystemClock()
         self._queue_capacity = queue_capacity
-        self._conductor = Conductor(store.executions, sessions, events, self._clock, OwnedTasks())
+        self._plain = plain
+        self._conductor = Conductor(store.executions, sessions, events, self._clock, OwnedTasks(), plain=plain)
         if tell is not None:
             self._conductor = replace(self._conductor, tell=tell)
         self._progress = progress.ProgressWriter(store.executions, events, self._clock)
@@ -130,7 +133,7 @@ class Orchestrator:
         job = self._jobs.get(execution_id)
         if job is None or not job.running:
             return
-        progress.reported(job, fraction, neutralise(message))
+        progress.reported(job, fraction, self._plain(job.execution.installation, message))
         if execution_id not in self._followed:
             follower = self._tasks.start(self._follow(job), f"progress {execution_id}")
             self._followed[execution_id] = follower

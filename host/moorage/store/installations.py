@@ -81,7 +81,7 @@ class Installations:
         return tuple(_installation(row) for row in rows)
 
     async def remove(self, installation: InstallationId) -> None:
-        """With its grants. Its history stays, and its uid belongs to its name until it is released (``uids``).
+        """With its grants, secrets, settings and levels. Its history stays, and its uid belongs to its name until it is released (``uids``).
 
         Raises InstallationUnknown.
         """
@@ -89,6 +89,7 @@ class Installations:
         def work(connection: Connection) -> None:
             removed = connection.execute(delete(_table).where(_table.c.id == installation))
             _require_one(removed.rowcount, installation)
+            connection.execute(delete(schema.secrets).where(schema.secrets.c.installation == installation))
 
         await self._database.write(work)
 

@@ -17,6 +17,7 @@ from moorage.store.incarnations import Incarnations
 from moorage.store.installations import Installations
 from moorage.store.logs import Logs
 from moorage.store.migrate import migrate
+from moorage.store.secrets import Secrets
 from moorage.store.uids import Uids
 
 
@@ -37,6 +38,7 @@ class Store:
         self.logs = Logs(self._database)
         self.audit = Audit(self._database)
         self.uids = Uids(self._database)
+        self.secrets = Secrets(self._database)
 
     async def open(self) -> None:
         """Opens it, and brings its schema to that of this version.

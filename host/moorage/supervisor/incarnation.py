@@ -156,7 +156,8 @@ class Incarnation:
             await self._fail(await self._too_late())
         except CallError as error:
             traceback = error.task.traceback if error.task is not None else ""
-            await self._fail(Verdict(VerdictKind.LOAD_FAILED, error.message, traceback=traceback))
+            plain = self._capture.plain
+            await self._fail(Verdict(VerdictKind.LOAD_FAILED, plain(error.message), traceback=plain(traceback)))
         except asyncio.CancelledError:
             self._blame = self._blame or Verdict(VerdictKind.PLANNED_STOP, "Stopped before it was ready.")
             await self._end(self._blame)

@@ -45,8 +45,11 @@ class Audit:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         interval: timedelta = INTERVAL,
+        mask: Callable[[str], str] = str,
     ) -> None:
         self._sink = sink
+        #: Takes secrets out of a text.
+        self._mask = mask
         self._policy = policy.allowed
         self._now = now
         self._flusher = Flusher("audit", self._write, interval)
@@ -77,7 +80,7 @@ class Audit:
 
     def denied(self, entry: AuditEntry) -> None:
         """A call was refused. The first of its kind in each minute is kept in full, the others are counted."""
-        full = self._denials.add(_plain(entry))
+        full = self._denials.add(self._plain(entry))
         if full is not None:
             self._keep(full)
 
@@ -95,10 +98,24 @@ class Audit:
         if self._waiting_of[entry.installation] >= WAITING_PER_INSTALLATION:
             self._overflow[entry.kind, entry.installation] += entry.count
             return
-        self._waiting.append(_plain(entry))
+        self._waiting.append(self._plain(entry))
         self._waiting_of[entry.installation] += 1
         if len(self._waiting) == BATCH:
             self._flusher.wake()
+
+    def _plain(self, entry: AuditEntry) -> AuditEntry:
+        """Names of tables, topics and keys are a plugin's words: without secrets, harmless when shown, and bounded."""
+        return replace(
+            entry,
+            actor=_text(entry.actor),
+            action=_text(entry.action),
+            capability=self._clean(entry.capability),
+            message=self._clean(entry.message),
+        )
+
+    def _clean(self, text: str) -> str:
+        # Before it is cut: of half a secret nothing would be recognised.
+        return cut(self._mask(neutralise(text)), TEXT_LIMIT)
 
     async def _write(self, everything: bool) -> None:
         self._collect(everything)
@@ -138,17 +155,6 @@ class Audit:
         self._waiting_of[installation] -= 1
         if not self._waiting_of[installation]:
             del self._waiting_of[installation]
-
-
-def _plain(entry: AuditEntry) -> AuditEntry:
-    """Names of tables, topics and keys are a plugin's words: bounded and harmless when shown."""
-    return replace(
-        entry,
-        actor=_text(entry.actor),
-        action=_text(entry.action),
-        capability=_text(entry.capability),
-        message=_text(entry.message),
-    )
 
 
 def _text(text: str) -> str:

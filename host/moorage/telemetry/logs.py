@@ -17,7 +17,7 @@ from moorage.models.installation import InstallationId
 from moorage.models.log import LogLine
 from moorage.telemetry.flusher import Flusher
 from moorage.telemetry.lines import CUT_MARK
-from moorage.telemetry.masking import Masker
+from moorage.telemetry.masking import Masker, Maskers
 from moorage.telemetry.plain import cut, neutralise
 
 #: Of one installation, waiting for the store; more are dropped, and counted. A burst finds room.
@@ -79,14 +79,15 @@ class Logs:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         interval: timedelta = INTERVAL,
+        maskers: Maskers | None = None,
     ) -> None:
         self._sink = sink
         self._now = now
+        self._maskers = maskers or Maskers()
         self._flusher = Flusher("logs", self._write, interval)
         self._queues: dict[InstallationId, _Queue] = {}
         self._written: Counter[InstallationId] = Counter()
         self._levels: dict[InstallationId, int] = {}
-        self._maskers: dict[InstallationId, Masker] = {}
         self._followers: Subscriptions[LogLine] = Subscriptions(self._missed)
 
     async def open(self) -> None:
@@ -127,7 +128,7 @@ class Logs:
 
     def plain(self, installation: InstallationId, text: str) -> str:
         """A text of the installation's as its log would show it: masked, harmless, bounded."""
-        return _text(text, self._masker(installation))
+        return _text(text, self._maskers.of(installation))
 
     async def flush(self) -> None:
         """Returns when all lines written before are in the store. Raises what the store raises."""
@@ -146,12 +147,12 @@ class Logs:
 
     def set_secrets(self, installation: InstallationId, secrets: Iterable[str]) -> None:
         """Values to be masked in the installation's lines from now on, in place of those named before."""
-        self._maskers[installation] = Masker(secrets)
+        self._maskers.set(installation, secrets)
 
     def forget(self, installation: InstallationId) -> None:
         """After its removal: level and secrets."""
         self._levels.pop(installation, None)
-        self._maskers.pop(installation, None)
+        self._maskers.forget(installation)
 
     async def _write(self, everything: bool) -> None:
         """One batch of each installation in turn: none waits for the flood of another."""
@@ -191,7 +192,7 @@ class Logs:
         return LogLine("", "", self._now(), logging.WARNING, HOST_LOGGER, message)
 
     def _clean(self, line: LogLine) -> LogLine:
-        masker = self._masker(line.installation)
+        masker = self._maskers.of(line.installation)
         return replace(
             line,
             logger=_text(line.logger, masker),
@@ -200,11 +201,6 @@ class Logs:
             fields=_fields(line.fields, masker) if line.fields else {},
         )
 
-    def _masker(self, installation: InstallationId) -> Masker:
-        return self._maskers.get(installation, _NOTHING_SECRET)
-
-
-_NOTHING_SECRET = Masker()
 
 #: Kinds of values that are kept as they are; the rest is kept as text.
 _KEPT = (type(None), bool, int, float, bytes, Decimal, date, time, timedelta, UUID)

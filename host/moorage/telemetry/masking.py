@@ -1,11 +1,21 @@
-"""Secrets that a plugin was given must not stand in its log."""
+"""Secrets that a plugin was given must not stand in its log, nor in anything else that people are shown.
+
+Whoever writes a text also chooses how much work it is to look for secrets in it, and a plugin may write secrets of its
+own. So the work is proportional to the text, whatever there is to look for: the beginnings of all secrets are one
+regular expression in the form of a tree, which takes at most ``_HEAD`` steps at each place.
+"""
 
 from __future__ import annotations
 
+import base64
+import bisect
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
+from moorage.models.installation import InstallationId
 from moorage.telemetry.plain import neutralise
 
 #: What stands where a secret stood.
@@ -14,27 +24,43 @@ MASK = "[masked]"
 #: Shorter texts are not masked: they occur in everything.
 SHORTEST = 4
 
+#: Shorter encoded forms, as well.
+_SHORTEST_ENCODED = 6
+
+#: Of a longer secret so many characters of its beginning are masked wherever they stand, and what follows as far as it
+#: is the secret's.
+_HEAD = 16
+
 
 class Masker:
-    """Replaces known secrets in texts and in nested values. Lines of a secret that has several are masked alone too:
-    output arrives line by line."""
+    """Replaces known secrets in texts and in nested values, also where they are encoded as Base64, hexadecimal, JSON or
+    for a URL. Lines of a secret that has several are masked alone too: output arrives line by line."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = {part for secret in secrets for part in (secret, *secret.splitlines())}
-        # Texts come with their control characters escaped; of a secret in them, those are escaped too.
-        parts = {part for part in known | {neutralise(part) for part in known} if len(part) >= SHORTEST}
-        longest_first = sorted(parts, key=lambda part: (-len(part), part))
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-        self._parts = longest_first
+        parts = {part for secret in secrets for part in _forms(secret)}
+        self._parts = sorted(parts)
+        self._longest = max(map(len, parts), default=0)
+        heads = {part[:_HEAD] for part in parts}
+        self._pattern = re.compile(_tree(heads)) if heads else None
+        #: What a text may end with that was cut within a secret.
+        self._beginnings = {part[:length] for part in parts for length in range(SHORTEST, min(len(part), _HEAD))}
 
     def text(self, text: str) -> str:
-        return text if self._pattern is None else self._pattern.sub(MASK, text)
+        if self._pattern is None or (found := self._pattern.search(text)) is None:
+            return text
+        pieces, end = [], 0
+        while found is not None:
+            pieces += [text[end : found.start()], MASK]
+            end = self._end(text, found)
+            found = self._pattern.search(text, end)
+        return "".join([*pieces, text[end:]])
 
     def beginning(self, text: str) -> str:
         """Of a text that was cut: the part of a secret that stands at its end is masked too."""
         text = self.text(text)
-        half = max((_overlap(text, part) for part in self._parts), default=0)
-        return text[: len(text) - half] + MASK if half >= SHORTEST else text
+        lengths = range(min(len(text), _HEAD - 1), SHORTEST - 1, -1)
+        half = next((length for length in lengths if text[-length:] in self._beginnings), 0)
+        return text[: len(text) - half] + MASK if half else text
 
     def value(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -45,8 +71,111 @@ class Masker:
             return [self.value(item) for item in value]
         return value
 
+    def _end(self, text: str, found: re.Match[str]) -> int:
+        """Where the secret ends, or ceases to be one."""
+        begin, end = found.span()
+        if end - begin < _HEAD:
+            return end
+        rest = text[begin : begin + self._longest]
+        place = bisect.bisect_right(self._parts, rest)
+        neighbours = self._parts[max(0, place - 1) : place + 1]
+        return end + max(_common(rest[_HEAD:], each[_HEAD:]) for each in neighbours if each[:_HEAD] == rest[:_HEAD])
 
-def _overlap(text: str, secret: str) -> int:
-    """How many of the secret's first characters the text ends with."""
-    longest = min(len(text), len(secret) - 1)
-    return next((length for length in range(longest, SHORTEST - 1, -1) if text.endswith(secret[:length])), 0)
+
+class Maskers:
+    """Of all installations: each with its own secrets."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[InstallationId, frozenset[str]] = {}
+        self._maskers: dict[InstallationId, Masker] = {}
+        self._everything: Masker | None = None
+
+    def set(self, installation: InstallationId, secrets: Iterable[str]) -> None:
+        """In place of those named before."""
+        values = frozenset(secrets)
+        if values == self._secrets.get(installation, frozenset()):
+            return
+        self._secrets[installation] = values
+        self._maskers.pop(installation, None)
+        self._everything = None
+
+    def forget(self, installation: InstallationId) -> None:
+        self.set(installation, ())
+
+    def of(self, installation: InstallationId) -> Masker:
+        """Made when it is first needed: secrets may change often."""
+        secrets = self._secrets.get(installation)
+        if not secrets:
+            return _NOTHING_SECRET
+        return self._maskers.get(installation) or self._maskers.setdefault(installation, Masker(secrets))
+
+    def plain(self, installation: InstallationId, text: str) -> str:
+        """A text of the installation's as people may see it: without its secrets, and harmless."""
+        return self.of(installation).text(neutralise(text))
+
+    def everything(self, text: str) -> str:
+        """A text that may be about any installation, such as one of the host's own log, without a secret of any."""
+        if self._everything is None:
+            self._everything = Masker(secret for secrets in self._secrets.values() for secret in secrets)
+        return self._everything.text(text)
+
+
+_NOTHING_SECRET = Masker()
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """How it may look in a text."""
+    plain = {secret, *secret.splitlines()}
+    # Texts come with their control characters escaped; of a secret in them, those are escaped too.
+    for form in plain | {neutralise(part) for part in plain} | {json.dumps(secret)[1:-1]}:
+        if len(form) >= SHORTEST:
+            yield form
+    if len(secret) >= SHORTEST:
+        yield from (form for form in _encoded(secret) if len(form) >= _SHORTEST_ENCODED)
+
+
+def _encoded(secret: str) -> Iterator[str]:
+    data = secret.encode("utf-8", "surrogatepass")
+    yield from (quote(data, safe=""), quote(data), quote_plus(data))
+    yield from (data.hex(), data.hex().upper())
+    # In what was encoded together with something before it, three bytes are four characters: three ways to begin.
+    for offset in range(3):
+        encoded = base64.b64encode(b"\0" * offset + data).decode()
+        whole = encoded[-(-offset * 8 // 6) : (offset + len(data)) * 8 // 6]
+        yield whole
+        yield whole.translate(_URL_SAFE)
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
+
+
+def _tree(heads: Iterable[str]) -> str:
+    """A regular expression for all of them, the longest first, in which no two branches begin with the same letter."""
+    branches: dict[str, set[str]] = {}
+    ends_here = False
+    for head in heads:
+        if head:
+            branches.setdefault(head[0], set()).add(head[1:])
+        else:
+            ends_here = True
+    if not branches:
+        return ""
+    choices = [re.escape(letter) + _tree(rest) for letter, rest in sorted(branches.items())]
+    if len(choices) == 1 and not ends_here:
+        return choices[0]
+    return f"(?:{'|'.join(choices)}){'?' if ends_here else ''}"
+
+
+def _common(one: str, other: str) -> int:
+    """How many characters they begin with alike."""
+    low, high, step = 0, min(len(one), len(other)), 1
+    while low < high:
+        # In growing steps: mostly they part soon.
+        middle = min(low + step, high)
+        if one[low:middle] == other[low:middle]:
+            low, step = middle, step * 2
+        elif middle == low + 1:
+            return low
+        else:
+            high, step = middle - 1, 1
+    return low

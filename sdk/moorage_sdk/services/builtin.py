@@ -9,6 +9,7 @@ from moorage_sdk.services.config import ConfigFace
 from moorage_sdk.services.events import EventsFace
 from moorage_sdk.services.kafka import KafkaFace
 from moorage_sdk.services.log import LogFace
+from moorage_sdk.services.secrets import SecretsFace
 from moorage_sdk.services.sql.face import SqlFace
 from moorage_sdk.services.sqlalchemy.face import ScopedSessionFace, SessionFactoryFace
 
@@ -17,6 +18,7 @@ FACES: Tuple[Face, ...] = (
     EventsFace(),
     KafkaFace(),
     LogFace(),
+    SecretsFace(),
     SqlFace(),
     ScopedSessionFace(),
     SessionFactoryFace(),

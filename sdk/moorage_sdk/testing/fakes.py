@@ -10,6 +10,7 @@ from moorage_sdk.testing.events import FakeEvents
 from moorage_sdk.testing.execution import FakeExecution
 from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog
+from moorage_sdk.testing.secrets import FakeSecrets
 from moorage_sdk.testing.sql import FakeSql
 
 FAKES: Tuple[Callable[[], Fake], ...] = (
@@ -18,5 +19,6 @@ FAKES: Tuple[Callable[[], Fake], ...] = (
     FakeExecution,
     FakeKafka,
     FakeLog,
+    FakeSecrets,
     FakeSql,
 )

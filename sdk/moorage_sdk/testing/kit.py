@@ -36,6 +36,7 @@ from moorage_sdk.testing.gate import Gate
 from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog, LogLine
 from moorage_sdk.testing.manifest import TestedManifest
+from moorage_sdk.testing.secrets import FakeSecrets
 
 _INCARNATION = "incarnation"
 
@@ -70,6 +71,7 @@ class Moorage:
     kafka: FakeKafka
     log: FakeLog
     execution: FakeExecution
+    secrets: FakeSecrets
 
     def __init__(self, manifest: TestedManifest) -> None:
         self.manifest = manifest
