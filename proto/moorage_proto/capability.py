@@ -4,6 +4,9 @@ The grammar is ``verb:resource``. For services with named backends the resource 
 ``main`` may be left out. ``*`` stands for any characters within one segment, ``**`` for any characters; segments end
 at ``/``, ``.`` and ``:``.
 
+Rights to HTTP requests name URLs, whose parts are compared one by one (``url``): no wildcard of a host reaches into the
+path.
+
 A few rights widen the kernel's sandbox instead of allowing calls. They name no resource (``sandbox.subprocess``), or a
 path of the host's machine, literally (``files.read:/srv/models/**``).
 """
@@ -16,10 +19,15 @@ import re
 from dataclasses import dataclass, field
 from typing import Iterable, Optional, Tuple
 
+from moorage_proto import url
+
 MAIN_BACKEND = "main"
 
 #: Services whose resources live in named backends.
 BACKEND_SERVICES = frozenset({"sql", "redis", "kafka", "servicebus"})
+
+#: The service whose resources are URLs.
+HTTP = "http"
 
 #: Verbs that stand for themselves: they have no resource.
 BARE_VERBS = frozenset({"sandbox.subprocess", "sandbox.proc"})
@@ -82,6 +90,8 @@ class Capability:
         """Whether this right includes the needed one. Globs count in this right only; the need is literal, unless it
         is ``wild``.
         """
+        if self.service == HTTP:
+            return self.verb == need.verb and url.covers(self.resource, need.resource)
         if need.wild:
             return self.verb == need.verb and not self.columns and _contains(self.resource, need.resource)
         if self.verb != need.verb or not _pattern(self.resource).fullmatch(need.resource):
@@ -161,6 +171,8 @@ def _split_columns(text: str, resource: str) -> Tuple[str, Tuple[str, ...]]:
 
 
 def _complete(text: str, service: str, resource: str) -> str:
+    if service == HTTP:
+        return _complete_url(text, resource)
     if service not in BACKEND_SERVICES:
         return resource
     if resource == "**":
@@ -171,6 +183,13 @@ def _complete(text: str, service: str, resource: str) -> str:
     if not _BACKEND.fullmatch(backend) or not name:
         raise CapabilityInvalid(text, f"{backend!r} is not the name of a backend")
     return resource
+
+
+def _complete_url(text: str, resource: str) -> str:
+    try:
+        return str(url.parse_pattern(resource))
+    except url.UrlInvalid as error:
+        raise CapabilityInvalid(text, f"of its URL, {error.problem}") from None
 
 
 @functools.lru_cache(maxsize=4096)
@@ -244,6 +263,10 @@ class Decision:
     fail_closed: bool = False
 
 
+#: Decisions about longer resources are made anew each time; otherwise they would fill the memory.
+MAX_REMEMBERED_CHARACTERS = 512
+
+
 @dataclass(frozen=True)
 class Grants:
     """What an installation may do. Deny is the default, and an explicit deny beats an allow."""
@@ -259,6 +282,8 @@ class Grants:
     def decide(self, needed: Capability) -> Decision:
         decision = self._memo.get(needed)
         if decision is None:
+            if len(needed.resource) > MAX_REMEMBERED_CHARACTERS:
+                return self._decide(needed)
             if len(self._memo) >= 4096:
                 self._memo.clear()
             decision = self._memo[needed] = self._decide(needed)

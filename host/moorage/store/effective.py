@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from moorage_proto.capability import Capability
+from moorage_proto import url
+from moorage_proto.capability import HTTP, Capability
 
 # Stand-ins for the two wildcards of the narrower pattern; capabilities hold no control characters.
 _ANY = "\x00"
@@ -20,9 +21,9 @@ def intersection(first: Capability, second: Capability) -> Capability | None:
     """
     if first.verb != second.verb:
         return None
-    if _includes(second.resource, first.resource):
+    if _includes(second, first):
         resource = first.resource
-    elif _includes(first.resource, second.resource):
+    elif _includes(first, second):
         resource = second.resource
     else:
         return None
@@ -54,19 +55,21 @@ def missing(
 
 def includes(wide: Capability, narrow: Capability) -> bool:
     """Whether everything that the narrow right allows is allowed by the wide one too."""
-    if wide.verb != narrow.verb or not _includes(wide.resource, narrow.resource):
+    if wide.verb != narrow.verb or not _includes(wide, narrow):
         return False
     if not wide.columns:
         return True
     return bool(narrow.columns) and set(narrow.columns) <= set(wide.columns)
 
 
-def _includes(wide: str, narrow: str) -> bool:
-    """Whether each text that matches the narrow pattern matches the wide one.
+def _includes(wide: Capability, narrow: Capability) -> bool:
+    """Whether each text that matches the narrow one's pattern matches the wide one's.
 
     ``Capability.covers`` would take the narrow pattern's wildcards for letters, and so find that ``*`` covers ``**``.
     """
-    symbols = narrow.replace("**", _ANY).replace("*", _SEGMENT)
+    if wide.service == HTTP:
+        return url.covers(wide.resource, narrow.resource)
+    symbols = narrow.resource.replace("**", _ANY).replace("*", _SEGMENT)
     expression = {"**": r"(?s:.*)", "*": rf"[^/.:{_ANY}]*"}
-    parts = re.split(r"(\*\*|\*)", wide)
+    parts = re.split(r"(\*\*|\*)", wide.resource)
     return re.fullmatch("".join(expression.get(part) or re.escape(part) for part in parts), symbols) is not None
