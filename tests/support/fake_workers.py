@@ -15,6 +15,7 @@ from typing import Any, cast
 from fake_clock import FakeClock
 
 from moorage.models.attachment import Attachment, Health, Peer
+from moorage.models.contributions import Contributions
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.incarnation import IncarnationState, Verdict, VerdictKind
 from moorage.models.installation import DesiredState, Installation
@@ -113,11 +114,11 @@ class FakeLink:
         await asyncio.sleep(0)
         return Peer("7", "1.80")
 
-    async def load(self, config: object, **_handover: object) -> tuple[()]:
+    async def load(self, config: object, **_handover: object) -> Contributions:
         await self._world.may_load.wait()
         if self._world.fails_to_load:
             raise CallError(Status.INTERNAL, Reason.TASK_FAILED, "no plugin in it")
-        return ()
+        return Contributions()
 
     async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         await self._world.work(execution)

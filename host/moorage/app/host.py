@@ -15,10 +15,12 @@ from moorage.app.grants import Grants
 from moorage.app.installer import Installer, InstallOrder, unknown_verbs
 from moorage.app.lock import StateLock
 from moorage.app.reloading import Reloading, ReloadRequest
+from moorage.app.secrets import Secrets
 from moorage.app.shown import state_of
 from moorage.app.wiring import Wiring
 from moorage.broker.services.base import Service
 from moorage.broker.services.console import DeveloperConsole
+from moorage.broker.services.events import EventHub
 from moorage.broker.services.secrets.base import KeySource
 from moorage.config.settings import Settings
 from moorage.errors import MoorageError
@@ -139,6 +141,7 @@ class Host:
         Returns when nothing runs. May be called again, with less time. Leaving the ``async with`` block does it too.
         """
         drain = self.settings.supervision.stop_drain if timeout is None else timeout
+        self._parts.deliveries.stop()
         await self._parts.orchestrator.stop(drain)
 
     # -- installations -------------------------------------------------------------------------------------------
@@ -294,6 +297,13 @@ class Host:
     async def revoke(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView:
         return await self.grants.revoke(name, capabilities, by=by)
 
+    # -- what it is given, and keeps ------------------------------------------------------------------------------
+
+    @property
+    def secrets(self) -> Secrets:
+        """Set, replaced and deleted; never shown."""
+        return Secrets(self._parts, self._act)
+
     # -- executions ----------------------------------------------------------------------------------------------
 
     async def submit(self, request: ExecutionRequest) -> Execution:
@@ -360,6 +370,11 @@ class Host:
         return await self._parts.sandbox_report()
 
     @property
+    def bus(self) -> EventHub:
+        """Events among plugins and the application: publish, subscribe, request, respond."""
+        return self._parts.hub
+
+    @property
     def kafka_servers(self) -> Mapping[str, str]:
         """Bootstrap servers by cluster, for the application's own clients: of an embedded cluster, where it listens."""
         return self._parts.kafka_servers
@@ -397,7 +412,7 @@ class Host:
             denials=rights.denials,
             dangers=rights.dangers,
             incarnations=incarnations,
-            tasks=next((each.tasks for each in living if each.tasks), ()),
+            tasks=next((each.contributions.tasks for each in living if each.contributions.tasks), ()),
             loaded_at=incarnations[0].ready_at if incarnations else None,
             usage=self._parts.usage.of(each.id for each in self._parts.supervisor.living(name)),
             unenforced=self._parts.cgroups.available.unenforced(installation.manifest.limits.cpus),

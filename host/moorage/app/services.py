@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 from moorage.broker.services.base import Service
 from moorage.broker.services.config import ConfigService
+from moorage.broker.services.events import EventsService
 from moorage.broker.services.execution import ExecutionService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
@@ -21,6 +22,7 @@ class Services:
     config: ConfigService
     log: LogService
     execution: ExecutionService
+    events: EventsService
     #: Before those that put secrets into what they send.
     secrets: SecretsService
     sql: SqlService

@@ -14,9 +14,9 @@ from typing import Any, Self
 from moorage.app.folders import make_folder
 from moorage.app.services import Services
 from moorage.broker.broker import Broker
-from moorage.broker.services.base import Service
 from moorage.broker.services.config import ConfigService
 from moorage.broker.services.console import ConsoleService, DeveloperConsole
+from moorage.broker.services.events import EventHub, EventsService
 from moorage.broker.services.execution import ExecutionService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
@@ -26,16 +26,20 @@ from moorage.broker.services.secrets.key_file import KeyFile
 from moorage.broker.services.secrets.vault import Vault
 from moorage.broker.services.sql import SqlService
 from moorage.broker.services.sql.pace import Pace
+from moorage.broker.services.typed import served
 from moorage.broker.shard import LocalShard
 from moorage.config.settings import InstallationSettings, Settings, SupervisionSettings
 from moorage.environments.builder import EnvironmentBuilder
 from moorage.errors import Conflict
 from moorage.events.bus import EventBus
+from moorage.models.event import HandlerView, PluginEvent
 from moorage.models.execution import Execution
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation, InstallationId
 from moorage.models.log import LogLine
 from moorage.orchestrator import outcomes
+from moorage.orchestrator.deliveries import Deliveries
+from moorage.orchestrator.listeners import Listeners
 from moorage.orchestrator.orchestrator import Orchestrator
 from moorage.packages.source import collect_sources
 from moorage.store.store import Store
@@ -77,7 +81,7 @@ class Wiring:
     def __init__(
         self,
         settings: Settings,
-        services: Sequence[Service],
+        services: Sequence[object],
         console: DeveloperConsole | None = None,
         keys: KeySource | None = None,
     ) -> None:
@@ -98,17 +102,19 @@ class Wiring:
             sharing=settings.installations,
             mask=self.maskers.set,
         )
+        self.hub = EventHub()
         self.environments = EnvironmentBuilder(settings.environments, settings.state_dir)
         self.services = Services(
             config=ConfigService(self._config_of),
             log=LogService(self.logs),
             execution=ExecutionService(self._progressed),
+            events=EventsService(self.hub),
             secrets=SecretsService(self.vault),
             sql=SqlService.from_settings(settings.sql, self._sql_pace),
             kafka=KafkaService.from_settings(settings.kafka),
         )
         for_developers = [ConsoleService(console, self._held)] if console is not None else []
-        self.broker = Broker((*self.services, *for_developers, *services), self.audit)
+        self.broker = Broker((*self.services, *for_developers, *map(served, services)), self.audit)
         self.cgroups = Cgroups(settings.state_dir, settings.sandbox.cgroup)
         self._records = Records(settings.state_dir)
         self._levels = LevelLauncher()
@@ -143,6 +149,10 @@ class Wiring:
             self.store, self.supervisor, self.events, tell=self._log_outcome, plain=self.maskers.plain
         )
 
+        listeners = Listeners(self.store, self.events, self._handlers_of)
+        self.deliveries = Deliveries(listeners, self.supervisor, self._log_delivery)
+        self.hub.attach(self.deliveries, replier=self.deliveries)
+
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             make_folder(self._settings.sockets, "run_dir", 0o711)
@@ -156,7 +166,9 @@ class Wiring:
             await asyncio.to_thread(self.cgroups.open)
             stack.push_async_callback(self.launcher.close)
             stack.push_async_callback(_ended, asyncio.create_task(self.usage.run(), name="usage"))
+            stack.push_async_callback(self.deliveries.settled)
             stack.push_async_callback(self.supervisor.stop_all, "the host stops")
+            stack.callback(self.deliveries.stop)
             stack.push_async_callback(self.orchestrator.stop, self._settings.supervision.stop_drain)
             installations = await self.store.installations.list()
             for installation in installations:
@@ -233,6 +245,14 @@ class Wiring:
         """Half of what its workers may use, while others call."""
         cores = self._settings.most_cpus(installation) / 2
         return Pace(cores, crowded=lambda: self.broker.others_call(installation))
+
+    def _handlers_of(self, name: InstallationId) -> Sequence[HandlerView] | None:
+        ready = (each for each in self.supervisor.living(name) if each.ready)
+        return next((each.contributions.handlers for each in ready), None)
+
+    def _log_delivery(self, name: InstallationId, event: PluginEvent, sentence: str) -> None:
+        """A handler that failed is one line in its plugin's log."""
+        self.logs.write(LogLine(name, "", event.time, logging.ERROR, HOST_LOGGER, sentence))
 
     def _log_outcome(self, execution: Execution) -> None:
         """A failed execution is one line in its plugin's log."""

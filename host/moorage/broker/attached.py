@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
+
+from google.protobuf.message import Message
 
 from moorage.broker import outcome
 from moorage.broker.broker import Broker
 from moorage.broker.link_state import Identity
 from moorage.broker.listener import Listener
 from moorage.broker.scope import ScopeKind
+from moorage.broker.services.events.wire import event_to_wire
 from moorage.models.attachment import Attachment, Health, Holding, Peer
+from moorage.models.contributions import Contributions
+from moorage.models.event import HandlerView, PluginEvent
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.views import TaskView
 from moorage.telemetry.trace import new_traceparent
@@ -28,6 +35,9 @@ GRACE = timedelta(seconds=5)
 
 #: Results of more values are read in a thread, lest they hold up the other links.
 SMALL_RESULT_PARTS = 1000
+
+#: Event handlers of one plugin; what it declares beyond is not called.
+MAX_HANDLERS = 1000
 
 _PLUGIN = service_methods(plugin_pb2, "PluginService")
 
@@ -65,6 +75,7 @@ class AttachedLink:
         self._tainted: asyncio.Future[str] = loop.create_future()
         #: Each waits for one call that is over for the host to stop in the worker.
         self._stopping: set[asyncio.Task[None]] = set()
+        self._handled = itertools.count(1)
 
     @property
     def calls(self) -> int:
@@ -88,7 +99,7 @@ class AttachedLink:
 
     async def load(
         self, config: Mapping[str, Any], *, version: str = "", state: bytes | None = None, from_version: str = ""
-    ) -> tuple[TaskView, ...]:
+    ) -> Contributions:
         link = await self._link()
         request = plugin_pb2.LoadRequest(
             config=values.record_to_wire(config),
@@ -97,20 +108,34 @@ class AttachedLink:
             from_version=from_version,
         )
         reply = await link.call(_PLUGIN["load"], request, scope=self._scope, traceparent=new_traceparent())
-        return tuple(_task_view(task) for task in reply.tasks)
+        return Contributions(
+            tuple(_task_view(task) for task in reply.tasks),
+            tuple(_handler_view(handler) for handler in reply.handlers[:MAX_HANDLERS]),
+        )
 
     async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         """The task returns, the host commits, and only then it has succeeded."""
+        work = partial(self._run, execution, timeout)
+        return await self._in_scope(ScopeKind.EXECUTION, execution.id, work, execution=execution.id)
+
+    async def handle(self, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome:
+        """As ``run``: the scope's work is committed when the handler has returned."""
+        scope = f"{self._scope}/{event.id}/{next(self._handled)}"
+        return await self._in_scope(ScopeKind.EVENT, scope, partial(self._handle, scope, handler, event, timeout))
+
+    async def _in_scope(
+        self, kind: ScopeKind, scope: str, work: Callable[[], Awaitable[TaskOutcome]], *, execution: str = ""
+    ) -> TaskOutcome:
         try:
-            self._session.open_scope(ScopeKind.EXECUTION, execution.id, execution=execution.id)
+            self._session.open_scope(kind, scope, execution=execution)
         except CallError as ended:
             # The worker died between being chosen and being asked.
             return outcome.from_error(ended)
         result = TaskOutcome(ExecutionState.CANCELLED)
         try:
-            result = await self._run(execution, timeout)
+            result = await work()
         finally:
-            result = await self._close_scope(execution.id, result)
+            result = await self._close_scope(scope, result)
         return result
 
     async def health(self, timeout: timedelta) -> Health:
@@ -182,19 +207,31 @@ class AttachedLink:
                 trigger=execution.trigger,
                 input=values.to_wire(execution.input),
             )
-            reply = await self._call_run(link, request, timeout)
+            reply = await self._call(link, "run", request, execution.id, timeout)
             return TaskOutcome(ExecutionState.SUCCEEDED, result=await _read(reply.result))
         except CallError as error:
             return outcome.from_error(error)
         except values.ValueInvalid as error:
-            sentence = f"A value cannot cross between host and task: {error}."
-            return outcome.from_error(CallError(Status.INVALID_ARGUMENT, Reason.TASK_FAILED, sentence))
+            return outcome.from_error(_cannot_cross(error))
 
-    async def _call_run(self, link: Link, request: plugin_pb2.RunRequest, timeout: timedelta) -> plugin_pb2.RunReply:
-        call: OutgoingCall[plugin_pb2.RunRequest, plugin_pb2.RunReply] = link.open(
-            _PLUGIN["run"],
+    async def _handle(self, scope: str, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome:
+        link = await self._link()
+        try:
+            request = plugin_pb2.HandleEventRequest(handler=handler, event=event_to_wire(event))
+            reply = await self._call(link, "handle_event", request, scope, timeout)
+            result = await _read(reply.reply) if reply.HasField("reply") else None
+            return TaskOutcome(ExecutionState.SUCCEEDED, result=result)
+        except CallError as error:
+            return outcome.from_error(error)
+        except values.ValueInvalid as error:
+            return outcome.from_error(_cannot_cross(error))
+
+    async def _call(self, link: Link, method: str, request: Message, scope: str, timeout: timedelta) -> Any:
+        """Of plugin code, which may go on after the call is over."""
+        call: OutgoingCall[Any, Any] = link.open(
+            _PLUGIN[method],
             request,
-            scope=request.execution,
+            scope=scope,
             timeout=timeout.total_seconds() if self._run_deadlines else None,
             traceparent=new_traceparent(),
         )
@@ -204,9 +241,7 @@ class AttachedLink:
             call.cancel()
             raise
         finally:
-            waiting = asyncio.create_task(
-                self._stopped(link, call, request.execution), name=f"stop {request.execution}"
-            )
+            waiting = asyncio.create_task(self._stopped(link, call, scope), name=f"stop {scope}")
             self._stopping.add(waiting)
             waiting.add_done_callback(self._stopping.discard)
 
@@ -231,6 +266,11 @@ class AttachedLink:
         return result
 
 
+def _cannot_cross(error: values.ValueInvalid) -> CallError:
+    sentence = f"A value cannot cross between host and task: {error}."
+    return CallError(Status.INVALID_ARGUMENT, Reason.TASK_FAILED, sentence)
+
+
 async def _read(result: value_pb2.Value) -> Any:
     # Not by its size in bytes: protobuf would encode it to tell.
     try:
@@ -245,6 +285,10 @@ def _read_large(result: value_pb2.Value) -> Any:
     values.check_parts((result,))
     values.check_result(result)
     return values.from_wire(result)
+
+
+def _handler_view(handler: plugin_pb2.EventHandler) -> HandlerView:
+    return HandlerView(handler.name, handler.topic, handler.replies, values.record_from_wire(handler.data_schema))
 
 
 def _task_view(task: plugin_pb2.Task) -> TaskView:

@@ -35,6 +35,11 @@ class Subscription(AsyncIterator[Item], Generic[Item]):
         self._waiting.append(item)
         self._changed.set()
 
+    @property
+    def pending(self) -> bool:
+        """Whether the next item is there already."""
+        return bool(self._waiting or self._lost)
+
     async def __anext__(self) -> Item:
         while True:
             if self._lost:

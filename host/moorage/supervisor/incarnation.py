@@ -15,11 +15,12 @@ from typing import Any, NoReturn, TypeVar
 from moorage.clock import Clock, SystemClock
 from moorage.environments.removal import remove_tree
 from moorage.models.attachment import Attachment, Health, Holding
+from moorage.models.contributions import Contributions
+from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, TaskOutcome, WorkerFacts
 from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation
-from moorage.models.views import TaskView
 from moorage.supervisor import lifecycle
 from moorage.supervisor.disk import DataLimit, DataWatch
 from moorage.supervisor.errors import StartFailed, WorkerLost
@@ -104,7 +105,7 @@ class Incarnation:
         ``on_change`` writes a transition down and announces it. No other begins before it has returned."""
         order = launch.order
         self.id = order.incarnation
-        self.tasks: tuple[TaskView, ...] = ()
+        self.contributions = Contributions()
         self._launch = launch
         self._limits = launch.installation.manifest.limits
         self._launcher = launcher
@@ -204,13 +205,13 @@ class Incarnation:
         self.status = replace(self.status, protobuf=peer.protobuf, grpcio=peer.grpcio)
         self._watchers.append(asyncio.create_task(self._watch_link(attached), name=f"link {self.id}"))
         self._watchers.append(asyncio.create_task(self._watch_taint(attached), name=f"taint {self.id}"))
-        self.tasks = await self._unless_gone(self._load(attached))
+        self.contributions = await self._unless_gone(self._load(attached))
         self._runs = Runs(attached, self._ended)
         self._watch_health()
         self._watchers.append(asyncio.create_task(self._watch_data(worker), name=f"data {self.id}"))
         self._apply(Event.LOADED, "it has loaded", ready_at=datetime.now(UTC))
 
-    async def _load(self, attached: AttachedWorker) -> tuple[TaskView, ...]:
+    async def _load(self, attached: AttachedWorker) -> Contributions:
         launch = self._launch
         return await attached.load(
             launch.installation.config,
@@ -334,6 +335,11 @@ class Incarnation:
     async def run_task(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         assert self._runs is not None, "sessions are handed out of ready incarnations only"
         return await self._runs.run(execution, timeout)
+
+    async def handle(self, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome:
+        """Calls one event handler in a scope of its own, as ``run_task`` does a task."""
+        assert self._runs is not None, "sessions are handed out of ready incarnations only"
+        return await self._runs.handle(handler, event, timeout)
 
     async def health(self) -> Health:
         """The plugin's own opinion of its state. Raises CallError."""

@@ -1,11 +1,15 @@
-"""The executions in flight on one incarnation."""
+"""What is in flight on one incarnation: executions, and events that handlers are called with."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
+from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, ExecutionError, ExecutionState, TaskOutcome
 from moorage.models.incarnation import Verdict
 from moorage.supervisor.shard import AttachedWorker
@@ -21,6 +25,8 @@ class Runs:
         self._worker = worker
         self._verdict = verdict
         self._runs: dict[str, asyncio.Task[TaskOutcome]] = {}
+        self._executions: set[str] = set()
+        self._events = itertools.count(1)
         #: Those to whom the worker is lent; each may still begin a run.
         self.sessions = 0
         #: Set while nothing runs, and while nothing runs and nothing may begin.
@@ -31,7 +37,7 @@ class Runs:
 
     @property
     def executions(self) -> tuple[str, ...]:
-        return tuple(self._runs)
+        return tuple(one for one in self._runs if one in self._executions)
 
     def enter(self) -> None:
         """A session begins; ``leave`` ends it. Draining waits for it."""
@@ -48,10 +54,22 @@ class Runs:
 
     async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         """Cancelling the caller cancels the plugin's task and rolls back."""
+        self._executions.add(execution.id)
+        try:
+            return await self._conduct(execution.id, lambda: self._worker.run(execution, timeout))
+        finally:
+            self._executions.discard(execution.id)
+
+    async def handle(self, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome:
+        """As ``run``, for an event handler."""
+        name = f"{event.id}/{next(self._events)}"
+        return await self._conduct(name, lambda: self._worker.handle(handler, event, timeout))
+
+    async def _conduct(self, name: str, work: Callable[[], Coroutine[Any, Any, TaskOutcome]]) -> TaskOutcome:
         if self._because is not None:
             return from_verdict(self._because)
-        run = asyncio.create_task(self._worker.run(execution, timeout), name=f"run {execution.id}")
-        self._runs[execution.id] = run
+        run = asyncio.create_task(work(), name=f"run {name}")
+        self._runs[name] = run
         self._settle()
         try:
             await asyncio.wait((run,))
@@ -61,7 +79,7 @@ class Runs:
             if run.cancelled():
                 raise
         finally:
-            del self._runs[execution.id]
+            del self._runs[name]
             self._settle()
         if run.cancelled() or run.result().state is ExecutionState.CRASHED:
             return await self._explained(run)

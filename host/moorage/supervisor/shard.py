@@ -10,8 +10,9 @@ from datetime import timedelta
 from typing import Any, Protocol
 
 from moorage.models.attachment import Attachment, Health, Holding, Peer
+from moorage.models.contributions import Contributions
+from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, TaskOutcome
-from moorage.models.views import TaskView
 from moorage_proto.capability import Grants
 from moorage_proto.errors import CallError
 
@@ -34,7 +35,7 @@ class AttachedWorker(Protocol):
 
     async def load(
         self, config: Mapping[str, Any], *, version: str = "", state: bytes | None = None, from_version: str = ""
-    ) -> tuple[TaskView, ...]:
+    ) -> Contributions:
         """Imports the plugin and runs ``on_load``, given what the worker before it left (``export_state``)."""
 
     async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
@@ -42,6 +43,9 @@ class AttachedWorker(Protocol):
 
         ``crashed`` when the link is lost meanwhile. Cancelled, it cancels the plugin's task and rolls back.
         """
+
+    async def handle(self, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome:
+        """Calls one handler, as ``run`` does a task; the result is its reply, where it has one."""
 
     async def health(self, timeout: timedelta) -> Health:
         """The plugin's own opinion, from its own loop. A loop that is stuck does not answer: DEADLINE_EXCEEDED."""

@@ -1,0 +1,74 @@
+"""The contract's EventsService: what plugins publish, ask and subscribe to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+
+from moorage.broker.services.base import Caller
+from moorage.broker.services.events.hub import REPLY_SECONDS, EventHub, check, to_wire
+from moorage.broker.services.events.wire import event_to_wire
+from moorage_proto import events_pb2, topics, value_pb2, values
+from moorage_proto.capability import need
+from moorage_proto.errors import CallError, Reason, Status
+
+#: Of one subscription.
+MAX_PATTERNS = 100
+
+
+class EventsService:
+    contract = events_pb2.DESCRIPTOR.services_by_name["EventsService"]
+
+    def __init__(self, hub: EventHub) -> None:
+        self._hub = hub
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        self._hub.close()
+
+    def publish(self, caller: Caller, request: events_pb2.PublishEventRequest) -> events_pb2.PublishEventReply:
+        event = self._hub.publish(request.topic, _data(request), caller.installation)
+        return events_pb2.PublishEventReply(id=event.id)
+
+    async def request(self, caller: Caller, request: events_pb2.RequestEventRequest) -> events_pb2.RequestEventReply:
+        now = asyncio.get_running_loop().time()
+        timeout = REPLY_SECONDS if caller.deadline is None else min(REPLY_SECONDS, caller.deadline - now)
+        reply = await self._hub.request(
+            request.topic, _data(request), source=caller.installation, timeout_seconds=timeout
+        )
+        return events_pb2.RequestEventReply(data=to_wire(reply.data), source=reply.source)
+
+    async def subscribe(
+        self, caller: Caller, request: events_pb2.SubscribeEventsRequest
+    ) -> AsyncGenerator[events_pb2.Event, None]:
+        """A pattern may be wider than the right: each event is decided by itself."""
+        guard = caller.guard
+        assert guard is not None, "the contract gives this method a late rule"
+        _check_patterns(request.topics)
+        for pattern in request.topics:
+            guard.require(need("events.subscribe", pattern))
+        async with contextlib.aclosing(self._hub.subscribe(*request.topics)) as events:
+            async for event in events:
+                if guard.covers(need("events.subscribe", event.topic)):
+                    yield event_to_wire(event)
+
+
+def _data(request: events_pb2.PublishEventRequest | events_pb2.RequestEventRequest) -> object:
+    data: value_pb2.Value = request.data
+    if not request.HasField("data"):
+        return None
+    try:
+        return values.from_wire(data)
+    except values.ValueInvalid as error:
+        sentence = f"The data of an event cannot be read: {error}."
+        raise CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, sentence) from None
+
+
+def _check_patterns(patterns: Sequence[str]) -> None:
+    if not 0 < len(patterns) <= MAX_PATTERNS:
+        check(f"A subscription names one to {MAX_PATTERNS} topics; this one names {len(patterns)}.")
+    for pattern in patterns:
+        check(topics.problem_of_pattern(pattern))

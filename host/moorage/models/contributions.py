@@ -1,0 +1,14 @@
+"""What a loaded plugin brings: its tasks, and the functions that are called with events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from moorage.models.event import HandlerView
+from moorage.models.views import TaskView
+
+
+@dataclass(frozen=True)
+class Contributions:
+    tasks: tuple[TaskView, ...] = ()
+    handlers: tuple[HandlerView, ...] = ()
