@@ -29,6 +29,11 @@ BACKEND_SERVICES = frozenset({"sql", "redis", "kafka", "servicebus"})
 #: The service whose resources are URLs.
 HTTP = "http"
 
+#: The service whose names have no case, and parts after a slash: ``orders/subscriptions/billing``.
+SERVICEBUS = "servicebus"
+#: What stands after the name of a queue or topic there; so it is no backend's.
+ENTITY_PARTS = frozenset({"subscriptions", "$deadletterqueue"})
+
 #: Verbs that stand for themselves: they have no resource.
 BARE_VERBS = frozenset({"sandbox.subprocess", "sandbox.proc"})
 #: Verbs whose resource is a path of the host's machine: a file or a folder, and a device node.
@@ -81,7 +86,7 @@ class Capability:
         if self.service in BACKEND_SERVICES:
             backend, _, name = resource.partition("/")
             # A name with a slash of its own would be read as another backend's.
-            if backend == MAIN_BACKEND and "/" not in name:
+            if backend == MAIN_BACKEND and ("/" not in name or _has_entity_parts(self.service, name)):
                 resource = name
         columns = f"({','.join(self.columns)})" if self.columns and self.columns != ROWS_ALONE else ""
         return f"{self.verb}:{resource}{columns}"
@@ -138,8 +143,9 @@ def parse(text: str) -> Capability:
 
 def need(verb: str, resource: str, *, backend: str = "", columns: Iterable[str] = (), wild: bool = False) -> Capability:
     """The right that a call asks for, from values that are taken literally; with ``wild`` the resource is a pattern."""
-    if verb.partition(".")[0] in BACKEND_SERVICES:
-        resource = f"{backend or MAIN_BACKEND}/{resource}"
+    service = verb.partition(".")[0]
+    if service in BACKEND_SERVICES:
+        resource = f"{backend or MAIN_BACKEND}/{resource.lower() if service == SERVICEBUS else resource}"
     return Capability(verb, resource, tuple(columns), wild)
 
 
@@ -177,12 +183,18 @@ def _complete(text: str, service: str, resource: str) -> str:
         return resource
     if resource == "**":
         return f"{MAIN_BACKEND}/**"
+    if service == SERVICEBUS:
+        resource = resource.lower()
     backend, slash, name = resource.partition("/")
-    if not slash:
+    if not slash or _has_entity_parts(service, resource):
         return f"{MAIN_BACKEND}/{resource}"
     if not _BACKEND.fullmatch(backend) or not name:
         raise CapabilityInvalid(text, f"{backend!r} is not the name of a backend")
     return resource
+
+
+def _has_entity_parts(service: str, name: str) -> bool:
+    return service == SERVICEBUS and not ENTITY_PARTS.isdisjoint(name.split("/", 2)[1:2])
 
 
 def _complete_url(text: str, resource: str) -> str:
@@ -297,6 +309,12 @@ class Grants:
             if rule.covers(needed):
                 return Decision(True, needed, rule, any(_concerns(other, needed) for other in self.fail_closed))
         return Decision(False, needed)
+
+    def covering(self, needed: Capability) -> Tuple[Capability, ...]:
+        """The rights that allow it; none where it is not allowed."""
+        if not self.decide(needed).allowed:
+            return ()
+        return tuple(rule for rule in self.allow if rule.covers(needed))
 
     def touch(self, verb: str, backend: str) -> bool:
         """Whether any right with this verb concerns the backend."""

@@ -32,6 +32,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PROTOCOL_VIOLATION: _ClassVar[Reason]
     BACKEND_FAILED: _ClassVar[Reason]
     SERVICE_REFUSED: _ClassVar[Reason]
+    MESSAGE_LOCK_LOST: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 CAPABILITY_MISSING: Reason
 SCOPE_CLOSED: Reason
@@ -57,6 +58,7 @@ INTERNAL: Reason
 PROTOCOL_VIOLATION: Reason
 BACKEND_FAILED: Reason
 SERVICE_REFUSED: Reason
+MESSAGE_LOCK_LOST: Reason
 
 class Error(_message.Message):
     __slots__ = ("code", "reason", "message", "capability", "remedy", "retryable", "sql", "task", "service")

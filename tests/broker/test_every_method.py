@@ -16,7 +16,17 @@ from probe_service import HeldThing
 import moorage_proto
 from moorage.broker.broker import Broker
 from moorage.broker.services.base import Caller
-from moorage_proto import capability, config_pb2, console_pb2, execution_pb2, kafka_pb2, log_pb2, secrets_pb2, sql_pb2
+from moorage_proto import (
+    capability,
+    config_pb2,
+    console_pb2,
+    execution_pb2,
+    kafka_pb2,
+    log_pb2,
+    secrets_pb2,
+    servicebus_pb2,
+    sql_pb2,
+)
 from moorage_proto.errors import CallError, Reason
 from moorage_proto.methods import Method, methods_of
 
@@ -25,7 +35,7 @@ NOT_BROKERED = {"moorage.v1.PluginService", "moorage.v1.LinkService"}
 
 SERVICES = tuple(
     service
-    for module in (config_pb2, console_pb2, execution_pb2, kafka_pb2, log_pb2, secrets_pb2, sql_pb2)
+    for module in (config_pb2, console_pb2, execution_pb2, kafka_pb2, log_pb2, secrets_pb2, servicebus_pb2, sql_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 METHODS = {method.path: method for service in SERVICES for method in methods_of(service).values()}
@@ -78,7 +88,7 @@ def _request(method: Method[Any, Any], handle: int) -> Any:
         value = getattr(request, field.name)
         if isinstance(value, str) and field.name != "backend":
             setattr(request, field.name, "thing")
-        elif isinstance(value, int) and not isinstance(value, bool) and field.name in ("cursor", "connection"):
+        elif isinstance(value, int) and not isinstance(value, bool) and field.name in ("cursor", "connection", "receiver"):
             setattr(request, field.name, handle)
     return request
 
