@@ -43,7 +43,9 @@ class Need(_message.Message):
     def __init__(self, verb: _Optional[str] = ..., resource_paths: _Optional[_Iterable[str]] = ..., resource: _Optional[str] = ..., says: _Optional[str] = ...) -> None: ...
 
 class Late(_message.Message):
-    __slots__ = ("verbs",)
+    __slots__ = ("verbs", "says")
     VERBS_FIELD_NUMBER: _ClassVar[int]
+    SAYS_FIELD_NUMBER: _ClassVar[int]
     verbs: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, verbs: _Optional[_Iterable[str]] = ...) -> None: ...
+    says: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, verbs: _Optional[_Iterable[str]] = ..., says: _Optional[_Iterable[str]] = ...) -> None: ...

@@ -18,10 +18,10 @@ from moorage.app.reloading import Reloading, ReloadRequest
 from moorage.app.secrets import Secrets
 from moorage.app.shown import state_of
 from moorage.app.wiring import Wiring
-from moorage.broker.services.base import Service
 from moorage.broker.services.console import DeveloperConsole
 from moorage.broker.services.events import EventHub
 from moorage.broker.services.secrets.base import KeySource
+from moorage.broker.services.typed import served
 from moorage.config.settings import Settings
 from moorage.errors import MoorageError
 from moorage.events.bus import EventBus
@@ -70,17 +70,18 @@ class Host:
         self,
         settings: Settings,
         *,
-        services: Sequence[Service] = (),
+        services: Sequence[object] = (),
         console: DeveloperConsole | None = None,
         keys: KeySource | None = None,
     ) -> None:
-        """``console``: where a breakpoint of a plugin asks its developer; for ``moorage dev``. ``keys``: where the keys
+        """``services``: the application's own: objects under ``@service`` or ``@implements``, or Services.
+        ``console``: where a breakpoint of a plugin asks its developer; for ``moorage dev``. ``keys``: where the keys
         of secrets come from, in place of a file.
         """
         self.settings = settings
         self._console = console
         self._keys = keys
-        self._services = tuple(services)
+        self._services = tuple(map(served, services))
         self._exit = contextlib.AsyncExitStack()
         self._broken: tuple[BrokenPlugin, ...] = ()
         self._wiring: Wiring | None = None

@@ -14,6 +14,7 @@ from typing import Any, Self
 from moorage.app.folders import make_folder
 from moorage.app.services import Services
 from moorage.broker.broker import Broker
+from moorage.broker.services.base import Service
 from moorage.broker.services.config import ConfigService
 from moorage.broker.services.console import ConsoleService, DeveloperConsole
 from moorage.broker.services.events import EventHub, EventsService
@@ -26,7 +27,6 @@ from moorage.broker.services.secrets.key_file import KeyFile
 from moorage.broker.services.secrets.vault import Vault
 from moorage.broker.services.sql import SqlService
 from moorage.broker.services.sql.pace import Pace
-from moorage.broker.services.typed import served
 from moorage.broker.shard import LocalShard
 from moorage.config.settings import InstallationSettings, Settings, SupervisionSettings
 from moorage.environments.builder import EnvironmentBuilder
@@ -81,7 +81,7 @@ class Wiring:
     def __init__(
         self,
         settings: Settings,
-        services: Sequence[object],
+        services: Sequence[Service],
         console: DeveloperConsole | None = None,
         keys: KeySource | None = None,
     ) -> None:
@@ -114,7 +114,7 @@ class Wiring:
             kafka=KafkaService.from_settings(settings.kafka),
         )
         for_developers = [ConsoleService(console, self._held)] if console is not None else []
-        self.broker = Broker((*self.services, *for_developers, *map(served, services)), self.audit)
+        self.broker = Broker((*self.services, *for_developers, *services), self.audit)
         self.cgroups = Cgroups(settings.state_dir, settings.sandbox.cgroup)
         self._records = Records(settings.state_dir)
         self._levels = LevelLauncher()

@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack
 from moorage.broker.audit_sink import AuditSink
 from moorage.broker.link_state import Identity
 from moorage.broker.loop_shares import LoopShare, LoopShares
-from moorage.broker.methods import MethodTable, build_table, verbs_of
+from moorage.broker.methods import MethodTable, build_table, says_of, verbs_of
 from moorage.broker.quota import Quota
 from moorage.broker.services.base import Service
+from moorage.broker.services.typed import TypedService
 from moorage.broker.session import BrokerSession
 from moorage.models.installation import InstallationId
 from moorage.models.manifest import Limits
@@ -71,7 +72,20 @@ class Broker:
     @property
     def words(self) -> Mapping[str, str]:
         """What an application's services say of their own verbs, for the people who grant them (``Spoken``)."""
-        return {verb: text for service in self._services for verb, text in getattr(service, "words", {}).items()}
+        found: dict[str, str] = {}
+        for service in self._services:
+            found |= says_of(service.contract) | dict(getattr(service, "words", {}))
+        return found
+
+    @property
+    def contracts(self) -> tuple[bytes, ...]:
+        """Of the services in typed Python: workers compare theirs."""
+        return tuple(service.typed.serialized for service in self._services if isinstance(service, TypedService))
+
+    @property
+    def uses(self) -> Mapping[InstallationId, Use]:
+        """What installations made of their rights while this host runs."""
+        return self._uses
 
     @property
     def sessions(self) -> Mapping[str, BrokerSession]:

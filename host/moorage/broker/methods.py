@@ -91,6 +91,16 @@ def verbs_of(contract: Any) -> set[str]:
     return found
 
 
+def says_of(contract: Any) -> dict[str, str]:
+    """What the access rules of a service say of their verbs to the people who grant them."""
+    found: dict[str, str] = {}
+    for method in methods_of(contract).values():
+        if method.access is not None:
+            found |= {need.verb: need.says for need in method.access.needs.all if need.says}
+            found |= {verb: says for verb, says in zip(method.access.late.verbs, method.access.late.says) if says}
+    return found
+
+
 def _handler(service: Service, method: Method[Any, Any]) -> Callable[..., Any]:
     if method.name in RESERVED_NAMES:
         problem = f"{method.name!r} is a service's own name; call the method something else in its .proto file"

@@ -51,4 +51,5 @@ class LocalShard:
             log_level=LOG_LEVEL,
             capabilities=[str(right) for right in attachment.grants.allow],
             sql_backends=self._sql_backends(),
+            contracts=self._broker.contracts,
         )
