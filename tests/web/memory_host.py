@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import tomllib
+from memory_keeping import MemorySecrets
 
 from moorage.config.settings import Settings
 from moorage.errors import Conflict, Invalid, NotFound
@@ -166,6 +167,7 @@ class MemoryHost:
 
     def log(self, installation: str, message: str, *, level: int = 20, execution: str = "", **more: Any) -> LogLine:
         number = len(self.lines) + 1
+        self.secrets = MemorySecrets(self)
         line = LogLine(
             installation, f"{installation}-1", NOON + timedelta(seconds=number), level, "plugin", message,
             execution=execution, id=number, **more,

@@ -345,3 +345,31 @@ async def test_a_reload_tells_each_step(client):
     }
     refused = await client.post("/installations/churn/reload", json={"mode": "sideways"})
     assert refused.status_code == 422
+
+
+async def test_secrets_go_in_and_never_come_out(client, host):
+    value = "hunter2 é\n"
+    for path in ("/installations/churn/secrets/LASTFM_KEY", "/secrets/LASTFM_KEY"):
+        answer = await client.put(path, json={"value": value})
+        assert answer.status_code == 200
+        assert answer.json()["name"] == "LASTFM_KEY"
+        assert "hunter2" not in answer.text
+    assert host.secrets.values == {("churn", "LASTFM_KEY"): value, ("", "LASTFM_KEY"): value}
+
+    for path, owners in (("/secrets", ["", "churn"]), ("/installations/churn/secrets", ["churn"])):
+        listed = await client.get(path)
+        assert [item["installation"] for item in listed.json()["items"]] == owners
+        assert "hunter2" not in listed.text
+
+    for refused in (
+        await client.put("/installations/churn/secrets/KEY", json={"value": ["hunter2"]}),
+        await client.put("/installations/churn/secrets/KEY", json={"value": "x", "hunter2": 1}),
+    ):
+        assert refused.status_code == 422
+        assert "hunter2" not in refused.text.replace("body.hunter2", "")
+    assert (await client.post("/secrets/rotate")).json() == {"sealed": 2}
+    assert (await client.delete("/installations/churn/secrets/LASTFM_KEY")).status_code == 204
+    assert (await client.delete("/secrets/LASTFM_KEY")).status_code == 204
+    assert (await client.delete("/secrets/LASTFM_KEY")).status_code == 404
+    assert host.secrets.values == {}
+    assert "hunter2" not in repr(host.entries)

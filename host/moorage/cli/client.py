@@ -91,6 +91,9 @@ class ApiClient:
     def post(self, path: str, body: Any = None, *, about: str | None = None) -> Any:
         return self._ask("POST", path, about, {} if body is None else body)
 
+    def put(self, path: str, body: Any, *, about: str | None = None) -> Any:
+        return self._ask("PUT", path, about, body)
+
     def delete(self, path: str, *, about: str | None = None, **query: Any) -> Any:
         return self._ask("DELETE", _with_query(path, query), about)
 
@@ -114,6 +117,8 @@ class ApiClient:
 
     def _ask(self, method: str, path: str, about: str | None, body: Any = None) -> Any:
         with self._open(method, path, about, body, "application/json") as answer:
+            if answer.status == HTTPStatus.NO_CONTENT:
+                return {}
             content = answer.read()
         try:
             found = json.loads(content)

@@ -10,11 +10,12 @@ from moorage.config.settings import Settings
 from moorage.models.audit import AuditEntry
 from moorage.models.execution import Execution, ExecutionRequest
 from moorage.models.grants import GrantOrder
-from moorage.models.installation import Installation
+from moorage.models.installation import Installation, InstallationId
 from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.reload import ReloadReport
 from moorage.models.views import BrokenPlugin, GrantPreview, InstallationView, StopReport
+from moorage.models.secret import SecretInfo
 from moorage.models.why import Why, WorkerStack
 from moorage_sandbox.report import SandboxReport
 
@@ -39,12 +40,55 @@ class GrantOperations(Protocol):
 
 
 class Operations(Protocol):
+class SecretOperations(Protocol):
+    """No method gives a value away. The installation ``SHARED`` stands for the operator's own secrets."""
+
+    async def list(self, installation: InstallationId | None = None) -> tuple[SecretInfo, ...]:
+        """Of one installation; without one, all."""
+
+    async def set(self, installation: InstallationId, name: str, value: str, *, by: str = "") -> SecretInfo:
+        """In the place of the one before."""
+
+    async def delete(self, installation: InstallationId, name: str, *, by: str = "") -> None: ...
+
+    async def rotate(self, *, by: str = "") -> int:
+        """Seals all with a new key; returns how many."""
+
+
+class AuditOperations(Protocol):
+    async def read(
+        self,
+        *,
+        installation: str | None = None,
+        kind: AuditKind | None = None,
+        capability: str | None = None,
+        actor: str | None = None,
+        since: datetime | None = None,
+        after: int = 0,
+        limit: int = 200,
+        oldest: bool = False,
+    ) -> tuple[AuditEntry, ...]:
+        """Oldest first, with ids greater than `after`; without it, the newest `limit`, or with ``oldest`` the first.
+
+        In ``capability`` a star stands for any characters.
+        """
+
+    async def verify(self) -> ChainReport:
+        """Reads all that is stored, and follows its chain."""
+
+    async def sinks(self) -> tuple[SinkState, ...]:
+        """Where it goes, and how that is; the store's first."""
+
+
     """Every method raises MoorageErrors (moorage.errors) whose text is whole sentences."""
 
     @property
     def settings(self) -> Settings: ...
 
     async def install(
+    @property
+    def secrets(self) -> SecretOperations: ...
+
         self,
         path: Path,
         *,

@@ -9,7 +9,7 @@ import logging
 import os
 import resource
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,19 +54,20 @@ def serve(
 ) -> None:
     """Start the host and its API, until Ctrl-C."""
     settings = load_settings(config)
-    _set_up_logging(log_level)
+    formatter = _set_up_logging(log_level)
     _allow_descriptors()
     _share_the_interpreter()
     _give_memory_back()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, socket or settings.api_socket, as_json))
+        runner.run(_serve(settings, socket or settings.api_socket, as_json, formatter))
 
 
-async def _serve(settings: Settings, socket: Path, as_json: bool) -> None:
+async def _serve(settings: Settings, socket: Path, as_json: bool, formatter: _PlainFormatter) -> None:
     stop, now = stop_events()
     if not as_json:
         print_host(settings)
     async with Host(settings) as host, ApiServer(create_api(host), socket):
+        formatter.mask = host.secrets.masked
         if not as_json:
             print_sandbox(await host.sandbox_report(), settings.sandbox.require)
         if await _unless(stop, host.load(note)):
@@ -143,14 +144,19 @@ def _allow_descriptors() -> None:
 class _PlainFormatter(logging.Formatter):
     """Log records may quote what plugins wrote."""
 
+    #: Takes secrets out of a text; the host's, once there is one.
+    mask: Callable[[str], str] = str
+
     def format(self, record: logging.LogRecord) -> str:
-        return lines(super().format(record))
+        return self.mask(lines(super().format(record)))
 
 
-def _set_up_logging(level: str) -> None:
+def _set_up_logging(level: str) -> _PlainFormatter:
     numbers = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
     if level.lower() not in numbers:
         raise typer.BadParameter(f"{level} is not one of {', '.join(numbers)}", param_hint="--log-level")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    formatter = _PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(formatter)
     logging.basicConfig(level=numbers[level.lower()], handlers=[handler])
+    return formatter

@@ -1,0 +1,50 @@
+"""What a host in memory (``tests/web/memory_host.py``) is given and keeps for its installations."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from moorage.errors import NotFound
+from moorage.models.secret import SHARED, SecretInfo, SecretOrigin
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+class MemorySecrets:
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self.values: dict[tuple[str, str], str] = {}
+        self.origins: dict[tuple[str, str], SecretOrigin] = {}
+        self.problem = ""
+        self.rotations = 0
+
+    async def list(self, installation: str | None = None) -> tuple[SecretInfo, ...]:
+        self._check(installation)
+        places = sorted(place for place in self.values if installation in (None, place[0]))
+        return tuple(self._info(*place) for place in places)
+
+    async def set(self, installation: str, name: str, value: str, *, by: str = "") -> SecretInfo:
+        self._check(installation)
+        self.values[installation, name] = value
+        self.host._record(by, "set secret", installation)
+        return self._info(installation, name)
+
+    async def delete(self, installation: str, name: str, *, by: str = "") -> None:
+        self._check(installation)
+        if self.values.pop((installation, name), None) is None:
+            raise NotFound(f"{installation} has no secret {name}.")
+        self.host._record(by, "delete secret", installation)
+
+    async def rotate(self, *, by: str = "") -> int:
+        self.host._record(by, "rotate secrets", "")
+        self.rotations += 1
+        return len(self.values)
+
+    def _check(self, installation: str | None) -> None:
+        if installation not in (None, SHARED):
+            self.host._plugin(installation)
+
+    def _info(self, installation: str, name: str) -> SecretInfo:
+        origin = self.origins.get((installation, name), SecretOrigin.OPERATOR)
+        return SecretInfo(installation, name, origin, "dana", NOON, self.problem)
