@@ -88,7 +88,7 @@ def _request(method: Method[Any, Any], handle: int) -> Any:
         value = getattr(request, field.name)
         if isinstance(value, str) and field.name != "backend":
             setattr(request, field.name, "thing")
-        elif isinstance(value, int) and not isinstance(value, bool) and field.name in ("cursor", "connection", "receiver"):
+        elif type(value) is int and field.name in ("cursor", "connection", "receiver"):
             setattr(request, field.name, handle)
     return request
 
