@@ -58,14 +58,18 @@ class EventHub:
     def publish(self, topic: str, data: Any = None, source: str = "") -> PluginEvent:
         """To all who listen now. Raises CallError(REQUEST_INVALID) for a topic that is none, or too large data."""
         event = self._made(topic, data, source)
-        self.deliver(event)
-        for receiver in self._receivers:
-            receiver.offer(event)
+        self._spread(event)
         return event
 
-    def deliver(self, event: PluginEvent) -> None:
-        """To the subscriptions alone."""
+    def arrived(self, event: PluginEvent, by: Receiver) -> None:
+        """Of another host: as one that is published here, and not sent back the way it came."""
+        self._spread(event, by)
+
+    def _spread(self, event: PluginEvent, source: Receiver | None = None) -> None:
         self._readers.offer(event)
+        for receiver in self._receivers:
+            if receiver is not source:
+                receiver.offer(event)
 
     def subscribe(self, *patterns: str, capacity: int = CAPACITY) -> AsyncGenerator[PluginEvent]:
         """Events of these topics from now on; none named: all. One who does not keep up loses the oldest, and

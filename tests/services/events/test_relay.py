@@ -1,0 +1,87 @@
+"""Events between hosts, by way of Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+
+from moorage.broker.services.events import relay as relays
+from moorage.broker.services.events.hub import EventHub
+from moorage.broker.services.events.relay import CHANNEL, RedisRelay
+
+DEADLINE_SECONDS = 10
+
+
+@pytest.fixture
+def server() -> FakeServer:
+    return FakeServer()
+
+
+@asynccontextmanager
+async def host(server: FakeServer) -> AsyncIterator[EventHub]:
+    """One that carries its events over the server, and listens there."""
+    hub = EventHub()
+
+    relay = RedisRelay(lambda: FakeAsyncRedis(server=server), lambda event: hub.arrived(event, by=relay))
+    hub.attach(relay)
+    await relay.open()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await relay.listening.wait()
+    hub.relay = relay
+    yield hub
+    await relay.close()
+
+
+async def test_an_event_reaches_every_other_host_once(server: FakeServer) -> None:
+    async with AsyncExitStack() as stack, asyncio.timeout(DEADLINE_SECONDS):
+        first, second, third = [await stack.enter_async_context(host(server)) for _ in range(3)]
+        readers = [hub.subscribe() for hub in (first, second, third)]
+        sent = first.publish("track.playing", {"track": "x"}, source="player")
+        last = second.publish("end")
+        for reader in readers:
+            got = {(await reader.__anext__()).id, (await reader.__anext__()).id}
+            assert got == {sent.id, last.id}
+
+
+async def test_what_is_no_event_is_passed_over(server: FakeServer) -> None:
+    async with host(server) as hub, asyncio.timeout(DEADLINE_SECONDS):
+        reader = hub.subscribe()
+        other = FakeAsyncRedis(server=server)
+        for junk in (b"", b"x", b"0" * 16 + b"\xff\xff", b"0" * 16, b"0" * 300_000):
+            await other.publish(CHANNEL, junk)
+        async with host(server) as second:
+            second.publish("real")
+            assert (await reader.__anext__()).topic == "real"
+        await other.aclose()
+
+
+async def test_a_server_that_is_away_is_tried_again_and_what_waited_is_carried(
+    server: FakeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relays, "LONGEST_DELAY_SECONDS", 0.05)
+    async with host(server) as first, host(server) as second, asyncio.timeout(DEADLINE_SECONDS):
+        reader = second.subscribe()
+        server.connected = False
+        sent = first.publish("meanwhile")
+        await asyncio.sleep(0)
+        # Those who listen notice that the connection is gone; they are woken by its end.
+        server.connected = True
+        await second.relay.listening.wait()
+        assert (await reader.__anext__()).id == sent.id
+
+
+async def test_beyond_its_capacity_the_oldest_are_dropped(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relays, "CAPACITY", 2)
+    relay = RedisRelay(lambda: FakeAsyncRedis(server=server), lambda _: None)
+    events = [EventHub().publish(f"e{number}") for number in range(3)]
+    for event in events:
+        relay.offer(event)
+    async with host(server) as hub, asyncio.timeout(DEADLINE_SECONDS):
+        reader = hub.subscribe()
+        await relay.open()
+        assert [(await reader.__anext__()).topic for _ in range(2)] == ["e1", "e2"]
+        await relay.close()
