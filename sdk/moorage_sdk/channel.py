@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
-from typing import AsyncIterator, Generic, Iterable, Iterator, Optional, Protocol, TypeVar
+from typing import AsyncIterable, AsyncIterator, Generic, Iterable, Iterator, Optional, Protocol, TypeVar, Union
 
 from google.protobuf.message import Message
 
@@ -75,7 +75,11 @@ class Channel(Protocol):
         """A call whose requests stream; blocks. The iterable is consumed as credit allows."""
 
     async def send_all_async(
-        self, method: Method[Request, Reply], requests: Iterable[Request], *, timeout: Optional[float] = None
+        self,
+        method: Method[Request, Reply],
+        requests: Union[Iterable[Request], AsyncIterable[Request]],
+        *,
+        timeout: Optional[float] = None,
     ) -> Reply: ...
 
     def converse(

@@ -24,6 +24,7 @@ from moorage_sdk.schema import AnnotationUnsupported, Shape, is_record_type, sha
 from moorage_sdk.services import registry
 from moorage_sdk.services.base import Face, type_name
 from moorage_sdk.services.events import Event
+from moorage_sdk.services.typed import not_offered, offered, typed_face
 
 
 class Source(Protocol):
@@ -225,7 +226,20 @@ class Injector:
         name = type_name(typing.get_origin(parameter.wanted) or parameter.wanted)
         face = registry.find(name)
         if face is None:
+            return self._typed_source(parameter, name)
+        if parameter.optional and not self._host.grants_any(face.capability_verbs, parameter.backend):
+            return Constant(None)
+        return FromFace(face, name, parameter.backend)
+
+    def _typed_source(self, parameter: Parameter, name: str) -> Optional[Source]:
+        """A service of the application whose contract is the class."""
+        face = typed_face(parameter.wanted, name)
+        if face is None:
             return None
+        if not offered(parameter.wanted, self._host):
+            if parameter.optional:
+                return Constant(None)
+            raise not_offered(parameter.wanted)
         if parameter.optional and not self._host.grants_any(face.capability_verbs, parameter.backend):
             return Constant(None)
         return FromFace(face, name, parameter.backend)

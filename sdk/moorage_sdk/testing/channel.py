@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from typing import Any, AsyncIterator, Generator, Generic, Iterable, Iterator, Optional, TypeVar
+from typing import Any, AsyncIterable, AsyncIterator, Generator, Generic, Iterable, Iterator, Optional, TypeVar, Union
 
 from google.protobuf.message import Message
 
@@ -81,9 +81,15 @@ class LocalChannel:
             raise typed(error) from None
 
     async def send_all_async(
-        self, method: Method[Request, Reply], requests: Iterable[Request], *, timeout: Optional[float] = None
+        self,
+        method: Method[Request, Reply],
+        requests: Union[Iterable[Request], AsyncIterable[Request]],
+        *,
+        timeout: Optional[float] = None,
     ) -> Reply:
         await asyncio.sleep(0)
+        if isinstance(requests, AsyncIterable):
+            requests = [request async for request in requests]
         return self.send_all(method, requests, timeout=timeout)
 
     def converse(

@@ -25,8 +25,11 @@ class Gate:
         self.denials: List[str] = []
         self._handlers: Dict[str, Tuple[Any, Rule]] = {}
         for fake in fakes:
-            for method in methods_of(fake.contract).values():
-                self._handlers[method.path] = (getattr(fake, method.name), compile_rule(method, CLASSIFIERS))
+            self.add(fake)
+
+    def add(self, fake: Fake) -> None:
+        for method in methods_of(fake.contract).values():
+            self._handlers[method.path] = (getattr(fake, method.name), compile_rule(method, CLASSIFIERS))
 
     def enter(self, method: Method[Any, Any], scope_id: str) -> Passage:
         """For one call. Raises CallError."""

@@ -37,6 +37,7 @@ from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog, LogLine
 from moorage_sdk.testing.manifest import TestedManifest
 from moorage_sdk.testing.secrets import FakeSecrets
+from moorage_sdk.testing.services import OwnServices, TypedFake
 
 _INCARNATION = "incarnation"
 
@@ -79,6 +80,8 @@ class Moorage:
         vars(self).update(self._fakes)
         self.config.update(manifest.config)
         self._gate = Gate(manifest.name, tuple(self._fakes.values()))
+        #: Of the application: ``moorage.services.provide(Billing, FakeBilling())``.
+        self.services = OwnServices(self._add)
         self._channel = LocalChannel(self._gate)
         self._set_grants(manifest.capabilities, ())
         self._numbers = itertools.count(1)
@@ -232,6 +235,15 @@ class Moorage:
             tuple((fraction, message) for _, fraction, message in reports),
             state,
         )
+
+    def _add(self, fake: Fake) -> None:
+        """One that has a name among the kit's own is found under it."""
+        if not isinstance(fake, TypedFake):
+            if fake.name in vars(self) or hasattr(type(self), fake.name):
+                raise ValueError(f"there is a moorage.{fake.name}; name the fake otherwise")
+            vars(self)[fake.name] = fake
+        self._fakes[fake.contract.full_name] = fake
+        self._gate.add(fake)
 
     def close(self) -> None:
         for fake in self._fakes.values():

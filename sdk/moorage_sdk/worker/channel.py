@@ -6,7 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
-from typing import Any, Callable, Generic, Iterable, Optional, Tuple, TypeVar
+from typing import Any, AsyncIterable, AsyncIterator, Callable, Generic, Iterable, Optional, Tuple, TypeVar, Union
 
 from google.protobuf.message import Message
 
@@ -98,11 +98,15 @@ class LinkChannel:
         return _result(exchange, method)
 
     async def send_all_async(
-        self, method: Method[Request, Reply], requests: Iterable[Request], *, timeout: Optional[float] = None
+        self,
+        method: Method[Request, Reply],
+        requests: Union[Iterable[Request], AsyncIterable[Request]],
+        *,
+        timeout: Optional[float] = None,
     ) -> Reply:
         exchange = self._exchange(method, b"", timeout)
         try:
-            for request in requests:
+            async for request in _each(requests):
                 await exchange.wait_async(exchange.can_send)
                 if exchange.over:
                     break
@@ -263,6 +267,15 @@ class _Submitted(_Pending, Generic[Reply]):
             self.future.set_result(parse_typed(self._method, reply))
         except MoorageError as problem:
             self.future.set_exception(problem)
+
+
+async def _each(requests: Union[Iterable[Request], AsyncIterable[Request]]) -> AsyncIterator[Request]:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield request
+    else:
+        for request in requests:
+            yield request
 
 
 def _at_once(callback: Callable[..., Any], *arguments: Any) -> None:
