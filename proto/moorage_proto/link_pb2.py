@@ -15,13 +15,15 @@ _sym_db = _symbol_database.Default()
 from moorage_proto import error_pb2 as moorage__proto_dot_error__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18moorage_proto/link.proto\x12\nmoorage.v1\x1a\x19moorage_proto/error.proto\"*\n\x05\x42\x61tch\x12!\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x11.moorage.v1.Frame\"\xef\x03\n\x05\x46rame\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12\"\n\x05hello\x18\x03 \x01(\x0b\x32\x11.moorage.v1.HelloH\x00\x12&\n\x07welcome\x18\x04 \x01(\x0b\x32\x13.moorage.v1.WelcomeH\x00\x12$\n\x06\x61ttach\x18\x05 \x01(\x0b\x32\x12.moorage.v1.AttachH\x00\x12 \n\x04\x63\x61ll\x18\x06 \x01(\x0b\x32\x10.moorage.v1.CallH\x00\x12\x0f\n\x05reply\x18\x07 \x01(\x0cH\x00\x12\"\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x11.moorage.v1.ErrorH\x00\x12$\n\x06\x63\x61ncel\x18\t \x01(\x0b\x32\x12.moorage.v1.CancelH\x00\x12\x0e\n\x04item\x18\n \x01(\x0cH\x00\x12$\n\x06\x63redit\x18\x0b \x01(\x0b\x32\x12.moorage.v1.CreditH\x00\x12\x1e\n\x03\x65nd\x18\x0c \x01(\x0b\x32\x0f.moorage.v1.EndH\x00\x12 \n\x04ping\x18\r \x01(\x0b\x32\x10.moorage.v1.PingH\x00\x12 \n\x04pong\x18\x0e \x01(\x0b\x32\x10.moorage.v1.PongH\x00\x12%\n\x07go_away\x18\x0f \x01(\x0b\x32\x12.moorage.v1.GoAwayH\x00\x12\x0f\n\x05\x63hunk\x18\x10 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"\xa2\x01\n\x05Hello\x12\x19\n\x11protocol_versions\x18\x01 \x03(\r\x12\r\n\x05token\x18\x02 \x01(\x0c\x12\x13\n\x0bsdk_version\x18\x03 \x01(\t\x12\x16\n\x0epython_version\x18\x04 \x01(\t\x12\x18\n\x10protobuf_version\x18\x05 \x01(\t\x12\x16\n\x0egrpcio_version\x18\x06 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x07 \x03(\t\"\xa5\x02\n\x07Welcome\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\"\n\x06limits\x18\x03 \x01(\x0b\x32\x12.moorage.v1.Limits\x12\x14\n\x0cinstallation\x18\x04 \x01(\t\x12\x1a\n\x12incarnation_number\x18\x05 \x01(\r\x12\x19\n\x11incarnation_scope\x18\x06 \x01(\t\x12\x11\n\tlog_level\x18\x07 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x08 \x03(\t\x12,\n\x0csql_backends\x18\t \x03(\x0b\x32\x16.moorage.v1.SqlBackend\x12\x13\n\x0blane_ticket\x18\n \x01(\x0c\x12\x11\n\tcontracts\x18\x0b \x03(\x0c\"\x85\x01\n\x06Limits\x12\x17\n\x0fmax_frame_bytes\x18\x01 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x02 \x01(\r\x12\x1c\n\x14initial_credit_bytes\x18\x03 \x01(\r\x12\x11\n\tmax_lanes\x18\x04 \x01(\r\x12\x16\n\x0emax_open_calls\x18\x05 \x01(\r\"W\n\nSqlBackend\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x02 \x01(\t\x12\x12\n\nparamstyle\x18\x03 \x01(\t\x12\x16\n\x0eserver_version\x18\x04 \x03(\r\"&\n\x06\x41ttach\x12\x0e\n\x06ticket\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\"`\n\x04\x43\x61ll\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x04 \x01(\r\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\"\x08\n\x06\x43\x61ncel\"\x17\n\x06\x43redit\x12\r\n\x05\x62ytes\x18\x01 \x01(\r\"\x05\n\x03\x45nd\"\x15\n\x04Ping\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\x15\n\x04Pong\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\x18\n\x06GoAway\x12\x0e\n\x06reason\x18\x01 \x01(\t2?\n\x0bLinkService\x12\x30\n\x04Link\x12\x11.moorage.v1.Batch\x1a\x11.moorage.v1.Batch(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18moorage_proto/link.proto\x12\nmoorage.v1\x1a\x19moorage_proto/error.proto\"*\n\x05\x42\x61tch\x12!\n\x06\x66rames\x18\x01 \x03(\x0b\x32\x11.moorage.v1.Frame\"\xef\x03\n\x05\x46rame\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x04\x12\x0c\n\x04more\x18\x02 \x01(\x08\x12\"\n\x05hello\x18\x03 \x01(\x0b\x32\x11.moorage.v1.HelloH\x00\x12&\n\x07welcome\x18\x04 \x01(\x0b\x32\x13.moorage.v1.WelcomeH\x00\x12$\n\x06\x61ttach\x18\x05 \x01(\x0b\x32\x12.moorage.v1.AttachH\x00\x12 \n\x04\x63\x61ll\x18\x06 \x01(\x0b\x32\x10.moorage.v1.CallH\x00\x12\x0f\n\x05reply\x18\x07 \x01(\x0cH\x00\x12\"\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x11.moorage.v1.ErrorH\x00\x12$\n\x06\x63\x61ncel\x18\t \x01(\x0b\x32\x12.moorage.v1.CancelH\x00\x12\x0e\n\x04item\x18\n \x01(\x0cH\x00\x12$\n\x06\x63redit\x18\x0b \x01(\x0b\x32\x12.moorage.v1.CreditH\x00\x12\x1e\n\x03\x65nd\x18\x0c \x01(\x0b\x32\x0f.moorage.v1.EndH\x00\x12 \n\x04ping\x18\r \x01(\x0b\x32\x10.moorage.v1.PingH\x00\x12 \n\x04pong\x18\x0e \x01(\x0b\x32\x10.moorage.v1.PongH\x00\x12%\n\x07go_away\x18\x0f \x01(\x0b\x32\x12.moorage.v1.GoAwayH\x00\x12\x0f\n\x05\x63hunk\x18\x10 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"\xa2\x01\n\x05Hello\x12\x19\n\x11protocol_versions\x18\x01 \x03(\r\x12\r\n\x05token\x18\x02 \x01(\x0c\x12\x13\n\x0bsdk_version\x18\x03 \x01(\t\x12\x16\n\x0epython_version\x18\x04 \x01(\t\x12\x18\n\x10protobuf_version\x18\x05 \x01(\t\x12\x16\n\x0egrpcio_version\x18\x06 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x07 \x03(\t\"\x98\x03\n\x07Welcome\x12\x18\n\x10protocol_version\x18\x01 \x01(\r\x12\x10\n\x08\x66\x65\x61tures\x18\x02 \x03(\t\x12\"\n\x06limits\x18\x03 \x01(\x0b\x32\x12.moorage.v1.Limits\x12\x14\n\x0cinstallation\x18\x04 \x01(\t\x12\x1a\n\x12incarnation_number\x18\x05 \x01(\r\x12\x19\n\x11incarnation_scope\x18\x06 \x01(\t\x12\x11\n\tlog_level\x18\x07 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x08 \x03(\t\x12,\n\x0csql_backends\x18\t \x03(\x0b\x32\x16.moorage.v1.SqlBackend\x12\x13\n\x0blane_ticket\x18\n \x01(\x0c\x12\x11\n\tcontracts\x18\x0b \x03(\x0c\x12<\n\rlogger_levels\x18\x0c \x03(\x0b\x32%.moorage.v1.Welcome.LoggerLevelsEntry\x1a\x33\n\x11LoggerLevelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\x85\x01\n\x06Limits\x12\x17\n\x0fmax_frame_bytes\x18\x01 \x01(\r\x12\x19\n\x11max_message_bytes\x18\x02 \x01(\r\x12\x1c\n\x14initial_credit_bytes\x18\x03 \x01(\r\x12\x11\n\tmax_lanes\x18\x04 \x01(\r\x12\x16\n\x0emax_open_calls\x18\x05 \x01(\r\"W\n\nSqlBackend\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64ialect\x18\x02 \x01(\t\x12\x12\n\nparamstyle\x18\x03 \x01(\t\x12\x16\n\x0eserver_version\x18\x04 \x03(\r\"&\n\x06\x41ttach\x12\x0e\n\x06ticket\x18\x01 \x01(\x0c\x12\x0c\n\x04lane\x18\x02 \x01(\r\"`\n\x04\x43\x61ll\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65\x61\x64line_ms\x18\x04 \x01(\r\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\"\x08\n\x06\x43\x61ncel\"\x17\n\x06\x43redit\x12\r\n\x05\x62ytes\x18\x01 \x01(\r\"\x05\n\x03\x45nd\"\x15\n\x04Ping\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\x15\n\x04Pong\x12\r\n\x05nonce\x18\x01 \x01(\x04\"\x18\n\x06GoAway\x12\x0e\n\x06reason\x18\x01 \x01(\t2?\n\x0bLinkService\x12\x30\n\x04Link\x12\x11.moorage.v1.Batch\x1a\x11.moorage.v1.Batch(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'moorage_proto.link_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_WELCOME_LOGGERLEVELSENTRY']._options = None
+  _globals['_WELCOME_LOGGERLEVELSENTRY']._serialized_options = b'8\001'
   _globals['_BATCH']._serialized_start=67
   _globals['_BATCH']._serialized_end=109
   _globals['_FRAME']._serialized_start=112
@@ -29,27 +31,29 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_HELLO']._serialized_start=610
   _globals['_HELLO']._serialized_end=772
   _globals['_WELCOME']._serialized_start=775
-  _globals['_WELCOME']._serialized_end=1068
-  _globals['_LIMITS']._serialized_start=1071
-  _globals['_LIMITS']._serialized_end=1204
-  _globals['_SQLBACKEND']._serialized_start=1206
-  _globals['_SQLBACKEND']._serialized_end=1293
-  _globals['_ATTACH']._serialized_start=1295
-  _globals['_ATTACH']._serialized_end=1333
-  _globals['_CALL']._serialized_start=1335
-  _globals['_CALL']._serialized_end=1431
-  _globals['_CANCEL']._serialized_start=1433
-  _globals['_CANCEL']._serialized_end=1441
-  _globals['_CREDIT']._serialized_start=1443
-  _globals['_CREDIT']._serialized_end=1466
-  _globals['_END']._serialized_start=1468
-  _globals['_END']._serialized_end=1473
-  _globals['_PING']._serialized_start=1475
-  _globals['_PING']._serialized_end=1496
-  _globals['_PONG']._serialized_start=1498
-  _globals['_PONG']._serialized_end=1519
-  _globals['_GOAWAY']._serialized_start=1521
-  _globals['_GOAWAY']._serialized_end=1545
-  _globals['_LINKSERVICE']._serialized_start=1547
-  _globals['_LINKSERVICE']._serialized_end=1610
+  _globals['_WELCOME']._serialized_end=1183
+  _globals['_WELCOME_LOGGERLEVELSENTRY']._serialized_start=1132
+  _globals['_WELCOME_LOGGERLEVELSENTRY']._serialized_end=1183
+  _globals['_LIMITS']._serialized_start=1186
+  _globals['_LIMITS']._serialized_end=1319
+  _globals['_SQLBACKEND']._serialized_start=1321
+  _globals['_SQLBACKEND']._serialized_end=1408
+  _globals['_ATTACH']._serialized_start=1410
+  _globals['_ATTACH']._serialized_end=1448
+  _globals['_CALL']._serialized_start=1450
+  _globals['_CALL']._serialized_end=1546
+  _globals['_CANCEL']._serialized_start=1548
+  _globals['_CANCEL']._serialized_end=1556
+  _globals['_CREDIT']._serialized_start=1558
+  _globals['_CREDIT']._serialized_end=1581
+  _globals['_END']._serialized_start=1583
+  _globals['_END']._serialized_end=1588
+  _globals['_PING']._serialized_start=1590
+  _globals['_PING']._serialized_end=1611
+  _globals['_PONG']._serialized_start=1613
+  _globals['_PONG']._serialized_end=1634
+  _globals['_GOAWAY']._serialized_start=1636
+  _globals['_GOAWAY']._serialized_end=1660
+  _globals['_LINKSERVICE']._serialized_start=1662
+  _globals['_LINKSERVICE']._serialized_end=1725
 # @@protoc_insertion_point(module_scope)

@@ -67,7 +67,14 @@ class Hello(_message.Message):
     def __init__(self, protocol_versions: _Optional[_Iterable[int]] = ..., token: _Optional[bytes] = ..., sdk_version: _Optional[str] = ..., python_version: _Optional[str] = ..., protobuf_version: _Optional[str] = ..., grpcio_version: _Optional[str] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("protocol_version", "features", "limits", "installation", "incarnation_number", "incarnation_scope", "log_level", "capabilities", "sql_backends", "lane_ticket", "contracts")
+    __slots__ = ("protocol_version", "features", "limits", "installation", "incarnation_number", "incarnation_scope", "log_level", "capabilities", "sql_backends", "lane_ticket", "contracts", "logger_levels")
+    class LoggerLevelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
     PROTOCOL_VERSION_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +86,7 @@ class Welcome(_message.Message):
     SQL_BACKENDS_FIELD_NUMBER: _ClassVar[int]
     LANE_TICKET_FIELD_NUMBER: _ClassVar[int]
     CONTRACTS_FIELD_NUMBER: _ClassVar[int]
+    LOGGER_LEVELS_FIELD_NUMBER: _ClassVar[int]
     protocol_version: int
     features: _containers.RepeatedScalarFieldContainer[str]
     limits: Limits
@@ -90,7 +98,8 @@ class Welcome(_message.Message):
     sql_backends: _containers.RepeatedCompositeFieldContainer[SqlBackend]
     lane_ticket: bytes
     contracts: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, protocol_version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., installation: _Optional[str] = ..., incarnation_number: _Optional[int] = ..., incarnation_scope: _Optional[str] = ..., log_level: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., sql_backends: _Optional[_Iterable[_Union[SqlBackend, _Mapping]]] = ..., lane_ticket: _Optional[bytes] = ..., contracts: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    logger_levels: _containers.ScalarMap[str, int]
+    def __init__(self, protocol_version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., installation: _Optional[str] = ..., incarnation_number: _Optional[int] = ..., incarnation_scope: _Optional[str] = ..., log_level: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., sql_backends: _Optional[_Iterable[_Union[SqlBackend, _Mapping]]] = ..., lane_ticket: _Optional[bytes] = ..., contracts: _Optional[_Iterable[bytes]] = ..., logger_levels: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_frame_bytes", "max_message_bytes", "initial_credit_bytes", "max_lanes", "max_open_calls")

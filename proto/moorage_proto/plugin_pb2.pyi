@@ -87,6 +87,39 @@ class RunReply(_message.Message):
     result: _value_pb2.Value
     def __init__(self, result: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
 
+class ChangeConfigRequest(_message.Message):
+    __slots__ = ("config", "keys")
+    CONFIG_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    config: _value_pb2.Record
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, config: _Optional[_Union[_value_pb2.Record, _Mapping]] = ..., keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ChangeConfigReply(_message.Message):
+    __slots__ = ("told",)
+    TOLD_FIELD_NUMBER: _ClassVar[int]
+    told: bool
+    def __init__(self, told: bool = ...) -> None: ...
+
+class SetLogLevelsRequest(_message.Message):
+    __slots__ = ("level", "loggers")
+    class LoggersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    LEVEL_FIELD_NUMBER: _ClassVar[int]
+    LOGGERS_FIELD_NUMBER: _ClassVar[int]
+    level: int
+    loggers: _containers.ScalarMap[str, int]
+    def __init__(self, level: _Optional[int] = ..., loggers: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class SetLogLevelsReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class HealthRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

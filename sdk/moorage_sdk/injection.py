@@ -25,6 +25,7 @@ from moorage_sdk.services import registry
 from moorage_sdk.services.base import Face, type_name
 from moorage_sdk.services.events import Event
 from moorage_sdk.services.typed import not_offered, offered, typed_face
+from moorage_sdk.settings import ConfigChange, LiveSettings
 
 
 class Source(Protocol):
@@ -39,13 +40,35 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Constant:
-    """The plugin's settings; the handover; None for an optional capability that was not granted."""
+    """The handover; None for an optional capability that was not granted."""
 
     value: Any
     scoped: bool = False
 
     async def get(self, lifetime: Lifetime) -> Any:  # noqa: ARG002 - it is the same in every lifetime
         return self.value
+
+
+@dataclass(frozen=True)
+class FromSettings:
+    """The plugin's settings, as they are when it is asked for them."""
+
+    settings: LiveSettings
+    annotation: Any
+    scoped: bool = False
+
+    async def get(self, lifetime: Lifetime) -> Any:  # noqa: ARG002 - they are the same in every lifetime
+        return self.settings.read(self.annotation)
+
+
+@dataclass(frozen=True)
+class FromChange:
+    """In ``on_config_changed``: what was changed."""
+
+    scoped: bool = True
+
+    async def get(self, lifetime: Lifetime) -> Any:
+        return lifetime.change
 
 
 @dataclass(frozen=True)
@@ -141,14 +164,13 @@ class Injector:
         self,
         host: HostFacts,
         providers: Mapping[Any, Provider],
-        settings: Callable[[Any], Any],
+        settings: LiveSettings,
         settings_type: Any,
         handover: Optional[Handover] = None,
     ) -> None:
         self._host = host
         self._handover = handover
         self._providers = providers
-        #: Reads the installation's settings as a type; raises PluginInvalid.
         self._settings = settings
         self._settings_type = settings_type
         self._provider_plans: Dict[Provider, Plan] = {}
@@ -200,7 +222,8 @@ class Injector:
         if parameter.wanted is Context:
             return FromContext()
         if parameter.marked(Settings) or (self._settings_type is not None and parameter.wanted is self._settings_type):
-            return Constant(self._settings(parameter.wanted))
+            self._settings.read(parameter.wanted)
+            return FromSettings(self._settings, parameter.wanted)
         provider = self._providers.get(parameter.wanted) if _hashable(parameter.wanted) else None
         if provider is not None:
             return FromProvider(provider, self.provider_plan(provider))
@@ -210,6 +233,8 @@ class Injector:
             return Constant(self._handover.from_version if self._handover is not None else "")
         if parameter.wanted is Event:
             return FromEvent()
+        if parameter.wanted is ConfigChange:
+            return _change_source(parameter, owner)
         if parameter.wanted in (Exception, BaseException) and owner == "hook 'on_error'":
             return FromError()
         return self._face_source(parameter)
@@ -252,6 +277,15 @@ class Injector:
             f"{owner}: nothing can be injected for parameter {parameter.name!r} annotated "
             f"{inspect.formatannotation(parameter.annotation)}; what can be: {', '.join(known)}{rest}"
         )
+
+
+def _change_source(parameter: Parameter, owner: str) -> Source:
+    if owner != "hook 'on_config_changed'":
+        raise PluginInvalid(
+            f"{owner}: parameter {parameter.name!r}: a ConfigChange is for on_config_changed alone; keep there what you"
+            " need of it"
+        )
+    return FromChange()
 
 
 def _may_be_input(parameter: Parameter) -> bool:

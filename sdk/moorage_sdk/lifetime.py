@@ -15,6 +15,7 @@ from moorage_sdk.host import HostFacts
 from moorage_sdk.providers import Provider
 from moorage_sdk.scope import Scope
 from moorage_sdk.services.base import Ask, Face, Provided
+from moorage_sdk.settings import ConfigChange
 from moorage_sdk.threads import ScopeThread, Threads
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Lifetime:
         self.context = context
         #: What the scope's work failed with, so far.
         self.error = error
+        #: Of the settings, while ``on_config_changed`` is told of it.
+        self.change = ConfigChange()
         self.plugin = plugin or self
         self._channel = channel
         self._host = host

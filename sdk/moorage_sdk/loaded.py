@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import datetime
 from typing import Any, Awaitable, Callable, Dict, Mapping, Optional, Tuple
@@ -12,7 +13,6 @@ from moorage_sdk import scope as scopes
 from moorage_sdk import tracebacks
 from moorage_sdk.channel import Channel
 from moorage_sdk.context import Context
-from moorage_sdk.errors import PluginInvalid
 from moorage_sdk.handlers import Handler, load_handler
 from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts
@@ -21,11 +21,11 @@ from moorage_sdk.lifetime import Lifetime
 from moorage_sdk.plugin import Plugin
 from moorage_sdk.providers import by_type
 from moorage_sdk.run import Run
-from moorage_sdk.schema import AnnotationUnsupported, Mismatch, shape_of
 from moorage_sdk.schema.containers import plain
 from moorage_sdk.scope import Scope
 from moorage_sdk.services import builtin, registry
 from moorage_sdk.services.events import Event
+from moorage_sdk.settings import ConfigChange, LiveSettings
 from moorage_sdk.tasks import Task, load_task
 from moorage_sdk.threads import Threads
 
@@ -55,7 +55,8 @@ class LoadedPlugin:
         self._plugin = plugin
         self._channel = channel
         self._host = host
-        self._config = config
+        self._settings = LiveSettings(config)
+        self._changing = asyncio.Lock()
         self._flush = flush
         self._handover = handover
         self._version = version
@@ -78,9 +79,9 @@ class LoadedPlugin:
         Raises PluginInvalid, or whatever the plugin's code raises; close it then with ``unload``.
         """
         providers = by_type(self._plugin.providers)
-        injector = Injector(self._host, providers, self._read_settings, self._plugin.settings, self._handover)
+        injector = Injector(self._host, providers, self._settings, self._plugin.settings, self._handover)
         if self._plugin.settings is not None:
-            self._read_settings(self._plugin.settings)
+            self._settings.read(self._plugin.settings)
         for name, function in self._plugin.hooks.items():
             self._hooks[name] = injector.plan(function, f"hook {name!r}")
         for name, function in self._plugin.tasks.items():
@@ -123,6 +124,19 @@ class LoadedPlugin:
         if isinstance(answer, str):
             return not answer, answer
         return answer is None or bool(answer), ""
+
+    async def change_config(self, config: Mapping[str, Any], keys: Tuple[str, ...]) -> bool:
+        """From now on these are the settings; one change after the other. Returns whether the plugin was told of it.
+
+        Raises PluginInvalid where its settings class does not take them: it goes on with those it had; or whatever
+        ``on_config_changed`` raises.
+        """
+        async with self._changing:
+            before = self._settings.config
+            self._settings.change(config)
+            change = ConfigChange(keys, before, config)
+            await self._run_hook("on_config_changed", self._lifetime.context, change=change)
+        return "on_config_changed" in self._hooks
 
     async def export_state(self) -> Optional[value_pb2.Value]:
         """What ``export_state`` returns, ready for the wire; None where the plugin hands nothing over.
@@ -174,13 +188,19 @@ class LoadedPlugin:
         await self._flush()
 
     async def _run_hook(
-        self, name: str, context: Context, scope: Optional[Scope] = None, error: Optional[BaseException] = None
+        self,
+        name: str,
+        context: Context,
+        scope: Optional[Scope] = None,
+        error: Optional[BaseException] = None,
+        change: Optional[ConfigChange] = None,
     ) -> Any:
         plan = self._hooks.get(name)
         if plan is None:
             return None
         with scopes.entered(scope or self._scope):
             lifetime = self.new_lifetime(scope or self._scope, context, error)
+            lifetime.change = change or lifetime.change
             answer, failure = None, None
             try:
                 answer = await lifetime.call(self._plugin.hooks[name], **await plan.arguments(lifetime))
@@ -209,9 +229,3 @@ class LoadedPlugin:
             plugin=plugin,
             error=error,
         )
-
-    def _read_settings(self, annotation: Any) -> Any:
-        try:
-            return shape_of(annotation).read(dict(self._config), "settings")
-        except (AnnotationUnsupported, Mismatch) as error:
-            raise PluginInvalid(f"the installation's settings do not fit: {error}") from error

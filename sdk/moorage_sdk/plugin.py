@@ -13,7 +13,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 #: Where a task's function remembers its plugin, for tests that are handed the function.
 PLUGIN_ATTRIBUTE = "__moorage_plugin__"
 
-HOOKS = ("on_load", "on_upgrade", "on_unload", "on_error", "health", "export_state")
+HOOKS = ("on_load", "on_upgrade", "on_unload", "on_error", "on_config_changed", "health", "export_state")
 
 
 class Plugin:
@@ -94,6 +94,15 @@ class Plugin:
     def on_error(self, function: Function) -> Function:
         """Runs when a task has failed; a parameter annotated ``Exception`` is given what it raised."""
         return self._hook("on_error", function)
+
+    def on_config_changed(self, function: Function) -> Function:
+        """Runs when settings of the installation were changed while the worker lives.
+
+        A parameter annotated with the settings class has the new ones, one annotated ``ConfigChange`` tells what was
+        changed. Executions that begin from now on have the new ones too; those that run keep what they were given. When
+        it raises, whoever changed the settings is told so, and the new ones count all the same.
+        """
+        return self._hook("on_config_changed", function)
 
     def health(self, function: Function) -> Function:
         """Asked now and then. Nothing or True is healthy; False, a text or an exception says that it is not."""

@@ -4,11 +4,14 @@ import threading
 
 import pytest
 
-from moorage_proto import log_pb2, values
+from moorage_proto import log_pb2, plugin_pb2, values
+from moorage_proto.errors import CallError
 from moorage_sdk import Plugin
 from moorage_sdk.errors import HostUnavailable
 from moorage_sdk.services import log as log_service
-from moorage_sdk.services.log import HostHandler
+from moorage_sdk.services.log import HostHandler, LogLevels
+
+from .conftest import Call
 
 
 class SlowChannel:
@@ -154,3 +157,36 @@ def test_records_carry_the_scope_also_from_threads_with_its_context(kit):
         ("churn", "INFO", "from a thread", "e-1"),
     ]
     assert kit.logs == list(run.logs)
+
+
+@pytest.fixture
+def restored():
+    names = ("", "churn.one", "churn.two")
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def test_levels_are_set_and_given_back(restored):
+    levels, one, two = LogLevels(), logging.getLogger("churn.one"), logging.getLogger("churn.two")
+    one.setLevel(logging.ERROR)
+    levels.apply(logging.DEBUG, {"churn.one": logging.WARNING, "churn.two": logging.CRITICAL})
+    assert [logging.getLogger().level, one.level, two.level] == [10, 30, 50]
+    levels.apply(logging.INFO, {"churn.one": logging.DEBUG})
+    assert [logging.getLogger().level, one.level, two.level] == [20, 10, 0]
+    levels.apply(logging.INFO, {})
+    assert one.level == logging.ERROR
+
+
+async def test_levels_are_set_while_the_plugin_is_stuck(runtime, restored):
+    """The link's thread does it: here, no turn of the plugin's loop passes."""
+    made = runtime("")
+    call = Call("set_log_levels", plugin_pb2.SetLogLevelsRequest(level=10, loggers={"churn.one": 30}))
+    made.dispatch(call)
+    assert call.answer.done()
+    assert [logging.getLogger().level, logging.getLogger("churn.one").level] == [10, 30]
+    broken = Call("set_log_levels", b"\xff")
+    made.dispatch(broken)
+    with pytest.raises(CallError):
+        broken.answer.result()

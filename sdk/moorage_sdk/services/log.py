@@ -7,7 +7,7 @@ import collections
 import concurrent.futures
 import logging
 import threading
-from typing import Any, Deque, List, Mapping, Tuple
+from typing import Any, Deque, Dict, List, Mapping, Tuple
 
 from moorage_proto import log_pb2, value_pb2, values
 from moorage_proto.methods import Method, service_methods
@@ -130,6 +130,26 @@ class HostHandler(logging.Handler):
                 return flush
         flush.set_result(None)
         return flush
+
+
+class LogLevels:
+    """The levels that the host has set, on Python's own loggers. From any thread."""
+
+    def __init__(self) -> None:
+        #: What loggers had of themselves, before the host gave them a level.
+        self._own: Dict[str, int] = {}
+        self._state = threading.Lock()
+
+    def apply(self, level: int, loggers: Mapping[str, int]) -> None:
+        """``level``: of all loggers without one of their own. One that is not named any more has its own again."""
+        with self._state:
+            logging.getLogger().setLevel(level)
+            for name in set(self._own) - set(loggers):
+                logging.getLogger(name).setLevel(self._own.pop(name))
+            for name, wanted in loggers.items():
+                logger = logging.getLogger(name)
+                self._own.setdefault(name, logger.level)
+                logger.setLevel(wanted)
 
 
 class LogFace:

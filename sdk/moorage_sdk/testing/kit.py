@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import itertools
 import logging
 from dataclasses import dataclass, replace
@@ -121,13 +122,16 @@ class Moorage:
         deadline: Optional[datetime] = None,
         handover: Optional[Handover] = None,
         export_state: bool = False,
+        config_change: Optional[Mapping[str, Any]] = None,
     ) -> TaskRun:
         """Runs a task, by its function or its name, and commits or rolls back as the host would.
 
         ``input`` is what the host was given: plain values, or an object of the input's class. ``config`` is laid over
         ``moorage.config`` and stays. ``handover`` is what the worker before left, as at a reload; ``on_upgrade`` runs
         where its ``from_version`` is not the project's. ``export_state`` asks for the plugin's state after the task:
-        ``run.state``. Never raises for a failing task: look at ``error``, or let ``result`` raise it.
+        ``run.state``. ``config_change`` is laid over ``moorage.config`` once the plugin is loaded, as an operator does
+        while it runs; ``on_config_changed`` is called, and the task begins after it. Never raises for a failing task:
+        look at ``error``, or let ``result`` raise it.
         """
         _refuse_inside_a_loop()
         loop = asyncio.new_event_loop()
@@ -142,6 +146,7 @@ class Moorage:
                     deadline=deadline,
                     handover=handover,
                     export_state=export_state,
+                    config_change=config_change,
                 )
             )
         finally:
@@ -159,6 +164,7 @@ class Moorage:
         deadline: Optional[datetime] = None,
         handover: Optional[Handover] = None,
         export_state: bool = False,
+        config_change: Optional[Mapping[str, Any]] = None,
     ) -> TaskRun:
         """As ``run``, for async tests."""
         self.config.update(config or {})
@@ -170,7 +176,13 @@ class Moorage:
             return loaded.run(name, scope, _crossed(input), deadline)
 
         return await self._play(
-            plugin, scope, begin, lambda loaded: loaded.tasks[name], handover=handover, export_state=export_state
+            plugin,
+            scope,
+            begin,
+            lambda loaded: loaded.tasks[name],
+            handover=handover,
+            export_state=export_state,
+            config_change=config_change,
         )
 
     def handle(self, handler: Callable[..., Any], topic: str, data: Any = None, *, source: str = "") -> TaskRun:
@@ -202,6 +214,7 @@ class Moorage:
         *,
         handover: Optional[Handover] = None,
         export_state: bool = False,
+        config_change: Optional[Mapping[str, Any]] = None,
     ) -> TaskRun:
         first_line, first_report = len(self.log.lines), len(self.execution.reports)
         value: Any = None
@@ -212,13 +225,16 @@ class Moorage:
                 plugin,
                 channel=self._channel,
                 host=facts_from_welcome(self._welcome()),
-                config=self.config.settings,
+                config=copy.deepcopy(self.config.settings),
                 flush=handler.flush_async,
                 handover=_crossed_handover(handover),
                 version=self.manifest.version,
             )
             try:
                 await loaded.load()
+                if config_change is not None:
+                    self.config.update(config_change)
+                    await loaded.change_config(copy.deepcopy(self.config.settings), tuple(sorted(config_change)))
                 outcome = await self._outcome(scope, lambda: begin(loaded))
                 value = task_of(loaded).result.read(values.from_wire(outcome), "the result")
                 if export_state:

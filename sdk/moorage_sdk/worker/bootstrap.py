@@ -107,7 +107,7 @@ async def _serve(record: start_pb2.StartRecord) -> NoReturn:
     runtime.meet(facts_from_welcome(welcome))
     channel.install(link_channel)
     scope.set_incarnation(Scope(welcome.incarnation_scope))
-    _set_up_logging(welcome, handler)
+    _set_up_logging(welcome, handler, runtime)
     if _CONSOLE_FEATURE in welcome.features:
         # Not at the top: no worker but a developer's own needs a debugger.
         importlib.import_module("moorage_sdk.worker.debugger").install(link_channel)
@@ -118,11 +118,10 @@ async def _serve(record: start_pb2.StartRecord) -> NoReturn:
     _leave(0)
 
 
-def _set_up_logging(welcome: link_pb2.Welcome, handler: HostHandler) -> None:
-    root = logging.getLogger()
-    root.addHandler(handler)
+def _set_up_logging(welcome: link_pb2.Welcome, handler: HostHandler, runtime: Runtime) -> None:
+    logging.getLogger().addHandler(handler)
     level = logging.getLevelName(welcome.log_level)
-    root.setLevel(level if isinstance(level, int) else logging.INFO)
+    runtime.levels.apply(level if isinstance(level, int) else logging.INFO, dict(welcome.logger_levels))
 
 
 def _run_exit_functions() -> None:

@@ -22,6 +22,7 @@ from moorage_sdk.loaded import Flush, LoadedPlugin
 from moorage_sdk.run import Run
 from moorage_sdk.scope import Scope
 from moorage_sdk.services import events
+from moorage_sdk.services.log import LogLevels
 from moorage_sdk.tasks import Task
 
 #: Of a call's time, for the hook that it runs.
@@ -65,6 +66,7 @@ class Runtime:
         self._in_link_thread = in_link_thread
         self._loop = asyncio.get_running_loop()
         self._loaded: Optional[LoadedPlugin] = None
+        self.levels = LogLevels()
         #: The health hook that runs, or ran last: one at a time, however often the host asks.
         self._asked: Optional[asyncio.Task[Tuple[bool, str]]] = None
         self._tasks: Set[asyncio.Task[None]] = set()
@@ -74,6 +76,7 @@ class Runtime:
             "load": self._load,
             "run": self._run,
             "handle_event": self._handle_event,
+            "change_config": self._change_config,
             "health": self._health,
             "export_state": self._export_state,
             "unload": self._unload,
@@ -94,6 +97,10 @@ class Runtime:
                     f"this plugin's SDK has no method {call.method!r}; its own moorage-sdk may have to be upgraded",
                 )
             )
+            return
+        if method.name == "set_log_levels":
+            # Here, in the link's thread: a plugin that is stuck is looked into with more logging.
+            self._set_log_levels(call)
             return
         answer = Answer(call, method)
         call.on_cancel(lambda: self._on_plugin_loop(answer.cancel))
@@ -174,6 +181,32 @@ class Runtime:
             raise CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, problem) from None
         result = await _outcome(loaded.handle(request.handler, scope, event, _instant(call.deadline)), answer)
         return plugin_pb2.HandleEventReply(reply=result if loaded.handlers[request.handler].replies else None)
+
+    async def _change_config(
+        self,
+        request: plugin_pb2.ChangeConfigRequest,
+        answer: Answer,  # noqa: ARG002 - what was begun is brought to its end
+    ) -> plugin_pb2.ChangeConfigReply:
+        loaded = self._ready()
+        try:
+            told = await loaded.change_config(values.record_from_wire(request.config), tuple(request.keys))
+        except PluginInvalid:
+            raise
+        except Exception as error:
+            problem = f"on_config_changed raised {tracebacks.message_of(error)}"
+            failure = tracebacks.failure_of(error)
+            raise CallError(Status.UNKNOWN, Reason.TASK_FAILED, problem, task=failure) from error
+        return plugin_pb2.ChangeConfigReply(told=told)
+
+    def _set_log_levels(self, call: IncomingCall) -> None:
+        try:
+            request = plugin_pb2.SetLogLevelsRequest.FromString(call.request)
+        except DecodeError:
+            problem = f"the request is not a {call.method} message"
+            call.fail(CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, problem))
+            return
+        self.levels.apply(request.level, dict(request.loggers))
+        call.reply(plugin_pb2.SetLogLevelsReply().SerializeToString())
 
     async def _health(self, request: plugin_pb2.HealthRequest, answer: Answer) -> plugin_pb2.HealthReply:  # noqa: ARG002 - nothing is asked but how it is
         """A hook that does not return is told before the host's patience ends: it must not look like a stuck loop."""
