@@ -3,12 +3,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from memory_link import grants
+from memory_link import RecordingAudit, grants
 
 from moorage.broker.guard import CallGuard
 from moorage.broker.link_state import Identity, LinkState
 from moorage.broker.loop_shares import LoopShares
 from moorage.broker.quota import Quota
+from moorage.broker.use import Use
 from moorage.models.manifest import Limits
 from moorage_proto.capability import need
 from moorage_proto.errors import CallError, Reason
@@ -17,7 +18,14 @@ VERBS = ("sql.read", "sql.write")
 
 
 def link(*capabilities: str) -> LinkState:
-    return LinkState(Identity("churn", "i-1", 1), grants(*capabilities), Quota("churn", Limits()), LoopShares().share())
+    return LinkState(
+        Identity("churn", "i-1", 1),
+        grants(*capabilities),
+        Quota("churn", Limits()),
+        LoopShares().share(),
+        RecordingAudit(),
+        Use(()),
+    )
 
 
 def test_it_remembers_what_it_allowed_and_what_it_refused() -> None:

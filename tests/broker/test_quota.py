@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from memory_link import SCOPE, connected, grants
+from probe_contract import METHODS
 
+from moorage.broker.broker import Broker
 from moorage.broker.quota import Quota, TokenBucket
+from moorage.config.settings import InstallationSettings
 from moorage.models.manifest import Limits
+from moorage_proto import config_pb2
 from moorage_proto.errors import CallError, Reason
 
 RATES = st.floats(min_value=0.1, max_value=1e6)
@@ -120,3 +127,21 @@ def test_requests_that_wait_are_bounded_in_bytes_together() -> None:
     for _ in range(2):
         quota.leave(16 * mebibyte)
     assert (quota.in_flight, quota.bytes_in_flight) == (0, 0)
+
+
+def test_the_operator_s_settings_count_in_the_place_of_the_manifest_s() -> None:
+    manifest = Limits(calls_per_second=10, calls_in_flight=5, bytes_per_second=10_000)
+    own = InstallationSettings(calls_per_second=2.5, bytes_per_second=20_000)
+    assert own.quota(manifest) == replace(manifest, calls_per_second=2.5, bytes_per_second=20_000)
+    assert InstallationSettings().quota(manifest) == manifest
+
+
+async def test_what_the_operator_makes_of_the_limits_counts_at_the_gate(probe, audit) -> None:
+    broker = Broker([probe], audit, quota=lambda name, limits: replace(limits, calls_per_second=1.0))
+    await broker.open()
+    key = config_pb2.GetSettingRequest(key="greeting")
+    async with connected(broker, grants("config.read:**")) as link:
+        await link.worker.call(METHODS["peek"], key, scope=SCOPE)
+        with pytest.raises(CallError, match=r"1 calls per second\. .*installations\.churn in its settings"):
+            await link.worker.call(METHODS["peek"], key, scope=SCOPE)
+    await broker.close()

@@ -313,6 +313,20 @@ def test_rights_of_one_that_asks_for_nothing(moorage, host):
     assert moorage("grants", "calm").stdout == "calm asks for nothing, and nothing is denied.\n"
 
 
+def test_what_is_made_of_grants(moorage, host):
+    host.plugins["churn"].uses["sql.read:users"] = 4200
+
+    told = moorage("grants", "churn", "--use").stdout
+
+    assert re.search(r"^sql\.read:users +4,200 +2026-11-20 12:00:00$", told, re.MULTILINE)
+    assert re.search(r"^kafka\.produce:plugin-topic +0 +never used since 2026-11-20 12:00:00$", told, re.MULTILINE)
+    assert "Take back what is not needed: moorage revoke churn 'kafka.produce:plugin-topic'" in told
+    assert re.search(r"^KafkaService\.Produce +12 +1 +3,400 +56$", told, re.MULTILINE)
+    assert re.search(r"^\(unknown\) +0 +2 ", told, re.MULTILINE)
+    assert answer(moorage("grants", "churn", "--use", "--json"))["methods"][0]["calls"] == 12
+    assert "geo-tag has made no call since the host started." in moorage("grants", "geo-tag", "--use").stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "reply", "granted"),
     [
@@ -366,6 +380,54 @@ def test_audit(moorage):
     first, _second = moorage("audit", "churn").stdout.splitlines()
     assert first.startswith("2026-11-20 12:00:00 action       churn start by ")
     assert [entry["action"] for entry in answer(moorage("audit", "--json"))["items"]] == ["start", "planned_stop"]
+
+
+def test_the_audit_is_searched_exported_and_followed(moorage, monkeypatch):
+    moorage("start", "churn")
+    moorage("stop", "churn")
+    assert len(moorage("audit", "--kind", "action").stdout.splitlines()) == 2
+    assert "no entries" in moorage("audit", "--by", "nobody").stdout
+    assert "no entries" in moorage("audit", "--capability", "sql.read:users").stdout
+    assert "no entries" in moorage("audit", "--since", "1 s").stdout
+    assert len(moorage("audit", "--since", "2026-11-20T11:59").stdout.splitlines()) == 2
+    assert moorage("audit", "--since", "yesterday").exit_code == 2
+
+    exported = [json.loads(line) for line in moorage("audit", "churn", "--export").stdout.splitlines()]
+    assert [entry["action"] for entry in exported] == ["start", "planned_stop"]
+
+    looks = []
+
+    def look(_seconds):
+        looks.append(None)
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        moorage("start", "churn")
+
+    monkeypatch.setattr("moorage.cli.commands.audit.time.sleep", look)
+    followed = moorage("audit", "-f").stdout.splitlines()
+    assert [line.split()[4] for line in followed if line] == ["start", "planned_stop", "start"]
+
+
+def test_whether_the_audit_was_changed(moorage, host, tmp_path):
+    whole = moorage("audit", "--verify")
+    assert (whole.exit_code, "nothing was changed or taken out" in whole.stdout) == (0, True)
+    host.tampered = 7
+    broken = moorage("audit", "--verify")
+    assert (broken.exit_code, "entry 7 is not what was written" in broken.stdout) == (1, True)
+
+    (tmp_path / "audit.jsonl").write_text("{}\n")
+    file = moorage("audit", "--verify", "--file", "audit.jsonl", "--json")
+    assert (file.exit_code, json.loads(file.stdout)["broken_at"]) == (1, 1)
+    assert moorage("audit", "--file", "audit.jsonl").exit_code == 2
+    assert moorage("audit", "--verify", "--file", "nothing").exit_code == 65
+
+
+def test_where_the_audit_goes(moorage):
+    told = moorage("audit", "--sinks").stdout
+    assert re.search(r"^store +up +0 +0$", told, re.MULTILINE)
+    assert re.search(r"^file +down +2026-11-20 12:00 +7 +12$", told, re.MULTILINE)
+    assert "file: [Errno 28] No space left on device" in told
+    assert len(answer(moorage("audit", "--sinks", "--json"))["items"]) == 2
 
 
 def test_top(moorage, host):

@@ -146,3 +146,37 @@ async def test_the_oldest_dead_workers_are_forgotten(store: Store, monkeypatch: 
 
     assert [each.number for each in await store.incarnations.list("churn")] == [8, 7, 6, 2]
     assert len(await store.incarnations.list("other")) == 1
+
+
+async def test_the_audit_can_be_searched(store: Store) -> None:
+    later = replace(ENTRY, time=ENTRY.time + timedelta(hours=1), actor="dana", kind=AuditKind.ACTION, capability="")
+    await store.audit.append(
+        [
+            replace(ENTRY, capability="sql.read:100%_users"),
+            replace(ENTRY, capability="sql.read:1000users", installation="b"),
+            later,
+        ]
+    )
+
+    async def found(**filters: object) -> list[int]:
+        return [entry.id for entry in await store.audit.read(**filters)]
+
+    assert await found(kind=AuditKind.ACTION) == [3]
+    assert await found(actor="dana") == [3]
+    assert await found(since=later.time) == [3]
+    assert await found(capability="sql.read:*") == [1, 2]
+    assert await found(capability="sql.read:100%_*") == [1]
+    assert await found(capability="sql.read:100") == []
+    assert await found(capability="sql.read:*", installation="b", kind=ENTRY.kind) == [2]
+    assert await found(limit=2) == [2, 3]
+    assert await found(limit=2, oldest=True) == [1, 2]
+
+
+async def test_an_unknown_kind_is_tampering_too(store: Store) -> None:
+    await store.audit.append([ENTRY, ENTRY])
+    await store._database.write(lambda connection: connection.exec_driver_sql("UPDATE audit SET kind = 'harmless'"))
+
+    report = await store.audit.verify()
+
+    assert (report.broken_at, report.entries) == (1, 0)
+    assert "entry 1 is not what was written" in report.sentence

@@ -37,8 +37,16 @@ class RecordingAudit:
 
     passed: list[tuple[str, str]] = field(default_factory=list)
     refused: list[AuditEntry] = field(default_factory=list)
+    #: Calls that were to be kept in full, by capability.
+    in_full: list[str] = field(default_factory=list)
+    down: str = ""
+    fail_closed: bool = False
 
-    def allowed(self, installation: str, actor: str, method: str, capability: str, execution: str) -> None:
+    def allowed(
+        self, installation: str, actor: str, method: str, capability: str, execution: str, *, in_full: bool = False
+    ) -> None:
+        if in_full:
+            self.in_full.append(capability)
         self.passed.append((method.rpartition("/")[2], capability))
 
     def denied(self, entry: AuditEntry) -> None:
@@ -58,8 +66,8 @@ class Connected:
 SCOPE = "e-1"
 
 
-def grants(*capabilities: str, deny: Iterable[str] = (), epoch: int = 0) -> Grants:
-    return Grants(tuple(map(parse, capabilities)), tuple(map(parse, deny)), epoch)
+def grants(*capabilities: str, deny: Iterable[str] = (), epoch: int = 0, fail_closed: Iterable[str] = ()) -> Grants:
+    return Grants(tuple(map(parse, capabilities)), tuple(map(parse, deny)), epoch, tuple(map(parse, fail_closed)))
 
 
 @asynccontextmanager

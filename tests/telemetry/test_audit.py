@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 
 import pytest
 
 from moorage.config.audit import AuditSettings
 from moorage.models.audit import AuditEntry, AuditKind
-from moorage.telemetry.audit import WAITING_PER_INSTALLATION, Audit
+from moorage.telemetry.audit import Audit
+from moorage.telemetry.outlet import WAITING_PER_INSTALLATION
 from moorage.telemetry.tally import KEYS_PER_INSTALLATION
 
 from .conftest import Clock, Sink
@@ -137,3 +138,56 @@ async def test_a_naive_time_is_refused_at_the_door(sink: Sink, clock: Clock) -> 
         with pytest.raises(ValueError, match="no zone"):
             audit.record(denial(clock))
         clock.time = clock.time.astimezone()
+
+
+async def test_a_sink_that_fails_takes_nothing_from_the_others(sink: Sink, clock: Clock) -> None:
+    other = Sink()
+    other.failure = OSError("no route to host")
+    audit = Audit(sink, AuditSettings(), further={"other": other}, now=clock, interval=timedelta(milliseconds=1))
+    await audit.open()
+    audit.denied(denial(clock))
+    await until(lambda: audit.down == "other")
+    await audit.flush()
+
+    assert len(sink.stored) == 1
+    store, broken = audit.sinks
+    assert (store.name, store.problem, store.waiting) == ("store", "", 0)
+    assert (broken.problem, broken.since, broken.waiting) == ("no route to host", clock.time, 1)
+
+    other.failure = None
+    await until(lambda: not audit.down)
+    assert [entry.message for entry in other.stored] == ["Missing."]
+    assert audit.sinks[1].problem == ""
+    await audit.close()
+
+
+async def test_a_sink_that_hangs_counts_as_down(sink: Sink, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("moorage.telemetry.outlet.PATIENCE_SECONDS", 0.001)
+    async with opened(sink, clock, interval=timedelta(milliseconds=1)) as audit:
+        sink.gate.clear()
+        audit.denied(denial(clock))
+        await until(lambda: audit.down == "store")
+        assert "has not taken a batch for" in audit.sinks[0].problem
+        sink.gate.set()
+        await until(lambda: not audit.down)
+
+
+async def test_what_is_to_be_kept_in_full_is_whatever_the_policy(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock, "none") as audit:
+        audit.allowed("churn", "churn-1", "/Sql/Execute", "sql.read:cards", "e-1", in_full=True)
+        audit.allowed("churn", "churn-1", "/Sql/Execute", "sql.read:users", "e-1")
+    assert [(entry.capability, entry.execution) for entry in sink.stored] == [("sql.read:cards", "e-1")]
+
+
+async def test_what_is_lost_at_the_end_is_told(sink: Sink, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    sink.failure = OSError("disk full")
+    async with opened(sink, clock) as audit:
+        for _ in range(3):
+            audit.denied(denial(clock))
+    assert "3 entries of the audit were not written to store: disk full" in caplog.text
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)

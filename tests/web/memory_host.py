@@ -17,7 +17,7 @@ from memory_keeping import MemorySecrets
 
 from moorage.config.settings import Settings
 from moorage.errors import Conflict, Invalid, NotFound
-from moorage.models.audit import AuditEntry, AuditKind
+from moorage.models.audit import AuditEntry, AuditKind, ChainReport, SinkState
 from moorage.models.execution import Execution, ExecutionError, ExecutionRequest, ExecutionState, WorkerFacts
 from moorage.models.grants import GrantOrder
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
@@ -26,6 +26,7 @@ from moorage.models.log import LogLine
 from moorage.models.manifest import Author, Manifest, ReloadMode, RequestedCapability
 from moorage.models.reload import ReloadReport
 from moorage.models.usage import Usage
+from moorage.models.use import MethodUse, UseView
 from moorage.models.views import (
     BrokenPlugin,
     DenialView,
@@ -63,6 +64,7 @@ class Plugin:
     tasks: dict[str, Callable[..., Any]] = field(default_factory=dict)
     granted: dict[str, str] = field(default_factory=dict)
     denied: dict[str, DenialView] = field(default_factory=dict)
+    uses: dict[str, int] = field(default_factory=dict)
     incarnations: list[IncarnationStatus] = field(default_factory=list)
 
 
@@ -106,6 +108,11 @@ class MemoryGrants:
         self.host._record(by, "undeny", name)
         return self.host._view(plugin)
 
+    async def use(self, name: str) -> UseView:
+        self.host._plugin(name)
+        calls = MethodUse("KafkaService.Produce", 12, 1, 3400, 56)
+        return UseView(NOON, (calls, MethodUse("", 0, 2, 0, 0))) if name == "churn" else UseView(None, ())
+
     def _wanted(self, name: str, order: GrantOrder) -> set[str]:
         requests = self.host._plugin(name).installation.manifest.capabilities
         known = {str(request.capability) for request in requests}
@@ -116,6 +123,43 @@ class MemoryGrants:
         return wanted
 
 
+@dataclass
+class MemoryTrail:
+    """AuditOperations."""
+
+    host: MemoryHost
+
+    async def read(
+        self,
+        *,
+        installation: str | None = None,
+        kind: AuditKind | None = None,
+        capability: str | None = None,
+        actor: str | None = None,
+        since: datetime | None = None,
+        after: int = 0,
+        limit: int = 200,
+        oldest: bool = False,
+    ) -> tuple[AuditEntry, ...]:
+        found = [
+            entry
+            for entry in self.host.entries
+            if installation in (None, entry.installation)
+            and kind in (None, entry.kind)
+            and capability in (None, entry.capability)
+            and actor in (None, entry.actor)
+            and (since is None or entry.time >= since)
+            and entry.id > after
+        ]
+        return tuple(found[:limit] if after or oldest else found[-limit:])
+
+    async def verify(self) -> ChainReport:
+        return ChainReport(len(self.host.entries), "d1" * 32, self.host.tampered)
+
+    async def sinks(self) -> tuple[SinkState, ...]:
+        return (SinkState("store"), SinkState("file", "[Errno 28] No space left on device", NOON, 7, 12))
+
+
 class MemoryHost:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -124,11 +168,13 @@ class MemoryHost:
         self.runs: dict[str, Execution] = {}
         self.lines: list[LogLine] = []
         self.entries: list[AuditEntry] = []
+        self.tampered: int | None = None
         self.followers: set[asyncio.Queue[LogLine]] = set()
         self.running: dict[str, asyncio.Task[None]] = {}
         self.followed = asyncio.Event()
         self.usage: dict[str, Usage] = {}
         self.reasons: dict[str, Why] = {}
+        self.secrets = MemorySecrets(self)
         self._numbers = itertools.count(1)
 
     def add(
@@ -167,7 +213,6 @@ class MemoryHost:
 
     def log(self, installation: str, message: str, *, level: int = 20, execution: str = "", **more: Any) -> LogLine:
         number = len(self.lines) + 1
-        self.secrets = MemorySecrets(self)
         line = LogLine(
             installation, f"{installation}-1", NOON + timedelta(seconds=number), level, "plugin", message,
             execution=execution, id=number, **more,
@@ -353,11 +398,9 @@ class MemoryHost:
     def grants(self) -> MemoryGrants:
         return MemoryGrants(self)
 
-    async def audit(
-        self, *, installation: str | None = None, after: int = 0, limit: int = 200
-    ) -> tuple[AuditEntry, ...]:
-        found = [entry for entry in self.entries if installation in (None, entry.installation) and entry.id > after]
-        return tuple(found[:limit] if after else found[-limit:])
+    @property
+    def audit_trail(self) -> MemoryTrail:
+        return MemoryTrail(self)
 
     async def logs(
         self, *, installation: str | None = None, execution: str | None = None, after: int = 0, limit: int = 200
@@ -466,7 +509,10 @@ class MemoryHost:
                 request.required,
                 text in plugin.granted,
                 plugin.granted.get(text, ""),
+                granted_at=NOON if text in plugin.granted else None,
                 meaning=f"It means {text}.",
+                uses=plugin.uses.get(text, 0),
+                used_at=NOON if text in plugin.uses else None,
             )
             for request in plugin.installation.manifest.capabilities
             for text in [str(request.capability)]

@@ -37,7 +37,7 @@ async def test_shows_one_installation(client):
         "required": True,
         "granted": True,
         "granted_by": "ada",
-        "granted_at": None,
+        "granted_at": "2026-11-20T12:00:00Z",
         "meaning": "It means sql.read:users.",
         "widens_sandbox": False,
         "denied_by": "",
@@ -159,6 +159,51 @@ async def test_a_preview_names_what_is_dangerous_and_changes_nothing(client, hos
     assert not any(grant["granted"] for grant in (await client.get("/installations/mail/grants")).json()["items"])
     granted = await client.post("/installations/mail/grants", json={"optional": True, "because": "ticket 7"})
     assert granted.json()["dangers"] == ["sql.read:**: It is everything."]
+
+
+async def test_what_is_made_of_grants(client, host):
+    host.plugins["churn"].uses["sql.read:users"] = 4200
+
+    use = (await client.get("/installations/churn/use")).json()
+
+    assert [(each["capability"], each["uses"], bool(each["used_at"])) for each in use["grants"]] == [
+        ("sql.read:users", 4200, True),
+        ("kafka.produce:plugin-topic", 0, False),
+    ]
+    assert use["methods"][0] == {
+        "method": "KafkaService.Produce",
+        "calls": 12,
+        "denied": 1,
+        "bytes_in": 3400,
+        "bytes_out": 56,
+    }
+    assert (await client.get("/installations/nobody/use")).status_code == 404
+
+
+async def test_the_audit_s_chain_and_sinks(client, host):
+    assert (await client.get("/audit/verify")).json()["whole"] is True
+    host.tampered = 7
+    report = (await client.get("/audit/verify")).json()
+    assert (report["whole"], report["broken_at"]) == (False, 7)
+    assert report["sentence"].startswith("The audit was changed: entry 7 is not what was written")
+    _, file = (await client.get("/audit/sinks")).json()["items"]
+    assert (file["name"], file["waiting"], file["counted"]) == ("file", 7, 12)
+
+
+async def test_the_audit_can_be_searched(client):
+    await client.post("/installations/churn/stop")
+    for wanted, count in (
+        ("actor=api", 1),
+        ("actor=dana", 0),
+        ("kind=action", 1),
+        ("kind=denied", 0),
+        ("kind=x", None),
+    ):
+        answer = await client.get(f"/audit?{wanted}")
+        assert answer.status_code == (422 if count is None else 200)
+        assert count is None or len(answer.json()["items"]) == count, wanted
+    assert (await client.get("/audit", params={"since": "2026-11-20T12:00:00"})).status_code == 422
+    assert (await client.get("/audit", params={"since": "2026-11-20T12:00:01+00:00"})).json()["items"] == []
 
 
 async def test_denies_and_takes_it_back(client):

@@ -14,6 +14,7 @@ from moorage.models.dangers import dangers
 from moorage.models.grants import GrantOrder
 from moorage.models.installation import Installation
 from moorage.models.rights import Words, sentence
+from moorage.models.use import UseView
 from moorage.models.views import DenialView, GrantPreview, GrantView, InstallationView
 from moorage.store.grants import Effect
 from moorage_proto.capability import CapabilityInvalid, parse
@@ -80,6 +81,12 @@ class Grants:
         texts = _canonical(capabilities)
         await self._parts.store.grants.revoke(name, texts, effect=Effect.DENY)
         return await self._changed(name, by, "undeny", texts)
+
+    async def use(self, name: str) -> UseView:
+        """What it makes of its rights. Afterwards its grants tell of all calls before."""
+        await self._parts.store.installations.get(name)
+        await self._parts.grant_use.flush()
+        return self._parts.grant_use.of(name)
 
     async def shown(self, installation: Installation) -> Shown:
         store = self._parts.store.grants

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from moorage.app import why
+from moorage.app.audit import AuditTrail
 from moorage.app.grants import Grants
 from moorage.app.installer import Installer, InstallOrder, unknown_verbs
 from moorage.app.lock import StateLock
@@ -350,11 +351,15 @@ class Host:
 
     # -- what happened -------------------------------------------------------------------------------------------
 
+    @property
+    def audit_trail(self) -> AuditTrail:
+        """Who did, or was denied, what."""
+        return AuditTrail(self._parts)
+
     async def audit(
         self, *, installation: str | None = None, after: int = 0, limit: int = 200
     ) -> tuple[AuditEntry, ...]:
-        await self._parts.audit.flush()
-        return await self._parts.store.audit.read(installation=installation, after=after, limit=limit)
+        return await self.audit_trail.read(installation=installation, after=after, limit=limit)
 
     async def logs(
         self, *, installation: str | None = None, execution: str | None = None, after: int = 0, limit: int = 200

@@ -11,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
+from moorage.app.audit_sinks import AuditSinks
 from moorage.app.folders import make_folder
 from moorage.app.services import Services
+from moorage.app.use import GrantUse
 from moorage.broker.broker import Broker
 from moorage.broker.services.base import Service
 from moorage.broker.services.config import ConfigService
@@ -37,6 +39,7 @@ from moorage.models.execution import Execution
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation, InstallationId
 from moorage.models.log import LogLine
+from moorage.models.manifest import Limits
 from moorage.orchestrator import outcomes
 from moorage.orchestrator.deliveries import Deliveries
 from moorage.orchestrator.listeners import Listeners
@@ -94,7 +97,8 @@ class Wiring:
         self.store = Store(settings.store_path)
         self.maskers = Maskers()
         self.logs = Logs(self.store.logs, maskers=self.maskers)
-        self.audit = Audit(self.store.audit, settings.audit, mask=self.maskers.everything)
+        self._sinks = AuditSinks(settings.audit)
+        self.audit = Audit(self.store.audit, settings.audit, further=self._sinks.by_name, mask=self.maskers.everything)
         self.vault = Vault(
             self.store.secrets,
             keys or KeyFile(settings.key_file),
@@ -114,7 +118,7 @@ class Wiring:
             kafka=KafkaService.from_settings(settings.kafka),
         )
         for_developers = [ConsoleService(console, self._held)] if console is not None else []
-        self.broker = Broker((*self.services, *for_developers, *services), self.audit)
+        self.broker = Broker((*self.services, *for_developers, *services), self.audit, quota=self._quota)
         self.cgroups = Cgroups(settings.state_dir, settings.sandbox.cgroup)
         self._records = Records(settings.state_dir)
         self._levels = LevelLauncher()
@@ -144,6 +148,7 @@ class Wiring:
                 most_cpus=settings.most_cpus,
             )
         )
+        self.grant_use = GrantUse(self.broker.uses, self.store.grants)
         self.usage = UsageSampler(self._subjects, settings.supervision.usage_interval)
         self.orchestrator = Orchestrator(
             self.store, self.supervisor, self.events, tell=self._log_outcome, plain=self.maskers.plain
@@ -158,9 +163,12 @@ class Wiring:
             make_folder(self._settings.sockets, "run_dir", 0o711)
             await stack.enter_async_context(self.store)
             stack.callback(self.events.close)
+            stack.push_async_callback(self._sinks.close)
             for part in (self.audit, self.logs, self.broker):
                 stack.push_async_callback(part.close)
                 await part.open()
+            stack.push_async_callback(self.grant_use.close)
+            await self.grant_use.open()
             stack.push_async_callback(asyncio.to_thread, self.cgroups.close)
             await asyncio.to_thread(self._records.clear)
             await asyncio.to_thread(self.cgroups.open)
@@ -240,6 +248,9 @@ class Wiring:
                 log.warning(
                     "%s: a reload was interrupted; its data is as it was at %s", installation.id, snapshot.taken_at
                 )
+
+    def _quota(self, installation: InstallationId, limits: Limits) -> Limits:
+        return self._settings.installations.get(installation, InstallationSettings()).quota(limits)
 
     def _sql_pace(self, installation: InstallationId) -> Pace:
         """Half of what its workers may use, while others call."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from moorage.broker.audit_sink import AuditSink
@@ -14,6 +14,7 @@ from moorage.broker.quota import Quota
 from moorage.broker.services.base import Service
 from moorage.broker.services.typed import TypedService
 from moorage.broker.session import BrokerSession
+from moorage.broker.use import Use
 from moorage.models.installation import InstallationId
 from moorage.models.manifest import Limits
 from moorage_proto.capability import Grants
@@ -27,11 +28,17 @@ class Broker:
     """Owns its services from ``open`` to ``close``; one event loop."""
 
     def __init__(
-        self, services: Sequence[Service], audit: AuditSink, classifiers: Mapping[str, Classifier] = CLASSIFIERS
+        self,
+        services: Sequence[Service],
+        audit: AuditSink,
+        classifiers: Mapping[str, Classifier] = CLASSIFIERS,
+        quota: Callable[[InstallationId, Limits], Limits] = lambda _installation, limits: limits,
     ) -> None:
+        """``quota``: what the operator makes of the limits of an installation's manifest."""
         self._services = tuple(services)
         self._audit = audit
         self._classifiers = classifiers
+        self._limits = quota
         self._methods: MethodTable = {}
         self._sessions: dict[str, BrokerSession] = {}
         #: Of installations that have a session.
@@ -39,6 +46,8 @@ class Broker:
         self._loop_shares = LoopShares()
         #: Of installations that have a session, as the quotas.
         self._shares: dict[InstallationId, LoopShare] = {}
+        #: Of installations that had a session while this host runs.
+        self._uses: dict[InstallationId, Use] = {}
         self._opened = AsyncExitStack()
 
     async def open(self) -> None:
@@ -104,9 +113,10 @@ class Broker:
         """
         if identity.incarnation in self._sessions:
             raise ValueError(f"{identity.incarnation} is connected already")
-        quota = self._quota(identity.installation, limits)
+        quota = self._quota(identity.installation, self._limits(identity.installation, limits))
         share = self._shares.setdefault(identity.installation, self._loop_shares.share())
-        session = BrokerSession(identity, grants, quota, share, self._methods, self._audit, self._forget)
+        use = self._uses.setdefault(identity.installation, Use(self._methods))
+        session = BrokerSession(identity, grants, quota, share, self._methods, self._audit, use, self._forget)
         self._sessions[identity.incarnation] = session
         return session
 

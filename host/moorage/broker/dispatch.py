@@ -19,6 +19,7 @@ from moorage.broker.loop_shares import charged
 from moorage.broker.methods import HandlerKind, MethodTable
 from moorage.broker.passage import Passage
 from moorage.broker.scope import Scope
+from moorage_proto.capability import Capability
 from moorage_proto.errors import CallError, Status
 from moorage_proto.link import IncomingCall
 
@@ -115,6 +116,7 @@ class Dispatcher:
             async for reply in replies:
                 passage.check_reply()
                 data = reply.SerializeToString()
+                passage.counters.bytes_out += len(data)
                 await self._slow_down(len(data))
                 await passage.call.send_item(data)
         passage.check_reply()
@@ -129,6 +131,7 @@ class Dispatcher:
                 passage.refusal = refusal
                 audit_denial(self._link, passage.call, refusal, self._audit)
                 raise
+            passage.counters.bytes_in += len(data)
             await self._slow_down(len(data))
             yield request
 
@@ -141,6 +144,7 @@ class Dispatcher:
         passage.check_reply()
         data = reply.SerializeToString()
         self._link.quota.charge(len(data))
+        passage.counters.bytes_out += len(data)
         passage.call.reply(data)
 
     def _handler_failed(self, passage: Passage, error: Exception) -> None:
@@ -172,9 +176,22 @@ class Dispatcher:
         identity = link.identity
         link.quota.leave(passage.size_bytes)
         for decision in passage.denials():
-            refusal = refusals.capability_missing(identity.installation, decision)
+            refusal = refusals.refused(identity.installation, decision, self._audit.down)
             audit_denial(link, passage.call, refusal, self._audit)
-        for capability in passage.allowed():
-            self._audit.allowed(
-                identity.installation, identity.incarnation, passage.method.path, capability, passage.scope.execution
-            )
+        for need in passage.allowed():
+            self._note(passage, need)
+
+    def _note(self, passage: Passage, need: Capability | None) -> None:
+        """One thing that a call was allowed. A grant that was taken back meanwhile is not counted any more."""
+        link = self._link
+        decision = None if need is None else link.grants.decide(need)
+        if decision is not None and decision.rule is not None:
+            link.use.allowed(decision.rule)
+        self._audit.allowed(
+            link.identity.installation,
+            link.identity.incarnation,
+            passage.method.path,
+            "" if need is None else str(need),
+            passage.scope.execution,
+            in_full=decision is not None and decision.fail_closed,
+        )

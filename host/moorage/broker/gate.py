@@ -45,6 +45,8 @@ def pass_gate(link: LinkState, methods: MethodTable, call: IncomingCall, handle:
         request = None if method.kind.takes_items else passage.examine(call.request)
         # 5. The quota has room.
         link.quota.admit(passage.size_bytes)
+        passage.counters.calls += 1
+        passage.counters.bytes_in += passage.size_bytes
         # It was read, and may be large.
         call.request = b""
     except CallError as refusal:
@@ -57,6 +59,7 @@ def pass_gate(link: LinkState, methods: MethodTable, call: IncomingCall, handle:
 
 def audit_denial(link: LinkState, call: IncomingCall, refusal: CallError, audit: AuditSink) -> None:
     link.denied += 1
+    link.use.of(call.method).denied += 1
     audit.denied(
         AuditEntry(
             time=datetime.now(UTC),

@@ -32,7 +32,7 @@ class CallGuard:
         self._backends: set[str] = set()
 
     def decide(self, need: Capability) -> Decision:
-        decision = self._link.grants.decide(need)
+        decision = self._link.decide(need)
         if need.verb not in self._verbs:
             # The contract does not declare this verb for the method; the default is no.
             decision = Decision(allowed=False, need=need)
@@ -49,7 +49,7 @@ class CallGuard:
     def require(self, need: Capability) -> None:
         decision = self.decide(need)
         if not decision.allowed:
-            raise refusals.capability_missing(self._installation, decision)
+            raise self._refused(decision)
 
     def require_any(self, backend: str) -> None:
         backend = backend or MAIN_BACKEND
@@ -61,8 +61,9 @@ class CallGuard:
             self._backends.add(backend)
 
     def refusal(self, need: Capability) -> CallError:
-        decision = self._link.grants.decide(need)
-        return refusals.capability_missing(self._installation, Decision(False, need, decision.rule))
+        with self._lock:
+            decision = self._denials.get(need)
+        return self._refused(decision or Decision(False, need, self._link.grants.decide(need).rule))
 
     @property
     def decided(self) -> bool:
@@ -86,6 +87,9 @@ class CallGuard:
             return True
         with self._lock:
             return not all(self._concerns(backend) for backend in self._backends)
+
+    def _refused(self, decision: Decision) -> CallError:
+        return refusals.refused(self._installation, decision, self._link.audit.down)
 
     def _concerns(self, backend: str) -> bool:
         return any(self._link.grants.touch(verb, backend) for verb in self._verbs)

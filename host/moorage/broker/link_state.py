@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from moorage.broker.audit_sink import AuditSink
 from moorage.broker.loop_shares import LoopShare
 from moorage.broker.quota import Quota
 from moorage.broker.scope import Scope
+from moorage.broker.use import Use
 from moorage.models.installation import InstallationId
-from moorage_proto.capability import Grants
+from moorage_proto.capability import Capability, Decision, Grants
 
 #: Ended scopes whose execution is remembered, for log records that arrive late.
 RECENT_SCOPES = 1024
@@ -31,6 +33,9 @@ class LinkState:
     quota: Quota
     #: Of the event loop's time.
     share: LoopShare
+    audit: AuditSink
+    #: Of the installation, by all its links.
+    use: Use
     #: False once the link is lost or its incarnation is over.
     alive: bool = True
     #: The live scopes of this link, by id.
@@ -39,6 +44,17 @@ class LinkState:
     executions: dict[str, str] = field(default_factory=dict)
     calls: int = 0
     denied: int = 0
+
+    def decide(self, need: Capability) -> Decision:
+        """By the present grants; what asks for it is refused while the audit cannot be written. From any thread."""
+        decision = self.grants.decide(need)
+        if decision.allowed and (decision.fail_closed or self.audit.fail_closed) and self.audit.down:
+            return Decision(False, need, decision.rule, fail_closed=True)
+        return decision
+
+    def covering(self, need: Capability) -> tuple[Capability, ...]:
+        """The rights that allow a need now; none where it is not allowed."""
+        return self.grants.covering(need)
 
     def add_scope(self, scope: Scope) -> None:
         self.scopes[scope.id] = scope

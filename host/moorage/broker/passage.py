@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
@@ -18,19 +18,33 @@ from moorage_proto.errors import CallError
 from moorage_proto.link import IncomingCall
 from moorage_proto.methods import field_values
 
-_NO_CAPABILITY = ("",)
+_NO_CAPABILITY = (None,)
 
 
 class Passage:
     """Made by the gate for a call of a known method in a live scope."""
 
-    __slots__ = ("_needs", "_resources", "call", "guard", "link", "method", "refusal", "scope", "size_bytes")
+    __slots__ = (
+        "_conditions",
+        "_needs",
+        "_resources",
+        "call",
+        "counters",
+        "guard",
+        "link",
+        "method",
+        "refusal",
+        "scope",
+        "size_bytes",
+    )
 
     def __init__(self, link: LinkState, scope: Scope, method: ServedMethod, call: IncomingCall) -> None:
         self.link = link
         self.scope = scope
         self.method = method
         self.call = call
+        #: Of all calls of this method by its installation.
+        self.counters = link.use.of(method.path)
         #: Of the request, as it came.
         self.size_bytes = len(call.request)
         late = method.rule.late_verbs
@@ -38,6 +52,8 @@ class Passage:
         #: A refused item of a client stream; the call cannot succeed after it, whatever the handler makes of it.
         self.refusal: CallError | None = None
         self._needs: set[Capability] = set()
+        #: What the handler named in ``Caller.only_while``.
+        self._conditions: list[Callable[[], bool]] = []
         self._resources: list[Held] = []
 
     def examine(self, data: bytes) -> Message:
@@ -68,6 +84,8 @@ class Passage:
             self.call.deadline,
             self.call.traceparent,
             link.executions,
+            link.covering,
+            self._conditions.append,
         )
 
     def check_reply(self) -> None:
@@ -80,12 +98,12 @@ class Passage:
         if self.guard is not None and not self.guard.decided:
             raise RuntimeError(f"{self.method.path}: the handler replied without deciding through its guard")
 
-    def allowed(self) -> Iterable[str]:
-        """For the audit: what was allowed so far; "" stands for a call whose rule takes no capability."""
+    def allowed(self) -> Iterable[Capability | None]:
+        """For the audit: what was allowed so far; None stands for a call whose rule takes no capability."""
         if self.guard is not None:
-            return map(str, self.guard.needs)
+            return self.guard.needs
         if self.method.rule.needs is not None:
-            return map(str, self._needs)
+            return self._needs
         return _NO_CAPABILITY
 
     def denials(self) -> Iterable[Decision]:
@@ -94,6 +112,8 @@ class Passage:
 
     def revoked(self) -> bool:
         """Whether the present grants no longer allow what this call was allowed."""
+        if not all(fits() for fits in self._conditions):
+            return True
         if self.guard is not None:
             return self.guard.revoked()
         grants = self.link.grants
@@ -108,9 +128,9 @@ class Passage:
         if not needs and not self._needs:
             raise refusals.request_invalid(self.method.path, "it names no resource, and there is nothing to decide on")
         for need in needs:
-            decision = self.link.grants.decide(need)
+            decision = self.link.decide(need)
             if not decision.allowed:
-                raise refusals.capability_missing(self.link.identity.installation, decision)
+                raise refusals.refused(self.link.identity.installation, decision, self.link.audit.down)
             if len(self._needs) < MAX_RECORDED:
                 self._needs.add(need)
 

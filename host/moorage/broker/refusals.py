@@ -44,6 +44,26 @@ def request_invalid(path: str, problem: str) -> CallError:
     return CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, f"{path} cannot be called like this: {problem}.")
 
 
+def refused(installation: InstallationId, decision: Decision, down: str = "") -> CallError:
+    """What the gate decided against; ``down`` names what of the audit cannot be written."""
+    if decision.fail_closed:
+        return audit_unwritable(installation, decision.need, down)
+    return capability_missing(installation, decision)
+
+
+def audit_unwritable(installation: InstallationId, need: Capability, down: str) -> CallError:
+    name = shown(str(need))
+    where = f" ({down})" if down else ""
+    return CallError(
+        Status.UNAVAILABLE,
+        Reason.BACKEND_UNAVAILABLE,
+        f"{installation} may use {name} only while the host's audit can be written, and at this moment it cannot be"
+        f"{where}. Try again later; its operator finds the cause with: moorage audit --sinks",
+        capability=name,
+        retryable=True,
+    )
+
+
 def capability_missing(installation: InstallationId, decision: Decision) -> CallError:
     text = str(decision.need)
     name = shown(text)
@@ -93,7 +113,7 @@ def quota_exceeded(installation: InstallationId, what: str, limit: float) -> Cal
         Status.RESOURCE_EXHAUSTED,
         Reason.QUOTA_EXCEEDED,
         f"{installation} exceeds its quota of {limit:,g} {what}. Slow down, or raise the limit in the plugin's "
-        "manifest.",
+        f"manifest, or for this host under installations.{installation} in its settings.",
         retryable=True,
     )
 

@@ -16,6 +16,7 @@ from moorage.broker.loop_shares import LoopShare
 from moorage.broker.methods import MethodTable
 from moorage.broker.quota import Quota
 from moorage.broker.scope import Held, Scope, ScopeKind
+from moorage.broker.use import Use
 from moorage.models.attachment import Holding
 from moorage.models.installation import InstallationId
 from moorage_proto.capability import Grants
@@ -42,12 +43,13 @@ class BrokerSession:
         share: LoopShare,
         methods: MethodTable,
         audit: AuditSink,
+        use: Use,
         on_end: Callable[[BrokerSession], None],
     ) -> None:
         self.identity = identity
         #: Of the event loop's time; its links ask it how long to pause.
         self.share = share
-        self._link = LinkState(identity, grants, quota, share)
+        self._link = LinkState(identity, grants, quota, share, audit, use)
         self._dispatcher = Dispatcher(self._link, methods, audit, self._release_late)
         self._on_end = on_end
         #: Scopes that end, and resources that are taken back.

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from moorage.cli.output import indented, local_time, say, table
 from moorage.cli.plain import one_line
-from moorage.web.schemas.grants import Denial, Grant
+from moorage.web.schemas.grants import Denial, Grant, Use
 from moorage.web.schemas.installations import Installation
 
 
@@ -43,6 +43,41 @@ def print_rights(found: Installation) -> None:
     print_dangers(found.dangers)
     if not (found.grants or found.denials):
         say(f"{found.id} asks for nothing, and nothing is denied.")
+
+
+def print_use(name: str, use: Use) -> None:
+    """Which rights are used, and what the calls come to."""
+    if use.grants:
+        rows = [[each.capability, f"{each.uses:,}", _last_use(each)] for each in use.grants]
+        table(["GRANTED", "USES", "LAST USE"], rows, right=(1,))
+    unused = [grant.capability for grant in use.grants if not grant.uses and not grant.widens_sandbox]
+    if unused:
+        say(f"\nTake back what is not needed: moorage revoke {name} {' '.join(map(_quoted, unused))}", "yellow")
+    if use.since is None:
+        say(f"\n{name} has made no call since the host started.")
+        return
+    say(f"\nCalls since {local_time(use.since)}:")
+    table(
+        ["METHOD", "CALLS", "DENIED", "BYTES IN", "BYTES OUT"],
+        [
+            [each.method or "(unknown)", *(f"{n:,}" for n in (each.calls, each.denied, each.bytes_in, each.bytes_out))]
+            for each in use.methods
+        ],
+        right=(1, 2, 3, 4),
+    )
+
+
+def _last_use(grant: Grant) -> str:
+    if grant.used_at is not None:
+        return local_time(grant.used_at)
+    if grant.widens_sandbox:
+        return "at each start"
+    since = f" since {local_time(grant.granted_at)}" if grant.granted_at is not None else ""
+    return f"never used{since}"
+
+
+def _quoted(capability: str) -> str:
+    return "'{}'".format(capability.replace("'", "'\"'\"'"))
 
 
 def print_dangers(dangers: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import os
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -24,6 +25,7 @@ from moorage.config.services.sql import SqlBackend
 from moorage.config.services.storage import StorageSettings
 from moorage.config.table import Folder, Table, absolute
 from moorage.errors import ExitCode, Invalid
+from moorage.models.manifest import Limits
 
 Level = Literal["full", "full-bwrap", "restricted", "none"]
 
@@ -105,6 +107,22 @@ class InstallationSettings(Table):
     idle_stop: timedelta | None = Field(
         default=None, ge=timedelta(0), description="In place of supervision.idle_stop (seconds)."
     )
+    calls_per_second: float | None = Field(
+        default=None, gt=0, le=1_000_000, description="Calls through the gate, in place of the manifest's limit."
+    )
+    calls_in_flight: int | None = Field(
+        default=None, ge=1, le=100_000, description="Calls at one time, in place of the manifest's limit."
+    )
+    bytes_per_second: int | None = Field(
+        default=None, ge=1024, description="Of requests and replies together, in place of the manifest's limit."
+    )
+
+    def quota(self, limits: Limits) -> Limits:
+        """The manifest's limits, with what the operator set in the place of them."""
+        names = ("calls_per_second", "calls_in_flight", "bytes_per_second")
+        given = {name: getattr(self, name) for name in names}
+        return replace(limits, **{name: value for name, value in given.items() if value is not None})
+
     shared_secrets: tuple[str, ...] = Field(
         default=(), description="Names of the operator's shared secrets that it may use, where it has no own ones."
     )

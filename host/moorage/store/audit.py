@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
 
-from moorage.models.audit import AuditEntry, AuditKind
+from moorage.models.audit import GENESIS, AuditEntry, AuditKind, ChainReport, seal
 from moorage.models.installation import InstallationId
 from moorage.store import schema
 from moorage.store.database import Database
 
 _table = schema.audit
 
-#: The digest before the first entry.
-GENESIS = "0" * 64
-
 #: Entries read at one time by ``verify``.
 _PAGE = 1_000
-
-
-@dataclass(frozen=True)
-class ChainReport:
-    """Whether the stored audit is what was written. Entries cut off at the end cannot be noticed by the chain alone:
-    compare `last_digest` with one that was noted elsewhere."""
-
-    entries: int
-    last_digest: str
-    #: The id of the first entry that was changed, or whose predecessor is gone; None: the chain is whole.
-    broken_at: int | None = None
 
 
 class Audit:
@@ -57,15 +41,34 @@ class Audit:
         await self._database.write(work)
 
     async def read(
-        self, *, installation: InstallationId | None = None, after: int = 0, limit: int = 200
+        self,
+        *,
+        installation: InstallationId | None = None,
+        kind: AuditKind | None = None,
+        capability: str | None = None,
+        actor: str | None = None,
+        since: datetime | None = None,
+        after: int = 0,
+        limit: int = 200,
+        oldest: bool = False,
     ) -> tuple[AuditEntry, ...]:
-        """Oldest first, with ids greater than `after`; without it, the newest `limit`."""
-        statement = select(_table).limit(limit)
-        if installation is not None:
-            statement = statement.where(_table.c.installation == installation)
-        statement = statement.order_by(_table.c.id if after else _table.c.id.desc()).where(_table.c.id > after)
+        """Oldest first, with ids greater than `after`; without it, the newest `limit`, or with ``oldest`` the first.
+
+        In ``capability`` a star stands for any characters.
+        """
+        statement = select(_table).limit(limit).where(_table.c.id > after)
+        exactly = ((_table.c.installation, installation), (_table.c.kind, kind), (_table.c.actor, actor))
+        for column, value in exactly:
+            if value is not None:
+                statement = statement.where(column == value)
+        if capability is not None:
+            statement = statement.where(_table.c.capability.like(_like(capability), escape="\\"))
+        if since is not None:
+            statement = statement.where(_table.c.time >= since)
+        forwards = bool(after) or oldest
+        statement = statement.order_by(_table.c.id if forwards else _table.c.id.desc())
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
-        return tuple(_entry(row) for row in (rows if after else reversed(rows)))
+        return tuple(_entry(row) for row in (rows if forwards else reversed(rows)))
 
     async def verify(self) -> ChainReport:
         """Reads the whole audit and follows its chain."""
@@ -75,7 +78,7 @@ class Audit:
             if not rows:
                 return ChainReport(entries, digest)
             for row in rows:
-                if seal(digest, _entry(row)) != row.digest:
+                if not _fits(digest, row):
                     return ChainReport(entries, digest, broken_at=row.id)
                 digest, after, entries = row.digest, row.id, entries + 1
 
@@ -84,22 +87,18 @@ class Audit:
         return await self._database.read(lambda connection: connection.execute(statement).all())
 
 
-def seal(previous: str, entry: AuditEntry) -> str:
-    """SHA-256, hexadecimal, over the previous digest and everything in the entry but its id."""
-    content = [previous, entry.time.astimezone(UTC).isoformat(), *_texts(entry), entry.count]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+def _fits(previous: str, row: Row[Any]) -> bool:
+    try:
+        return bool(seal(previous, _entry(row)) == row.digest)
+    except ValueError:
+        # Such as a kind that there is none of.
+        return False
 
 
-def _texts(entry: AuditEntry) -> tuple[str, ...]:
-    return (
-        entry.kind,
-        entry.installation,
-        entry.actor,
-        entry.action,
-        entry.capability,
-        entry.message,
-        entry.execution,
-    )
+def _like(pattern: str) -> str:
+    """A pattern of the API as one of SQL."""
+    escaped = re.sub(r"([\\%_])", r"\\\1", pattern)
+    return re.sub(r"\*+", "%", escaped)
 
 
 def _values(entry: AuditEntry) -> dict[str, Any]:
@@ -128,4 +127,5 @@ def _entry(row: Row[Any]) -> AuditEntry:
         execution=row.execution,
         count=row.occurrences,
         id=row.id,
+        digest=row.digest,
     )

@@ -1,41 +1,36 @@
-"""The audit: what the gate decided and what people changed, on its way to the store."""
+"""The audit: what the gate decided and what people changed, on its way to where it is kept."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from datetime import datetime, timedelta
 
 from moorage.config.audit import AuditSettings
-from moorage.models.audit import AuditEntry, AuditKind
+from moorage.models.audit import AuditEntry, AuditKind, SinkState
 from moorage.models.installation import InstallationId
-from moorage.telemetry.flusher import Flusher
+from moorage.telemetry.outlet import AuditSink, Outlet, utc_now
 from moorage.telemetry.plain import cut, neutralise
 from moorage.telemetry.tally import Denials, Passages, minute_of
 
-#: Entries of one installation that may wait for the store; more are counted without their details.
-WAITING_PER_INSTALLATION = 2_000
-
-#: Entries written at one time.
-BATCH = 500
+log = logging.getLogger(__name__)
 
 #: Characters kept of each text.
 TEXT_LIMIT = 1_000
 
 INTERVAL = timedelta(seconds=1)
 
-
-class AuditSink(Protocol):
-    async def append(self, entries: Sequence[AuditEntry]) -> None:
-        """All or none, in this order."""
+#: Of the store, which `moorage audit` reads.
+STORE = "store"
 
 
 class Audit:
     """Never blocks, never grows without bound, and never loses a count: what cannot be kept in full is counted.
 
-    Everything but ``open``, ``close`` and ``flush`` returns at once. On the event loop's thread.
+    Everything but ``open``, ``close`` and ``flush`` returns at once. On the event loop's thread, but for ``down``.
+    Each sink has its own queue: one that fails or hangs takes nothing from the others.
     """
 
     def __init__(
@@ -43,40 +38,70 @@ class Audit:
         sink: AuditSink,
         policy: AuditSettings,
         *,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        further: Mapping[str, AuditSink] | None = None,
+        now: Callable[[], datetime] = utc_now,
         interval: timedelta = INTERVAL,
         mask: Callable[[str], str] = str,
     ) -> None:
-        self._sink = sink
+        """``sink`` is the store; ``further`` ones by the names that people see."""
         #: Takes secrets out of a text.
         self._mask = mask
         self._policy = policy.allowed
+        self._fail_closed = policy.fail_closed
         self._now = now
-        self._flusher = Flusher("audit", self._write, interval)
+        self._outlets = tuple(
+            Outlet(name, each, self._collect, now=now, interval=interval)
+            for name, each in {STORE: sink, **(further or {})}.items()
+        )
         self._denials = Denials()
         self._passages = Passages()
         self._passages_minute = minute_of(now())
-        self._waiting: deque[AuditEntry] = deque()
-        self._waiting_of: Counter[InstallationId] = Counter()
-        self._overflow: Counter[tuple[AuditKind, InstallationId]] = Counter()
 
     async def open(self) -> None:
-        self._flusher.open()
+        for outlet in self._outlets:
+            await outlet.open()
 
     async def close(self) -> None:
         """Writes what is there. May be called twice."""
-        await self._flusher.close()
+        lost = await asyncio.gather(*(outlet.close() for outlet in self._outlets))
+        for outlet, count in zip(self._outlets, lost, strict=True):
+            if count:
+                log.error(
+                    "%d entries of the audit were not written to %s: %s", count, outlet.name, outlet.state.problem
+                )
+
+    @property
+    def fail_closed(self) -> bool:
+        """Whether calls are refused while it cannot be written, whatever their grant says."""
+        return self._fail_closed
+
+    @property
+    def down(self) -> str:
+        """Names of the sinks that cannot be written now; empty: all can. From any thread."""
+        return ", ".join(outlet.name for outlet in self._outlets if outlet.down)
+
+    @property
+    def sinks(self) -> tuple[SinkState, ...]:
+        """The store's first."""
+        return tuple(outlet.state for outlet in self._outlets)
 
     def allowed(
-        self, installation: InstallationId, actor: str, method: str, capability: str, execution: str = ""
+        self,
+        installation: InstallationId,
+        actor: str,
+        method: str,
+        capability: str,
+        execution: str = "",
+        *,
+        in_full: bool = False,
     ) -> None:
-        """A call passed the gate; ``actor`` is the incarnation."""
-        if self._policy == "counted":
-            self._passages.add(installation, actor, method, capability[:TEXT_LIMIT])
-        elif self._policy == "all":
+        """A call passed the gate; ``actor`` is the incarnation. ``in_full``: it is kept, whatever the policy."""
+        if in_full or self._policy == "all":
             self._keep(
                 AuditEntry(self._now(), AuditKind.ALLOWED, installation, actor, method, capability, "", execution)
             )
+        elif self._policy == "counted":
+            self._passages.add(installation, actor, method, capability[:TEXT_LIMIT])
 
     def denied(self, entry: AuditEntry) -> None:
         """A call was refused. The first of its kind in each minute is kept in full, the others are counted."""
@@ -90,18 +115,16 @@ class Audit:
 
     async def flush(self) -> None:
         """Returns when all that was told before is in the store, counts included. Raises what the store raises."""
-        await self._flusher.flush()
+        await self._outlets[0].flush()
 
     def _keep(self, entry: AuditEntry) -> None:
         if entry.time.tzinfo is None:
             raise ValueError(f"the time of an audit entry has no zone: {entry.time.isoformat()}")
-        if self._waiting_of[entry.installation] >= WAITING_PER_INSTALLATION:
-            self._overflow[entry.kind, entry.installation] += entry.count
-            return
-        self._waiting.append(self._plain(entry))
-        self._waiting_of[entry.installation] += 1
-        if len(self._waiting) == BATCH:
-            self._flusher.wake()
+        if any(outlet.has_room(entry.installation) for outlet in self._outlets):
+            # What is counted only need not be made fit to be read.
+            entry = self._plain(entry)
+        for outlet in self._outlets:
+            outlet.keep(entry)
 
     def _plain(self, entry: AuditEntry) -> AuditEntry:
         """Names of tables, topics and keys are a plugin's words: without secrets, harmless when shown, and bounded."""
@@ -117,23 +140,6 @@ class Audit:
         # Before it is cut: of half a secret nothing would be recognised.
         return cut(self._mask(neutralise(text)), TEXT_LIMIT)
 
-    async def _write(self, everything: bool) -> None:
-        self._collect(everything)
-        await self._write_waiting()
-        self._collect_overflow()
-        if everything:
-            await self._write_waiting()
-
-    async def _write_waiting(self) -> None:
-        """What is waiting now: more may come while the store works."""
-        waiting = tuple(self._waiting)
-        for start in range(0, len(waiting), BATCH):
-            batch = waiting[start : start + BATCH]
-            await self._sink.append(batch)
-            # Only now: a batch that the store refused is tried again.
-            for _ in batch:
-                self._release(self._waiting.popleft().installation)
-
     def _collect(self, everything: bool) -> None:
         now = self._now()
         for entry in self._denials.take(now, everything=everything):
@@ -142,19 +148,6 @@ class Audit:
             self._passages_minute = minute_of(now)
             for entry in self._passages.take(now):
                 self._keep(entry)
-
-    def _collect_overflow(self) -> None:
-        """Turns what was only counted into entries, as soon as there is room."""
-        for (kind, installation), count in list(self._overflow.items()):
-            if self._waiting_of[installation] < WAITING_PER_INSTALLATION:
-                del self._overflow[kind, installation]
-                message = f"{count} came faster than they could be stored, and were only counted."
-                self._keep(AuditEntry(self._now(), kind, installation, "host", "", message=message, count=count))
-
-    def _release(self, installation: InstallationId) -> None:
-        self._waiting_of[installation] -= 1
-        if not self._waiting_of[installation]:
-            del self._waiting_of[installation]
 
 
 def _text(text: str) -> str:

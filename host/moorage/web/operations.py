@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from moorage.config.settings import Settings
-from moorage.models.audit import AuditEntry
+from moorage.models.audit import AuditEntry, AuditKind, ChainReport, SinkState
 from moorage.models.execution import Execution, ExecutionRequest
 from moorage.models.grants import GrantOrder
 from moorage.models.installation import Installation, InstallationId
 from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.reload import ReloadReport
-from moorage.models.views import BrokenPlugin, GrantPreview, InstallationView, StopReport
 from moorage.models.secret import SecretInfo
+from moorage.models.use import UseView
+from moorage.models.views import BrokenPlugin, GrantPreview, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
 from moorage_sandbox.report import SandboxReport
 
@@ -38,8 +40,10 @@ class GrantOperations(Protocol):
 
     async def undeny(self, name: str, capabilities: Iterable[str], *, by: str = "") -> InstallationView: ...
 
+    async def use(self, name: str) -> UseView:
+        """What it makes of its rights. Afterwards its grants tell of all calls before."""
 
-class Operations(Protocol):
+
 class SecretOperations(Protocol):
     """No method gives a value away. The installation ``SHARED`` stands for the operator's own secrets."""
 
@@ -80,15 +84,16 @@ class AuditOperations(Protocol):
         """Where it goes, and how that is; the store's first."""
 
 
+class Operations(Protocol):
     """Every method raises MoorageErrors (moorage.errors) whose text is whole sentences."""
 
     @property
     def settings(self) -> Settings: ...
 
-    async def install(
     @property
     def secrets(self) -> SecretOperations: ...
 
+    async def install(
         self,
         path: Path,
         *,
@@ -170,10 +175,8 @@ class AuditOperations(Protocol):
     @property
     def grants(self) -> GrantOperations: ...
 
-    async def audit(
-        self, *, installation: str | None = None, after: int = 0, limit: int = 200
-    ) -> tuple[AuditEntry, ...]:
-        """Oldest first, with ids greater than `after`; without it, the newest `limit`."""
+    @property
+    def audit_trail(self) -> AuditOperations: ...
 
     async def logs(
         self, *, installation: str | None = None, execution: str | None = None, after: int = 0, limit: int = 200

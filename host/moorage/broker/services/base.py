@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -33,6 +33,14 @@ class Guard(Protocol):
         """The CallError for a need that ``decide`` refused: names the capability and the command that grants it."""
 
 
+def _nothing(_: Capability) -> tuple[Capability, ...]:
+    return ()
+
+
+def _forget(_: Callable[[], bool]) -> None:
+    """Of a call that nobody ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """What a handler knows of the call."""
@@ -47,6 +55,11 @@ class Caller:
     traceparent: str
     #: Executions by scope id, of this link's live and recently ended scopes: for batches that outlive a scope.
     executions: Mapping[str, str] = field(default_factory=dict)
+    #: The rights that allow a need now; none where it is not allowed. For what depends on how a right is written, such
+    #: as that it names a host as it is; decides nothing by itself, and may be asked after the call too.
+    covering: Callable[[Capability], tuple[Capability, ...]] = _nothing
+    #: Names a condition of the call: once grants have changed so that it is false, the call ends with GRANT_REVOKED.
+    only_while: Callable[[Callable[[], bool]], None] = _forget
 
     @property
     def label(self) -> str:

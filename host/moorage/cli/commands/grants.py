@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from moorage.cli.client import ApiClient, connect, installation
-from moorage.cli.grants_page import print_dangers, print_grants, print_rights
+from moorage.cli.grants_page import print_dangers, print_grants, print_rights, print_use
 from moorage.cli.installation_page import current
 from moorage.cli.options import AsJson, Config, Name, Socket
 from moorage.cli.output import note, print_json, say
-from moorage.web.schemas.grants import Grant
+from moorage.web.schemas.grants import Grant, Use
 from moorage.web.schemas.installations import Installation
 
 commands = typer.Typer()
@@ -23,9 +23,19 @@ Because = Annotated[str, typer.Option("--because", metavar="REASON", help="Why, 
 
 
 @commands.command()
-def grants(name: Name, config: Config = None, socket: Socket = None, as_json: AsJson = False) -> None:
+def grants(
+    name: Name,
+    use: Annotated[bool, typer.Option("--use", help="What it makes of them: calls, bytes, the last use.")] = False,
+    config: Config = None,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
     """Say in plain sentences what an installation may do."""
     with connect(config, socket) as api:
+        if use:
+            used = api.get(installation(name, "use"), about=name)
+            print_json(used) if as_json else print_use(name, Use.model_validate(used))
+            return
         answer = api.get(installation(name), about=name)
     if as_json:
         print_json({key: answer[key] for key in ("grants", "denials", "dangers")})

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from moorage.web.person import Person
 from moorage.web.routes.host import Host
 from moorage.web.schemas.base import Page
-from moorage.web.schemas.grants import Denial, DenyOrder, Grant, GrantOrder, GrantPreview
+from moorage.web.schemas.grants import Denial, DenyOrder, Grant, GrantOrder, GrantPreview, Use
 from moorage.web.schemas.installations import Installation
 
 router = APIRouter(tags=["grants"])
@@ -41,6 +41,13 @@ async def preview(host: Host, name: str, order: GrantOrder) -> GrantPreview:
 async def revoke(host: Host, person: Person, name: str, capability: Capabilities) -> Installation:
     """Take granted capabilities back; what is held open through them is closed."""
     return Installation.of(await host.grants.revoke(name, capability, by=person))
+
+
+@router.get("/installations/{name}/use")
+async def show_use(host: Host, name: str) -> Use:
+    """What it makes of its rights: calls, bytes and denials of each method, and which grants are used, and how much."""
+    use = await host.grants.use(name)
+    return Use.of(use, (await host.installation(name)).grants)
 
 
 @router.get("/installations/{name}/denials")

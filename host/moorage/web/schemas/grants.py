@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from moorage.models import grants, views
+from moorage.models.use import UseView
 from moorage.web.schemas.base import Document, Order, Reason
 
 
@@ -107,4 +109,41 @@ class GrantPreview(Document):
         return cls(
             capabilities=[Meaning(capability=text, meaning=meaning) for text, meaning in preview.capabilities],
             dangers=list(preview.dangers),
+        )
+
+
+class MethodUse(Document):
+    """By all its workers, while the host runs."""
+
+    method: str = Field(
+        description='Such as "KafkaService.Produce"; empty: of all methods that the host does not have.'
+    )
+    calls: int = Field(description="That passed the gate.")
+    denied: int
+    bytes_in: int = Field(description="Of requests.")
+    bytes_out: int = Field(description="Of replies.")
+
+
+class Use(Document):
+    """What an installation makes of what it may do."""
+
+    since: datetime | None = Field(description="Since when methods are counted; absent: it has made no call.")
+    methods: list[MethodUse] = Field(description="Those called most come first.")
+    grants: list[Grant] = Field(description="What is granted, with its `uses` and the last of them, `used_at`.")
+
+    @classmethod
+    def of(cls, use: UseView, views_of_grants: Iterable[views.GrantView]) -> Self:
+        return cls(
+            since=use.since,
+            methods=[
+                MethodUse(
+                    method=each.method,
+                    calls=each.calls,
+                    denied=each.denied,
+                    bytes_in=each.bytes_in,
+                    bytes_out=each.bytes_out,
+                )
+                for each in use.methods
+            ],
+            grants=[Grant.of(grant) for grant in views_of_grants if grant.granted],
         )
