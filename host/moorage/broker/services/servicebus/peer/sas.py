@@ -74,7 +74,8 @@ class Claim:
 def claim_of(token: str, authority: Authority, now: float) -> Claim:
     """Raises AmqpError for a token that is forged, expired, or none."""
     fields = _fields(token)
-    key = authority.key(fields["skn"])
+    name = unquote(fields["skn"])
+    key = authority.key(name)
     signed = f"{fields['sr']}\n{fields['se']}".encode()
     # A name that is not known takes as long as one that is.
     expected = base64.b64encode(hmac.digest((key or "").encode(), signed, hashlib.sha256))
@@ -83,7 +84,7 @@ def claim_of(token: str, authority: Authority, now: float) -> Claim:
     expires_at = float(fields["se"])
     if expires_at <= now:
         raise _refused("it has expired")
-    return Claim(fields["skn"], entity_path(unquote(fields["sr"])), expires_at)
+    return Claim(name, entity_path(unquote(fields["sr"])), expires_at)
 
 
 def entity_path(address: str) -> str:
