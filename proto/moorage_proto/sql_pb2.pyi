@@ -121,6 +121,16 @@ class RollbackReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class CancelStatementRequest(_message.Message):
+    __slots__ = ("connection",)
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    connection: int
+    def __init__(self, connection: _Optional[int] = ...) -> None: ...
+
+class CancelStatementReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class InspectRequest(_message.Message):
     __slots__ = ("connection", "schema", "names")
     CONNECTION_FIELD_NUMBER: _ClassVar[int]

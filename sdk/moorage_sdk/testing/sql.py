@@ -119,6 +119,13 @@ class FakeSql:
     def inspect(self, *_: object) -> sql_pb2.InspectReply:
         raise inspected_by_pragmas()
 
+    def cancel_statement(
+        self, caller: FakeCaller, request: sql_pb2.CancelStatementRequest
+    ) -> sql_pb2.CancelStatementReply:
+        """Calls are answered one after another in a test: nothing runs at this moment."""
+        _connection(caller.scope, request.connection)
+        return sql_pb2.CancelStatementReply()
+
     def close_connection(
         self, caller: FakeCaller, request: sql_pb2.CloseConnectionRequest
     ) -> sql_pb2.CloseConnectionReply:

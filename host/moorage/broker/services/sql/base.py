@@ -78,6 +78,9 @@ class Connection(Held, Protocol):
     ) -> sql_pb2.InspectReply:
         """What there is to which the caller has some right; with ``names``, these in full."""
 
+    async def cancel(self) -> None:
+        """Ends the call that runs on it at the moment, if any does: that one then raises CANCELLED."""
+
     async def commit(self, deadline: float | None) -> None:
         """Cursors end with it. When it raises, the transaction is still open."""
 

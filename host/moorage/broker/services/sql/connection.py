@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
@@ -30,7 +30,7 @@ Ran = tuple[SessionResult, Rows]
 #: With unread rows, of all connections of one installation: each holds the values that its statement has computed.
 MAX_CURSORS = 64
 
-#: A connection that could not be closed in time is closed when it is collected.
+#: A connection that could not be closed in time is closed when the call in it has ended.
 CLOSE_SECONDS = 2.0
 
 
@@ -72,9 +72,15 @@ class SqliteConnection:
         self._share = share
         self._writer = writer
         self._limits = limits
+        #: Whoever takes it away closes it.
         self._session: SqliteSession | None = None
         self._released = False
+        #: It was released while a call was in it, and is closed when that has ended.
+        self._close_later = False
         self._one_call = asyncio.Lock()
+        #: Of the present turn.
+        self._caller: asyncio.Task[Any] | None = None
+        self._cancelled = False
         self._turns = 0
         self._statement_timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -128,6 +134,11 @@ class SqliteConnection:
             async with self._turn(deadline) as session:
                 await self._in_thread(session.rollback)
 
+    async def cancel(self) -> None:
+        if self._caller is not None:
+            self._cancelled = True
+            self._caller.cancel()
+
     async def finish(self, *, success: bool) -> None:
         if success and self.opening.scoped:
             await self.commit(None)
@@ -144,7 +155,7 @@ class SqliteConnection:
         try:
             if self._session is not None:
                 self._session.stop()
-                await self._close(self._session)
+                await self._close()
         finally:
             self._uncount()
             self._writer.release(self)
@@ -152,11 +163,24 @@ class SqliteConnection:
     def revoked(self) -> bool:
         return self._session is not None and self._session.is_revoked()
 
-    async def _close(self, session: SqliteSession) -> None:
+    async def _close(self) -> None:
         """Whoever ends a scope does not wait for turns that threads without a caller keep."""
-        with contextlib.suppress(TimeoutError, Forsaken):
-            async with asyncio.timeout(CLOSE_SECONDS), self._one_call:
-                await self._share.run(session.close, stop=_nothing, forsaken=_nothing)
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                async with self._one_call:
+                    closing = self._give_back()
+                if closing is not None:
+                    await asyncio.shield(closing)
+        except TimeoutError:
+            self._close_later = True
+        except asyncio.CancelledError:
+            self._close_later = True
+            raise
+
+    def _give_back(self) -> asyncio.Future[None] | None:
+        """Closes the session in a thread. Nobody but a garbage collection would: it refers to itself."""
+        session, self._session = self._session, None
+        return None if session is None else self._share.later(session.close)
 
     async def _run(self, attempt: Attempt, deadline: float | None) -> Ran:
         """Only a statement that turns out to write waits for the lock, which its transaction then keeps."""
@@ -192,14 +216,51 @@ class SqliteConnection:
                 raise refusals.connection_closed()
             self._stop_idling()
             self._turns += 1
-            if self._session is None:
-                self._session = await self._share.run(self._open_session, stop=_nothing, forsaken=_nothing)
-                self._share.sessions.add(self._session)
-            self._limit_statement(deadline)
-            try:
-                yield self._session
-            finally:
-                self._settle(self._session)
+            with self._cancellable():
+                session = self._session or await self._open()
+                self._limit_statement(deadline)
+                try:
+                    yield session
+                finally:
+                    self._settle(session)
+
+    @contextlib.contextmanager
+    def _cancellable(self) -> Iterator[None]:
+        """What ``cancel`` does to the turn's caller is its statement's error, not the end of the call's task."""
+        self._caller = task = asyncio.current_task()
+        assert task is not None, "calls are tasks"
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._cancelled or task.uncancel() > 0:
+                raise
+            raise refusals.statement_cancelled() from None
+        finally:
+            self._caller, self._cancelled = None, False
+            if self._close_later:
+                self._give_back()
+
+    async def _open(self) -> SqliteSession:
+        """Whoever leaves meanwhile leaves it to its thread, which closes what it has opened."""
+        opened: list[SqliteSession] = []
+
+        def close() -> None:
+            for session in opened:
+                session.close()
+
+        try:
+            await self._share.run(lambda: opened.append(self._open_session()), stop=_nothing, forsaken=close)
+        except Forsaken:
+            raise
+        except asyncio.CancelledError:
+            self._share.later(close)
+            raise
+        if self._released:
+            self._share.later(close)
+            raise refusals.connection_closed()
+        (self._session,) = opened
+        self._share.sessions.add(self._session)
+        return self._session
 
     def _settle(self, session: SqliteSession) -> None:
         """After every turn: whoever does not write holds no lock, and whoever holds a transaction is timed."""
@@ -233,6 +294,7 @@ class SqliteConnection:
             return await self._share.run(function, stop=session.stop, forsaken=session.close)
         except Forsaken as forsaken:
             # The lock must not wait for the thread; SQLite's own keeps the next writer waiting for as long as needed.
+            self._session = None
             self._abandon(forsaken.ended)
             raise
 
@@ -261,8 +323,12 @@ class SqliteConnection:
             if session is None or self._released or self._turns != turn:
                 return
             why = refusals.transaction_idle(self._limits.idle)
-            await self._in_thread(lambda: session.abandon(why))
-            self._settle(session)
+            try:
+                await self._in_thread(lambda: session.abandon(why))
+                self._settle(session)
+            finally:
+                if self._close_later:
+                    self._give_back()
 
 
 class SqliteCursor:
@@ -306,4 +372,4 @@ def _remaining_seconds(deadline: float | None) -> float:
 
 
 def _nothing() -> None:
-    """A connection that is being opened cannot be stopped, and is closed when it is collected."""
+    """Opening a file cannot be stopped."""

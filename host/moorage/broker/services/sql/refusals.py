@@ -59,6 +59,15 @@ def writer_busy(name: str, seconds: float, *, own: bool) -> CallError:
     )
 
 
+def statement_cancelled() -> CallError:
+    return CallError(
+        Status.CANCELLED,
+        Reason.CANCELLED,
+        "The statement was cancelled.",
+        sql=error_pb2.SqlFailure(kind=Kind.OPERATIONAL_ERROR, sqlstate="57014"),
+    )
+
+
 def transaction_idle(seconds: float) -> CallError:
     return CallError(
         Status.ABORTED,

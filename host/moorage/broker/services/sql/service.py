@@ -120,6 +120,12 @@ class SqlService:
         held.forget_cursors()
         return sql_pb2.RollbackReply()
 
+    async def cancel_statement(
+        self, caller: Caller, request: sql_pb2.CancelStatementRequest
+    ) -> sql_pb2.CancelStatementReply:
+        await connection_of(caller.scope, request.connection).connection.cancel()
+        return sql_pb2.CancelStatementReply()
+
     async def inspect(self, caller: Caller, request: sql_pb2.InspectRequest) -> sql_pb2.InspectReply:
         held = connection_of(caller.scope, request.connection)
         return await held.connection.inspect(

@@ -75,12 +75,15 @@ class SqliteDatabase:
             raw.execute("PRAGMA journal_mode = WAL")
 
     def _open_session(self, look: Callable[[bool], bool] | None) -> SqliteSession:
-        try:
-            raw = self._open_file()
-            self._bound_growth(raw)
-            return SqliteSession(raw, self._name, look)
-        except sqlite3.Error as error:
-            raise refusals.unavailable(self._name, str(error)) from None
+        with contextlib.ExitStack() as on_failure:
+            try:
+                raw = on_failure.enter_context(contextlib.closing(self._open_file()))
+                self._bound_growth(raw)
+                session = SqliteSession(raw, self._name, look)
+            except sqlite3.Error as error:
+                raise refusals.unavailable(self._name, str(error)) from None
+            on_failure.pop_all()
+            return session
 
     def _open_file(self) -> sqlite3.Connection:
         """The module's cache of compiled statements is off: the authorizer sees every statement when it runs."""

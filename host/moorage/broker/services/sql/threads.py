@@ -71,6 +71,12 @@ class Share:
                     raise Forsaken(waiter) from None
             raise
 
+    def later(self, function: Callable[[], None]) -> asyncio.Future[None]:
+        """Runs the function in a thread soon, whether or not there is a turn, and whoever goes on waiting for it."""
+        _, waiter = self._submit(function)
+        waiter.add_done_callback(self._end)
+        return waiter
+
     def close(self) -> None:
         """Does not wait for threads that were forsaken."""
         for _ in range(self._started):
@@ -87,8 +93,11 @@ class Share:
         return job, waiter
 
     def _give_back(self, ended: asyncio.Future[Any]) -> None:
-        self._busy -= 1
         self._turns.release()
+        self._end(ended)
+
+    def _end(self, ended: asyncio.Future[Any]) -> None:
+        self._busy -= 1
         # Read here: a future whose exception nobody looks at complains when it is collected.
         if not ended.cancelled():
             ended.exception()
