@@ -129,11 +129,13 @@ def header_bytes(method: str, scope: str, traceparent: str) -> int:
 
 
 def _bounded(failure: CallError) -> error_pb2.Error:
-    task, sql = failure.task, failure.sql
+    task, sql, service = failure.task, failure.sql, failure.service
     if task is not None:
         task = error_pb2.TaskFailure(type=_text(task.type, _MAX_NAME), traceback=_text(task.traceback, -_MAX_TRACEBACK))
     if sql is not None:
         sql = error_pb2.SqlFailure(kind=sql.kind, sqlstate=_text(sql.sqlstate, _MAX_NAME))
+    if service is not None:
+        service = error_pb2.ServiceFailure(kind=_text(service.kind, _MAX_NAME))
     return to_wire(
         CallError(
             failure.status,
@@ -144,6 +146,7 @@ def _bounded(failure: CallError) -> error_pb2.Error:
             retryable=failure.retryable,
             task=task,
             sql=sql,
+            service=service,
         )
     )
 

@@ -136,6 +136,8 @@ def _binary(value: Any) -> bytes:
 
 def _microseconds(value: Any) -> int:
     found: int = _instance(timedelta, value) // _MICROSECOND
+    if found not in INTEGERS:
+        raise OverflowError("the duration is longer than 64 bits of microseconds can say")
     return found
 
 
