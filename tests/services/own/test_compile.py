@@ -259,7 +259,7 @@ def test_the_other_form_has_to_agree():
     with pytest.raises(ContractInvalid, match="only one of them has load, move, order, prices, visible"):
         contract_of(service(Billing)(Fewer))
     with pytest.raises(ContractInvalid, match="it is no contract"):
-        service(Fewer)
+        service(Line)
 
 
 @service("one")
