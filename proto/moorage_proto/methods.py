@@ -93,10 +93,12 @@ def _message_class(descriptor: Any) -> Type[Message]:
     if hasattr(factories, "GetMessageClass"):
         found = factories.GetMessageClass(descriptor)
     else:
-        # A factory makes another class each time, so one that was made is used again.
-        found = getattr(descriptor, "_concrete_class", None) or factories.MessageFactory(
-            descriptor.file.pool
-        ).GetPrototype(descriptor)
+        # A factory makes another class each time, so one that was made is used again. What is raised where there is none
+        # yet depends on the implementation: pure Python, C++, upb.
+        try:
+            found = descriptor._concrete_class  # noqa: SLF001
+        except (AttributeError, TypeError, SystemError):
+            found = factories.MessageFactory(descriptor.file.pool).GetPrototype(descriptor)
     return found
 
 

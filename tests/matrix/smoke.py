@@ -5,6 +5,7 @@ Prints one JSON object with the versions it ran on.
 
 from __future__ import annotations
 
+import enum
 import json
 import logging
 import platform
@@ -12,7 +13,7 @@ import typing
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Literal, Optional, Protocol, Tuple
 from uuid import UUID
 
 import google.protobuf
@@ -34,6 +35,9 @@ from moorage_proto import (
 from moorage_proto.classifiers import CLASSIFIERS
 from moorage_proto.methods import service_methods
 from moorage_proto.rules import compile_rule
+from moorage_proto.typed import ServiceError, contract_of, own, service
+from moorage_proto.typed import capability as needs
+from moorage_proto.typed.compare import difference
 from moorage_sdk import Backend, CapabilityMissing, Context, Handover, Plugin
 from moorage_sdk.config import Config
 from moorage_sdk.kafka import Producer
@@ -78,6 +82,91 @@ class Wish(TypedDict):
     times: NotRequired[int]
 
 
+class Color(enum.Enum):
+    RED = 1
+
+
+class CardDeclined(ServiceError):
+    pass
+
+
+@service("shop.billing", errors=[CardDeclined])
+class Billing(Protocol):
+    @needs("billing.charge:{customer}")
+    def charge(
+        self,
+        customer: str,
+        track: Track,
+        wish: Wish,
+        color: Color,
+        level: Literal["low", "high"],
+        day: date,
+        prices: Dict[str, Decimal],
+        grid: List[List[Optional[int]]],
+        pair: Tuple[int, UUID],
+        span: timedelta,
+        note: Optional[str] = None,
+    ) -> Dict[int, Track]: ...
+
+    @own("prices are public")
+    def prices(self, count: int) -> typing.Iterator[Track]: ...
+
+    @needs("billing.load:{tracks.title}")
+    def load(self, tracks: typing.Iterable[Track]) -> int: ...
+
+
+@service(Billing)
+class AsyncBilling(Protocol):
+    async def charge(
+        self,
+        customer: str,
+        track: Track,
+        wish: Wish,
+        color: Color,
+        level: Literal["low", "high"],
+        day: date,
+        prices: Dict[str, Decimal],
+        grid: List[List[Optional[int]]],
+        pair: Tuple[int, UUID],
+        span: timedelta,
+        note: Optional[str] = None,
+    ) -> Dict[int, Track]: ...
+
+    def prices(self, count: int) -> typing.AsyncIterator[Track]: ...
+
+    async def load(self, tracks: typing.AsyncIterable[Track]) -> int: ...
+
+
+class FakeBilling:
+    def charge(self, customer: str, track: Track, **rest: Any) -> Dict[int, Track]:
+        assert rest == CHARGED[2], rest
+        return {1: track}
+
+    def prices(self, count: int) -> typing.Iterator[Track]:
+        yield from (Track(str(number)) for number in range(count))
+
+    def load(self, tracks: typing.Iterable[Track]) -> int:
+        if len(list(tracks)) > 2:
+            raise CardDeclined("there are too many")
+        return 2
+
+
+CHARGED: Tuple[str, Track, Dict[str, Any]] = (
+    "c-1",
+    Track("a", [Track("b")], datetime(2026, 11, 20, 6, tzinfo=timezone.utc)),
+    {
+        "wish": {"name": "x"},
+        "color": Color.RED,
+        "level": "low",
+        "day": date(2026, 11, 20),
+        "prices": {"a": Decimal("1.50")},
+        "grid": [[], [1, None]],
+        "pair": (2**62, UUID(int=7)),
+        "span": timedelta(hours=-1),
+        "note": None,
+    },
+)
+
 plugin = Plugin()
 
 
@@ -106,6 +195,38 @@ def execute(
     log.info("sent", extra={"to": wish["name"]})
     ctx.progress(1.0)
     return Track(wish["name"] * wish.get("times", 1), [Track("b")])
+
+
+shop = Plugin()
+
+
+@shop.task
+def bill(billing: Billing) -> List[Any]:
+    customer, track, rest = CHARGED
+    assert billing.charge(customer, track, **rest) == {1: track}
+    try:
+        billing.load([Track("a")] * 3)
+    except CardDeclined as error:
+        return [str(error), [each.title for each in billing.prices(2)], billing.load([Track("a")])]
+    raise AssertionError("the card was not declined")
+
+
+@shop.task
+async def bill_async(billing: AsyncBilling, absent: Optional[Absent] = None) -> List[Any]:
+    customer, track, rest = CHARGED
+    assert absent is None
+    assert await billing.charge(customer, track, **rest) == {1: track}
+    return [[each.title async for each in billing.prices(2)], await billing.load(tracks())]
+
+
+async def tracks() -> typing.AsyncIterator[Track]:
+    yield Track("a")
+
+
+@service("absent")
+class Absent(Protocol):
+    @own("nobody offers it")
+    def do(self) -> None: ...
 
 
 @plugin.task
@@ -141,8 +262,8 @@ async def export(counter: Counter) -> typing.Dict[str, int]:
 
 
 def check_contracts() -> None:
-    for module, service in BROKERED:
-        for method in service_methods(module, service).values():
+    for module, name in BROKERED:
+        for method in service_methods(module, name).values():
             compile_rule(method, CLASSIFIERS)
     methods = service_methods(sql_pb2, "SqlService")
     assert methods["fetch"].server_streaming
@@ -173,6 +294,23 @@ def check_schema() -> None:
     assert track.read(track.write(Track("a", [Track("b")]), "x"), "x") == Track("a", [Track("b")])
 
 
+def check_typed() -> None:
+    contract = contract_of(Billing)
+    assert contract is not None
+    assert contract.serialized == contract_of(AsyncBilling).serialized  # type: ignore[union-attr]
+    assert difference(contract.file, contract.file) == ""
+    for method in contract.methods.values():
+        compile_rule(method.method, {})
+    rights = ("billing.charge:c-*", "billing.load:a")
+    kit = Moorage(TestedManifest("churn", capabilities=tuple(map(capability.parse, rights))))
+    kit.services.provide(Billing, FakeBilling())
+    assert kit.run(bill).result == ["there are too many", ["0", "1"], 2]
+    assert kit.run(bill_async).result == [["0", "1"], 2]
+    kit.deny("billing.charge:c-1")
+    assert isinstance(kit.run(bill).error, CapabilityMissing)
+    kit.close()
+
+
 def check_kit() -> None:
     rights = ("kafka.produce:plugin-topic", "config.read:greeting")
     kit = Moorage(TestedManifest("churn", capabilities=tuple(map(capability.parse, rights))))
@@ -188,7 +326,7 @@ def check_kit() -> None:
 
 
 if __name__ == "__main__":
-    for check in (check_contracts, check_handover, check_values, check_schema, check_kit):
+    for check in (check_contracts, check_handover, check_values, check_schema, check_typed, check_kit):
         check()
     found = {
         "python": platform.python_version(),
