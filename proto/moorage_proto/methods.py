@@ -93,8 +93,8 @@ def _message_class(descriptor: Any) -> Type[Message]:
     if hasattr(factories, "GetMessageClass"):
         found = factories.GetMessageClass(descriptor)
     else:
-        # A factory makes another class each time, so one that was made is used again. What is raised where there is none
-        # yet depends on the implementation: pure Python, C++, upb.
+        # A factory makes another class each time, so one that was made is used again. What is raised where there is
+        # none yet depends on the implementation: pure Python, C++, upb.
         try:
             found = descriptor._concrete_class  # noqa: SLF001
         except (AttributeError, TypeError, SystemError):
