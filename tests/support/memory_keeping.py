@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from moorage.errors import NotFound
+from moorage.errors import Invalid, NotFound
+from moorage.models.config import ConfigEntry, ConfigOrder, ConfigOrigin, ConfigView, Heard
 from moorage.models.secret import SHARED, SecretInfo, SecretOrigin
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -48,3 +50,34 @@ class MemorySecrets:
     def _info(self, installation: str, name: str) -> SecretInfo:
         origin = self.origins.get((installation, name), SecretOrigin.OPERATOR)
         return SecretInfo(installation, name, origin, "dana", NOON, self.problem)
+
+
+class MemoryConfig:
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self.values: dict[str, Any] = {"greeting": "hello", "mail.from": "ada@example.com"}
+        self.set_now: dict[str, str] = {}
+        self.heard: tuple[Heard, ...] = ()
+        self.problem = ""
+
+    async def show(self, name: str) -> ConfigView:
+        self.host._plugin(name)
+        return ConfigView(name, tuple(self._entry(key) for key in sorted(self.values)), problem=self.problem)
+
+    async def change(self, name: str, order: ConfigOrder, *, by: str = "") -> ConfigView:
+        self.host._plugin(name)
+        for key in order.unset:
+            if key not in self.set_now:
+                raise Invalid(f"{key} was not set at run time.")
+            del self.set_now[key], self.values[key]
+        self.values.update(order.set)
+        self.set_now.update(dict.fromkeys(order.set, by))
+        self.host._record(by, "config", name)
+        view = await self.show(name)
+        return replace(view, changed=(*order.set, *order.unset), heard=self.heard)
+
+    def _entry(self, key: str) -> ConfigEntry:
+        if key in self.set_now:
+            return ConfigEntry(key, self.values[key], ConfigOrigin.RUN_TIME, self.set_now[key], NOON)
+        origin = ConfigOrigin.SETTINGS if "." in key else ConfigOrigin.DEFAULT
+        return ConfigEntry(key, self.values[key], origin)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import tomllib
-from memory_keeping import MemorySecrets
+from memory_keeping import MemoryConfig, MemorySecrets
 
 from moorage.config.settings import Settings
 from moorage.errors import Conflict, Invalid, NotFound
@@ -175,6 +175,7 @@ class MemoryHost:
         self.usage: dict[str, Usage] = {}
         self.reasons: dict[str, Why] = {}
         self.secrets = MemorySecrets(self)
+        self.config = MemoryConfig(self)
         self._numbers = itertools.count(1)
 
     def add(

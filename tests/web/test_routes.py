@@ -418,3 +418,17 @@ async def test_secrets_go_in_and_never_come_out(client, host):
     assert (await client.delete("/secrets/LASTFM_KEY")).status_code == 404
     assert host.secrets.values == {}
     assert "hunter2" not in repr(host.entries)
+
+
+async def test_settings_are_shown_and_changed(client, host):
+    shown = (await client.get("/installations/churn/config")).json()
+    assert [(entry["key"], entry["origin"]) for entry in shown["entries"]] == [
+        ("greeting", "default"),
+        ("mail.from", "settings"),
+    ]
+    changed = await client.patch("/installations/churn/config", json={"set": {"retries": 5}})
+    assert changed.json()["changed"] == ["retries"]
+    assert host.config.values["retries"] == 5
+    for wrong in ({}, {"set": {"a..b": 1}}, {"unset": [""]}, {"change": {}}):
+        assert (await client.patch("/installations/churn/config", json=wrong)).status_code == 422
+    assert (await client.get("/installations/nobody/config")).status_code == 404

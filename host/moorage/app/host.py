@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import Any, Self
 
 from moorage.app import why
 from moorage.app.audit import AuditTrail
+from moorage.app.config import Config
 from moorage.app.grants import Grants
 from moorage.app.installer import Installer, InstallOrder, unknown_verbs
 from moorage.app.lock import StateLock
@@ -161,7 +163,7 @@ class Host:
     ) -> Installation:
         order = InstallOrder(Path(path), name, config, tuple(grant), grant_required, by)
         async with self._installing:
-            installer = Installer(self.settings, self._parts.store, self._parts.environments)
+            installer = Installer(self.settings, self._parts.store, self._parts.environments, self._parts.configs)
             installation = await installer.install(order, progress or _silent)
         self._parts.remember(installation)
         await self._scale_as_set(installation)
@@ -276,7 +278,7 @@ class Host:
         return await self._reloading(progress).restart(name, mode)
 
     def _reloading(self, progress: Progress | None) -> Reloading:
-        installer = Installer(self.settings, self._parts.store, self._parts.environments)
+        installer = Installer(self.settings, self._parts.store, self._parts.environments, self._parts.configs)
         return Reloading(self._parts, installer, self._installing, progress or _silent)
 
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
@@ -300,6 +302,11 @@ class Host:
         return await self.grants.revoke(name, capabilities, by=by)
 
     # -- what it is given, and keeps ------------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Config:
+        """Settings, with where each comes from; changed while workers run."""
+        return Config(self._parts, self._act)
 
     @property
     def secrets(self) -> Secrets:
@@ -411,7 +418,7 @@ class Host:
             keeper.problem if keeper is not None else "",
         )
         return InstallationView(
-            installation=installation,
+            installation=replace(installation, config=self._parts.configs.of_or_empty(installation)),
             state=state,
             reason=reason,
             grants=rights.grants,

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from moorage.app.configs import Configs
 from moorage.config.settings import InstallationSettings, Settings
 from moorage.environments.builder import EnvironmentBuilder
 from moorage.environments.errors import EnvironmentMissing
 from moorage.errors import Conflict, Invalid, NotFound
+from moorage.models.config import ConfigOrder
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.manifest import Manifest
-from moorage.packages.config_schema import effective_config
 from moorage.packages.manifest import read_manifest
 from moorage.packages.names import normalised
 from moorage.packages.source import PluginSource, copy_source, seal, unseal
@@ -52,6 +53,7 @@ class InstallOrder:
 
     path: Path
     name: str | None = None
+    #: Set at run time; what was set so before stays where this does not name it.
     config: Mapping[str, Any] | None = None
     grant: tuple[str, ...] = ()
     #: Everything that the manifest requires, on top of ``grant``.
@@ -73,10 +75,11 @@ class Prepared:
 class Installer:
     """Used by the host alone. What a ``prepare`` leaves that nothing comes of is removed when the host starts again."""
 
-    def __init__(self, settings: Settings, store: Store, environments: EnvironmentBuilder) -> None:
+    def __init__(self, settings: Settings, store: Store, environments: EnvironmentBuilder, configs: Configs) -> None:
         self._settings = settings
         self._store = store
         self._environments = environments
+        self._configs = configs
 
     async def install(self, order: InstallOrder, progress: Progress) -> Installation:
         """Installs, or brings an existing installation of the same folder to that folder's version.
@@ -87,25 +90,40 @@ class Installer:
         installation = prepared.installation
         if prepared.present is None:
             installation = replace(installation, uid=await self._uid(installation.id))
-            await self._store.installations.add(installation)
-        else:
-            await self._store.installations.replace(installation)
+        async with self._configs.changing(installation.id):
+            installation = await self._stored(installation, order, new=prepared.present is None)
         if prepared.granted:
             await self._store.grants.grant(installation.id, prepared.granted, by=order.by or "settings")
         progress(f"{installation.id} {installation.manifest.version}: installed")
         return installation
 
+    async def _stored(self, installation: Installation, order: InstallOrder, *, new: bool) -> Installation:
+        """What the order says of settings is set at run time: a later reload finds it again."""
+        name, store = installation.id, self._store
+        values, gone = self._configs.after(name, ConfigOrder(order.config or {}), order.by or "the installation")
+        config = self._configs.effective(name, installation.manifest, values)
+        installation = replace(installation, config=config)
+        await (store.installations.add(installation) if new else store.installations.replace(installation))
+        if order.config:
+            before = self._configs.run_time(name)
+            set_now = [value for key, value in values.items() if value is not before.get(key)]
+            await store.config.change(name, set_now, gone, config)
+            self._configs.learn(name, values.values())
+        return installation
+
     async def prepare(self, order: InstallOrder, progress: Progress) -> Prepared:
         """Copies the code and builds the environment; nothing is installed yet.
 
-        Raises ManifestInvalid, NameTaken, CapabilityNotRequested and what building an environment raises.
+        Raises ManifestInvalid, NameTaken, ConfigInvalid, CapabilityNotRequested and what building an environment
+        raises.
         """
         path = order.path.resolve()
         manifest = read_manifest(path)
         name = normalised(order.name) if order.name else manifest.name
         present = await self._present(name, path)
         options = self._settings.installations.get(name, InstallationSettings())
-        config = effective_config(name, manifest, order.config if order.config is not None else options.config)
+        values, _ = self._configs.after(name, ConfigOrder(order.config or {}), order.by)
+        config = self._configs.effective(name, manifest, values)
         granted = self._granted(name, manifest, order, options if present is None else None)
         source = await asyncio.to_thread(copy_source, path, self._settings.state_dir / "code", manifest)
         venv_key = await self._venv_key(present, source, manifest, progress)

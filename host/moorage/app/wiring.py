@@ -12,7 +12,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from moorage.app.audit_sinks import AuditSinks
+from moorage.app.configs import Configs
 from moorage.app.folders import make_folder
+from moorage.app.late_news import LateNews
 from moorage.app.services import Services
 from moorage.app.use import GrantUse
 from moorage.broker.broker import Broker
@@ -44,6 +46,7 @@ from moorage.orchestrator import outcomes
 from moorage.orchestrator.deliveries import Deliveries
 from moorage.orchestrator.listeners import Listeners
 from moorage.orchestrator.orchestrator import Orchestrator
+from moorage.owned import OwnedTasks
 from moorage.packages.source import collect_sources
 from moorage.store.store import Store
 from moorage.supervisor.bounded import BoundedLauncher
@@ -91,10 +94,12 @@ class Wiring:
         """``keys``: where the keys of secrets come from, in place of the file that the settings name."""
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
-        self._configs: dict[InstallationId, Mapping[str, Any]] = {}
         self._report: SandboxReport | None = None
         self.events = EventBus()
         self.store = Store(settings.store_path)
+        self.configs = Configs(settings)
+        #: What goes on whoever waits for it.
+        self.tasks = OwnedTasks()
         self.maskers = Maskers()
         self.logs = Logs(self.store.logs, maskers=self.maskers)
         self._sinks = AuditSinks(settings.audit)
@@ -146,9 +151,11 @@ class Wiring:
                 development=settings.sandbox.development,
                 require=settings.required_level,
                 most_cpus=settings.most_cpus,
+                config=self.configs.of,
             )
         )
         self.grant_use = GrantUse(self.broker.uses, self.store.grants)
+        self._late_news = LateNews(self.events, self.supervisor, self.configs)
         self.usage = UsageSampler(self._subjects, settings.supervision.usage_interval)
         self.orchestrator = Orchestrator(
             self.store, self.supervisor, self.events, tell=self._log_outcome, plain=self.maskers.plain
@@ -174,10 +181,14 @@ class Wiring:
             await asyncio.to_thread(self.cgroups.open)
             stack.push_async_callback(self.launcher.close)
             stack.push_async_callback(_ended, asyncio.create_task(self.usage.run(), name="usage"))
+            stack.push_async_callback(_ended, asyncio.create_task(self._late_news.run(), name="late news"))
             stack.push_async_callback(self.deliveries.settled)
             stack.push_async_callback(self.supervisor.stop_all, "the host stops")
             stack.callback(self.deliveries.stop)
             stack.push_async_callback(self.orchestrator.stop, self._settings.supervision.stop_drain)
+            for name, values in (await self.store.config.all()).items():
+                self.configs.learn(name, values)
+            stack.push_async_callback(self.tasks.settled)
             installations = await self.store.installations.list()
             for installation in installations:
                 self.remember(installation)
@@ -194,8 +205,7 @@ class Wiring:
         await self._stack.aclose()
 
     def remember(self, installation: Installation) -> None:
-        """The settings that its calls are answered from, and what the next worker runs, from now on."""
-        self._configs[installation.id] = installation.config
+        """What the next worker runs from now on."""
         self.supervisor.know(installation)
 
     @property
@@ -216,12 +226,11 @@ class Wiring:
         ]
 
     def _config_of(self, installation: InstallationId, incarnation: str) -> Mapping[str, Any]:
-        """Of a worker that a reload only tries the settings are those that it was started with."""
-        if self.supervisor.reloading(installation):
-            for each in self.supervisor.living(installation):
-                if each.id == incarnation:
-                    return each.installation.config
-        return self._configs.get(installation, {})
+        """As they count for the version that asks: during a reload there may be two."""
+        for each in self.supervisor.living(installation):
+            if each.id == incarnation:
+                return self.configs.of_or_empty(each.installation)
+        return {}
 
     async def bring_back_data(self, name: InstallationId) -> None:
         """Before what was held for its data may run: what could not be brought back then is tried again.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -137,6 +137,13 @@ class AttachedLink:
         finally:
             result = await self._close_scope(scope, result)
         return result
+
+    async def change_config(self, config: Mapping[str, Any], keys: Sequence[str], timeout: timedelta) -> bool:
+        link = await self._link()
+        request = plugin_pb2.ChangeConfigRequest(config=values.record_to_wire(config), keys=keys)
+        seconds = timeout.total_seconds()
+        reply = await link.call(_PLUGIN["change_config"], request, scope=self._scope, timeout=seconds)
+        return bool(reply.told)
 
     async def health(self, timeout: timedelta) -> Health:
         link = await self._link()

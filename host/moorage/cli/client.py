@@ -91,6 +91,9 @@ class ApiClient:
     def post(self, path: str, body: Any = None, *, about: str | None = None) -> Any:
         return self._ask("POST", path, about, {} if body is None else body)
 
+    def patch(self, path: str, body: Any, *, about: str | None = None) -> Any:
+        return self._ask("PATCH", path, about, body)
+
     def put(self, path: str, body: Any, *, about: str | None = None) -> Any:
         return self._ask("PUT", path, about, body)
 

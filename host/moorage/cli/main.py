@@ -59,6 +59,7 @@ COMMANDS = {
     "revoke": Lazy("grants", "Take granted capabilities back.", CHANGE),
     "deny": Lazy("grants", "Deny capabilities, whatever is granted.", CHANGE),
     "undeny": Lazy("grants", "Take deny rules back.", CHANGE),
+    "config": Lazy("config", "Show the settings of an installation, or change them while it runs.", CHANGE),
     "secrets": Lazy("secrets", "Set, list and delete secrets of a plugin, or seal all with a new key.", CHANGE),
     "serve": Lazy("serve", "Start the host and its API, until Ctrl-C.", HOST),
     "doctor": Lazy("doctor", "Say what this machine offers for running plugins safely.", HOST),

@@ -73,6 +73,15 @@ class Crashed(Event):
 
 
 @dataclass(frozen=True)
+class ConfigChanged(Event):
+    """Settings were changed at run time. Its workers are being told."""
+
+    #: Dotted, sorted.
+    keys: tuple[str, ...]
+    by: str
+
+
+@dataclass(frozen=True)
 class GrantsChanged(Event):
     epoch: int
     by: str

@@ -81,7 +81,8 @@ class Installations:
         return tuple(_installation(row) for row in rows)
 
     async def remove(self, installation: InstallationId) -> None:
-        """With its grants, secrets, settings and levels. Its history stays, and its uid belongs to its name until it is released (``uids``).
+        """With its grants, secrets, settings and levels. Its history stays, and its uid belongs to its name until it is
+        released (``uids``).
 
         Raises InstallationUnknown.
         """

@@ -9,6 +9,7 @@ from typing import Self
 from sqlalchemy import make_url
 
 from moorage.store.audit import Audit
+from moorage.store.config import ConfigValues
 from moorage.store.database import Database
 from moorage.store.engine import for_file
 from moorage.store.executions import Executions
@@ -39,6 +40,7 @@ class Store:
         self.audit = Audit(self._database)
         self.uids = Uids(self._database)
         self.secrets = Secrets(self._database)
+        self.config = ConfigValues(self._database)
 
     async def open(self) -> None:
         """Opens it, and brings its schema to that of this version.

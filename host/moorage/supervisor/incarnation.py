@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, TypeVar
@@ -15,16 +15,19 @@ from typing import Any, NoReturn, TypeVar
 from moorage.clock import Clock, SystemClock
 from moorage.environments.removal import remove_tree
 from moorage.models.attachment import Attachment, Health, Holding
+from moorage.models.config import Heard, Hearing
 from moorage.models.contributions import Contributions
 from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, TaskOutcome, WorkerFacts
 from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation
+from moorage.packages.config_layers import differing
 from moorage.supervisor import lifecycle
 from moorage.supervisor.disk import DataLimit, DataWatch
 from moorage.supervisor.errors import StartFailed, WorkerLost
 from moorage.supervisor.health import HealthPolicy, told
+from moorage.supervisor.hearing import hearing_of
 from moorage.supervisor.launcher import Launcher, Worker, WorkerOrder
 from moorage.supervisor.lifecycle import Event
 from moorage.supervisor.observer import Observer
@@ -54,6 +57,8 @@ UNLOAD_TIMEOUT = timedelta(seconds=5)
 _WRITE_SECONDS = 2.0
 HEALTH_TIMEOUT = timedelta(seconds=5)
 EXPORT_TIMEOUT = timedelta(seconds=10)
+#: How long on_config_changed may take, before whoever changed the settings is told that nobody answers.
+CONFIG_TIMEOUT = timedelta(seconds=10)
 
 #: How long streams that belong to no execution may go on when the rest has drained.
 STREAM_GRACE = timedelta(seconds=10)
@@ -116,6 +121,9 @@ class Incarnation:
         self._on_condition = on_condition
         self._clock = clock or SystemClock()
         self._observer = Observer(order, capture, launch.health, self._clock, self._condition_changed, self._condemn)
+        #: The settings that it was told last.
+        self._config = launch.installation.config
+        self._configuring = asyncio.Lock()
         self._token = secrets.token_bytes(32)
         self._attached: AttachedWorker | None = None
         self._worker: Worker | None = None
@@ -345,6 +353,20 @@ class Incarnation:
         """The plugin's own opinion of its state. Raises CallError."""
         assert self._attached is not None, "asked of ready incarnations only"
         return await self._attached.health(HEALTH_TIMEOUT)
+
+    async def change_config(self, config: Mapping[str, Any]) -> Heard | None:
+        """Tells it of other settings, one change after the other. None: these are those that it has."""
+        assert self._attached is not None, "asked of ready incarnations only"
+        async with self._configuring:
+            keys = differing(self._config, config)
+            if not keys:
+                return None
+            self._config = config
+            try:
+                await self._attached.change_config(config, keys, CONFIG_TIMEOUT)
+            except CallError as error:
+                return hearing_of(self.status.number, error, self._capture.plain)
+            return Heard(self.status.number, Hearing.TAKEN)
 
     async def export_state(self) -> bytes | None:
         """What the plugin leaves to its next worker, for its ``Launch``. Raises CallError."""

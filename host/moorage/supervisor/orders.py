@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from moorage.environments.builder import Environment
 from moorage.environments.removal import remove_tree
 from moorage.environments.runtime import Runtime
 from moorage.models.installation import Installation, InstallationId
+from moorage.packages.config_schema import ConfigInvalid
 from moorage.store.effective import includes
 from moorage.store.grants import Rights
 from moorage.store.store import Store
@@ -67,13 +68,16 @@ class Orders:
     #: Most CPU cores of an installation; None: no bound but its manifest's.
     most_cpus: Callable[[InstallationId], float | None] = lambda _: None
 
+    #: The settings of an installation, as they count now. Raises ConfigInvalid.
+    config: Callable[[Installation], Mapping[str, Any]] = lambda installation: installation.config
+
     async def launch(self, commission: Commission) -> Launch:
         """Of the installation as it is given; the store is asked for its grants, and for the version before, alone.
 
-        Raises NotRunnable where rights are missing, GrantUnusable where a granted path cannot be given, and what the
-        store and the environments raise.
+        Raises NotRunnable where rights are missing or settings do not fit, GrantUnusable where a granted path cannot be
+        given, and what the store and the environments raise.
         """
-        installation = commission.installation
+        installation = self._configured(commission.installation)
         name = installation.id
         rights, number, loaded, (environment, runtime) = await asyncio.gather(
             self.store.grants.rights(name, installation.manifest),
@@ -111,6 +115,13 @@ class Orders:
             state=commission.state,
             from_version=commission.from_version or loaded,
         )
+
+    def _configured(self, installation: Installation) -> Installation:
+        """Settings are checked at each start: the settings file may have changed since it was installed."""
+        try:
+            return replace(installation, config=self.config(installation))
+        except ConfigInvalid as error:
+            raise NotRunnable(installation.id, str(error)) from error
 
     async def _environment(self, installation: Installation) -> tuple[Environment, Runtime]:
         environment = await self.environments.get(installation.venv_key)

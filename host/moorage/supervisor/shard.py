@@ -5,7 +5,7 @@ By default the shard lives in the host's process; where it lives is the composit
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -46,6 +46,12 @@ class AttachedWorker(Protocol):
 
     async def handle(self, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome:
         """Calls one handler, as ``run`` does a task; the result is its reply, where it has one."""
+
+    async def change_config(self, config: Mapping[str, Any], keys: Sequence[str], timeout: timedelta) -> bool:
+        """The settings are these from now on; ``keys`` are those that changed. Whether the plugin has a hook for it.
+
+        What the hook raises is the CallError.
+        """
 
     async def health(self, timeout: timedelta) -> Health:
         """The plugin's own opinion, from its own loop. A loop that is stuck does not answer: DEADLINE_EXCEEDED."""

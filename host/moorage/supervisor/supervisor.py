@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,6 +82,8 @@ class Parts:
     require: Callable[[InstallationId], str] = lambda _: "full"
     #: Most CPU cores of an installation, whatever its manifest says; None: no bound but the manifest's.
     most_cpus: Callable[[InstallationId], float | None] = lambda _: None
+    #: The settings of an installation, as they count now. Raises ConfigInvalid.
+    config: Callable[[Installation], Mapping[str, Any]] = lambda installation: installation.config
 
 
 class Supervisor:
@@ -98,6 +100,7 @@ class Supervisor:
             development=parts.development,
             require=parts.require,
             most_cpus=parts.most_cpus,
+            config=parts.config,
         )
         self._keepers: dict[InstallationId, Keeper] = {}
         self._tasks, self._reloads = OwnedTasks(), OwnedTasks()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from moorage.config.settings import Settings
 from moorage.models.audit import AuditEntry, AuditKind, ChainReport, SinkState
+from moorage.models.config import ConfigOrder, ConfigView
 from moorage.models.execution import Execution, ExecutionRequest
 from moorage.models.grants import GrantOrder
 from moorage.models.installation import Installation, InstallationId
@@ -42,6 +43,14 @@ class GrantOperations(Protocol):
 
     async def use(self, name: str) -> UseView:
         """What it makes of its rights. Afterwards its grants tell of all calls before."""
+
+
+class ConfigOperations(Protocol):
+    async def show(self, name: str) -> ConfigView:
+        """Every setting, with where it comes from."""
+
+    async def change(self, name: str, order: ConfigOrder, *, by: str = "") -> ConfigView:
+        """Stored, then told to the workers; what they made of it is in the view."""
 
 
 class SecretOperations(Protocol):
@@ -89,6 +98,9 @@ class Operations(Protocol):
 
     @property
     def settings(self) -> Settings: ...
+
+    @property
+    def config(self) -> ConfigOperations: ...
 
     @property
     def secrets(self) -> SecretOperations: ...

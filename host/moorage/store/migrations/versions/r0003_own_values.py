@@ -1,4 +1,4 @@
-"""What an installation is given, or keeps, beside its code: secrets, settings changed at run time, levels of its log."""
+"""What an installation has beside its code: secrets, settings changed at run time, levels of its log."""
 
 from __future__ import annotations
 
