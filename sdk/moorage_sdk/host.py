@@ -67,3 +67,17 @@ def _readable(texts: Iterable[str]) -> Iterator[Capability]:
             yield capability.parse(text)
         except capability.CapabilityInvalid:
             continue
+
+
+def current() -> HostFacts:
+    """Of this process; before the host has told anything, and outside a worker or a test: nothing."""
+    return _current
+
+
+def install(facts: HostFacts) -> None:
+    """For the bootstrap and the testing kit."""
+    global _current
+    _current = facts
+
+
+_current = HostFacts("")

@@ -14,11 +14,13 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optio
 from moorage_proto import capability, link_pb2, value_pb2, values
 from moorage_proto.capability import Capability, Grants
 from moorage_proto.errors import CallError, Reason
+from moorage_proto.learning import Learnt, open_grants
 from moorage_sdk import channel, entry_points
+from moorage_sdk import host as hosts
 from moorage_sdk import scope as scopes
 from moorage_sdk.errors import MoorageError, typed
 from moorage_sdk.handover import Handover
-from moorage_sdk.host import facts_from_welcome
+from moorage_sdk.host import HostFacts, facts_from_welcome
 from moorage_sdk.loaded import LoadedPlugin
 from moorage_sdk.plugin import PLUGIN_ATTRIBUTE, Plugin
 from moorage_sdk.run import Run
@@ -34,6 +36,7 @@ from moorage_sdk.testing.events import FakeEvents, matches
 from moorage_sdk.testing.execution import FakeExecution
 from moorage_sdk.testing.fakes import FAKES
 from moorage_sdk.testing.gate import Gate
+from moorage_sdk.testing.http import FakeHttp
 from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog, LogLine
 from moorage_sdk.testing.manifest import TestedManifest
@@ -70,17 +73,19 @@ class Moorage:
     #: Of the fakes; the others are found by name as well: ``moorage.sql``.
     config: FakeConfig
     events: FakeEvents
+    http: FakeHttp
     kafka: FakeKafka
     log: FakeLog
     execution: FakeExecution
     secrets: FakeSecrets
 
-    def __init__(self, manifest: TestedManifest) -> None:
+    def __init__(self, manifest: TestedManifest, *, learnt: Optional[Learnt] = None) -> None:
+        """``learnt``: everything that the test does not deny is allowed, and noted there."""
         self.manifest = manifest
         self._fakes: Dict[str, Fake] = {fake.name: fake for fake in (make() for make in FAKES)}
         vars(self).update(self._fakes)
         self.config.update(manifest.config)
-        self._gate = Gate(manifest.name, tuple(self._fakes.values()))
+        self._gate = Gate(manifest.name, tuple(self._fakes.values()), learnt)
         #: Of the application: ``moorage.services.provide(Billing, FakeBilling())``.
         self.services = OwnServices(self._add)
         self._channel = LocalChannel(self._gate)
@@ -293,6 +298,7 @@ class Moorage:
         root = logging.getLogger()
         level = root.level
         channel.install(self._channel)
+        hosts.install(facts_from_welcome(self._welcome()))
         scopes.set_incarnation(incarnation)
         root.addHandler(handler)
         root.setLevel(min(level, logging.INFO))
@@ -304,6 +310,7 @@ class Moorage:
             root.setLevel(level)
             root.removeHandler(handler)
             scopes.set_incarnation(before)
+            hosts.install(HostFacts(""))
             channel.install(None)
 
     def _welcome(self) -> link_pb2.Welcome:
@@ -318,7 +325,8 @@ class Moorage:
         return welcome
 
     def _set_grants(self, allow: Iterable[Capability], deny: Tuple[Capability, ...]) -> None:
-        self._gate.grants = Grants(tuple(dict.fromkeys(allow)), deny, self._gate.grants.epoch + 1)
+        grants = Grants(tuple(dict.fromkeys(allow)), deny, self._gate.grants.epoch + 1)
+        self._gate.grants = grants if self._gate.learnt is None else open_grants(grants, self._gate.verbs)
 
 
 def _handler_of(function: Callable[..., Any], topic: str) -> Tuple[Plugin, str]:

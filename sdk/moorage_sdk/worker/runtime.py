@@ -13,6 +13,7 @@ from moorage_proto import plugin_pb2, value_pb2, values
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.methods import Method, service_methods
 from moorage_sdk import entry_points, tracebacks
+from moorage_sdk import host as hosts
 from moorage_sdk.channel import Channel
 from moorage_sdk.errors import PluginInvalid
 from moorage_sdk.handlers import Handler
@@ -85,6 +86,7 @@ class Runtime:
     def meet(self, host: HostFacts) -> None:
         """Before the loop takes the first call: what the host told when they met."""
         self._host = host
+        hosts.install(host)
 
     def dispatch(self, call: IncomingCall) -> None:
         """The link's dispatcher. Never waits."""

@@ -100,6 +100,7 @@ def test_dates_are_stored_as_the_sqlite3_module_does(world: World):
         ((1, 2), sql.ProgrammingError),
         ("x", sql.ProgrammingError),
         ({"a": 1}, sql.ProgrammingError),
+        (1, sql.ProgrammingError),
     ],
 )
 def test_parameters_that_do_not_fit(world: World, parameters, kind):
@@ -246,9 +247,20 @@ def test_reading_first_and_writing_after_another_did(world: World):
     connection.execute("INSERT INTO tags (name) VALUES ('soul')")
 
 
-def test_commit_ends_cursors(world: World):
+def test_rows_are_there_after_a_commit(world: World):
     connection = scoped(world.worker(*ALL))
     cursor = connection.execute(COUNT_UP)
+    connection.execute("INSERT INTO tags (name) VALUES ('jazz')")
+    assert cursor.fetchone() == (1,)
+
+    connection.commit()
+
+    assert len(cursor.fetchall()) == 1999
+
+
+def test_a_commit_ends_server_side_cursors(world: World):
+    connection = scoped(world.worker(*ALL))
+    cursor = connection.cursor(server_side=True).execute(COUNT_UP)
     connection.execute("INSERT INTO tags (name) VALUES ('jazz')")
     assert cursor.fetchone() == (1,)
 

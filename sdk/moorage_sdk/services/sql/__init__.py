@@ -11,8 +11,10 @@ fails. ``commit()`` commits earlier. One from ``connect()`` is rolled back where
 
 from __future__ import annotations
 
-from moorage_sdk.services.sql.aio import AsyncConnection, AsyncCursor, connect_async
-from moorage_sdk.services.sql.connection import Connection, Cursor, connect
+from moorage_sdk.services.sql.aio import AsyncConnection, connect_async
+from moorage_sdk.services.sql.async_cursor import AsyncCursor
+from moorage_sdk.services.sql.connection import Connection, connect
+from moorage_sdk.services.sql.cursor import Cursor
 from moorage_sdk.services.sql.errors import (
     DatabaseError,
     DataError,
@@ -34,6 +36,7 @@ from moorage_sdk.services.sql.types import (
     Binary,
     Date,
     DateFromTicks,
+    Range,
     Time,
     TimeFromTicks,
     Timestamp,
@@ -43,6 +46,7 @@ from moorage_sdk.services.sql.types import (
 apilevel = "2.0"
 #: Threads may share the module, but not connections.
 threadsafety = 1
+#: Of SQLite; what a connection takes is its ``paramstyle``, which the host tells for each database.
 paramstyle = "qmark"
 
 __all__ = [
@@ -67,6 +71,7 @@ __all__ = [
     "NotSupportedError",
     "OperationalError",
     "ProgrammingError",
+    "Range",
     "Time",
     "TimeFromTicks",
     "Timestamp",

@@ -1,9 +1,9 @@
-"""The sync half of the driver: Connection and Cursor as PEP 249 has them."""
+"""The sync half of the driver: Connection as PEP 249 has it."""
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Iterable, Iterator, List, Optional, Sequence, Type, TypeVar
+from typing import Iterable, Optional, Sequence, Type, TypeVar
 
 from google.protobuf.message import Message
 
@@ -14,8 +14,12 @@ from moorage_sdk import channel as channels
 from moorage_sdk.channel import Channel, ReplyStream
 from moorage_sdk.scope import Scope, entered
 from moorage_sdk.services.sql import errors
-from moorage_sdk.services.sql.errors import misused, translated
+from moorage_sdk.services.sql.cursor import Cursor
+from moorage_sdk.services.sql.errors import Error, translated
+from moorage_sdk.services.sql.placeholders import Parameters
+from moorage_sdk.services.sql.settings import ConnectionSettings
 from moorage_sdk.services.sql.state import (
+    CANCEL,
     CLOSE,
     CLOSE_CURSOR,
     COMMIT,
@@ -23,11 +27,9 @@ from moorage_sdk.services.sql.state import (
     EXECUTE,
     EXECUTE_MANY,
     FETCH,
+    INSPECT,
     ROLLBACK,
     ConnectionState,
-    CursorState,
-    Description,
-    Row,
 )
 
 Request = TypeVar("Request", bound=Message)
@@ -43,7 +45,7 @@ def connect(backend: str = MAIN_BACKEND, *, scoped: bool = False) -> Connection:
     return Connection(channels.current(), backend, scoped=scoped)
 
 
-class Connection:
+class Connection(ConnectionSettings):
     """PEP 249. Used as a context manager it commits at the end of the block, or rolls back, and stays open."""
 
     Warning = errors.Warning
@@ -62,41 +64,47 @@ class Connection:
     ) -> None:
         self._state = ConnectionState(channel, backend, scoped=scoped, scope=scope)
 
-    @property
-    def in_transaction(self) -> bool:
-        return self._state.began
-
-    def cursor(self) -> Cursor:
+    def cursor(self, *, server_side: bool = False) -> Cursor:
+        """``server_side``: rows that were not fetched are lost at the next commit, instead of all coming here first."""
         self._state.check_open()
-        return Cursor(self)
+        return Cursor(self, server_side=server_side)
 
-    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Cursor:
+    def execute(self, statement: str, parameters: Parameters = None) -> Cursor:
         """A new cursor that has executed the statement."""
         return self.cursor().execute(statement, parameters)
 
-    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> Cursor:
+    def executemany(self, statement: str, rows: Iterable[Parameters]) -> Cursor:
         return self.cursor().executemany(statement, rows)
 
     def commit(self) -> None:
         """Makes what was done so far permanent; a scoped connection goes on with a new transaction."""
         if self._state.must_end():
+            for cursor in list(self._state.unread):
+                cursor._keep()  # noqa: SLF001 - one driver
             self._call(COMMIT, sql_pb2.CommitRequest(connection=self._state.handle))
-            self._state.began = False
+            self._state.ended()
 
     def rollback(self) -> None:
         if self._state.must_end() and self._state.handle:
             self._call(ROLLBACK, sql_pb2.RollbackRequest(connection=self._state.handle))
-        self._state.began = False
+        self._state.ended()
+
+    def cancel(self) -> None:
+        """From another thread: ends what runs on this connection, which then raises StatementCancelled there."""
+        if self._state.is_reachable():
+            self._call(CANCEL, sql_pb2.CancelStatementRequest(connection=self._state.handle))
+
+    def inspect(self, schema: str = "", names: Sequence[str] = ()) -> sql_pb2.InspectReply:
+        """For SQLAlchemy's dialects: what there is of PostgreSQL's to which the installation has some right."""
+        request = sql_pb2.InspectRequest(connection=self._open().handle, schema=schema, names=names)
+        self._state.began = True
+        return self._call(INSPECT, request)
 
     def close(self) -> None:
         """Rolls back what was not committed. A scoped connection's transaction stays the host's to end."""
         if self._state.must_close() and not self._state.scoped:
             self._call(CLOSE, sql_pb2.CloseConnectionRequest(connection=self._state.handle))
         self._state.closed = True
-
-    def seal(self) -> None:
-        """From now on the host alone decides how the transaction ends; nothing more is sent. For injection."""
-        self._state.sealed = True
 
     def __enter__(self) -> Connection:
         return self
@@ -112,153 +120,50 @@ class Connection:
         else:
             self.rollback()
 
-    def _call(self, method: Method[Request, Reply], request: Request) -> Reply:
+    def _call(self, method: Method[Request, Reply], request: Request, timeout: Optional[float] = None) -> Reply:
         with translated(), entered(self._state.scope):
-            return self._state.channel.call(method, request)
+            return self._state.channel.call(method, request, timeout=timeout)
 
     def _open(self) -> ConnectionState:
         state = self._state
         state.check_open()
         if not state.handle:
             state.handle = self._call(CONNECT, state.connect_request()).connection
+        while state.forgotten:
+            self._close_cursor(state.forgotten.pop())
         return state
 
-    def _execute(self, statement: str, parameters: Sequence[Any]) -> sql_pb2.ExecuteReply:
-        return self._call(EXECUTE, self._open().execute_request(statement, parameters))
+    def _execute(self, statement: str, parameters: Parameters, timeout: Optional[float]) -> sql_pb2.ExecuteReply:
+        state = self._open()
+        first = state.opening_statement()
+        request = state.execute_request(statement, parameters)
+        if first:
+            self._call(EXECUTE, state.execute_request(first, None))
+        return self._call(EXECUTE, request, timeout)
 
-    def _execute_many(self, statement: str, rows: Iterable[Sequence[Any]]) -> sql_pb2.ExecuteReply:
-        requests = self._open().execute_many_requests(statement, rows)
-        with translated(), entered(self._state.scope):
-            return self._state.channel.send_all(EXECUTE_MANY, requests)
+    def _execute_many(
+        self, statement: str, rows: Iterable[Parameters], timeout: Optional[float]
+    ) -> sql_pb2.ExecuteReply:
+        state = self._open()
+        first = state.opening_statement()
+        if first:
+            self._call(EXECUTE, state.execute_request(first, None))
+        requests = state.execute_many_requests(statement, rows)
+        with translated(), entered(state.scope):
+            return state.channel.send_all(EXECUTE_MANY, requests, timeout=timeout)
 
-    def _fetch(self, handle: int) -> ReplyStream[sql_pb2.Rows]:
+    def _fetch(self, handle: int, timeout: Optional[float]) -> ReplyStream[sql_pb2.Rows]:
         with translated(), entered(self._state.scope):
-            return self._state.channel.stream(FETCH, sql_pb2.FetchRequest(cursor=handle))
+            return self._state.channel.stream(FETCH, sql_pb2.FetchRequest(cursor=handle), timeout=timeout)
 
     def _close_cursor(self, handle: int) -> None:
         if not (self._state.closed or self._state.sealed):
             self._call(CLOSE_CURSOR, sql_pb2.CloseCursorRequest(cursor=handle))
 
-
-class Cursor:
-    """PEP 249. Rows beyond the first some hundred stay in the host until they are fetched."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self._state = CursorState()
-        self._stream: Optional[ReplyStream[sql_pb2.Rows]] = None
-        self._batches: Optional[Iterator[sql_pb2.Rows]] = None
-
-    @property
-    def description(self) -> Description:
-        return self._state.description
-
-    @property
-    def rowcount(self) -> int:
-        return self._state.rowcount
-
-    @property
-    def lastrowid(self) -> Optional[int]:
-        return self._state.lastrowid
-
-    @property
-    def arraysize(self) -> int:
-        return self._state.arraysize
-
-    @arraysize.setter
-    def arraysize(self, rows: int) -> None:
-        self._state.arraysize = rows
-
-    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Cursor:
-        """Runs one statement with a parameter for each ``?``; returns the cursor itself."""
-        self._restart()
-        self._state.take_reply(self.connection._execute(statement, parameters))  # noqa: SLF001 - one driver
-        return self
-
-    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> Cursor:
-        """Runs one statement for each row of parameters; they are sent as they are taken from the iterable."""
-        self._restart()
-        self._state.take_reply(self.connection._execute_many(statement, rows))  # noqa: SLF001 - one driver
-        return self
-
-    def fetchone(self) -> Optional[Row]:
-        self._state.check_fetch()
-        if not self._fill(1):
-            return None
-        return self._state.rows.popleft()
-
-    def fetchmany(self, size: Optional[int] = None) -> List[Row]:
-        self._state.check_fetch()
-        count = self._state.arraysize if size is None else size
-        self._fill(count)
-        return self._state.pop(count)
-
-    def fetchall(self) -> List[Row]:
-        self._state.check_fetch()
-        while self._receive():
-            pass
-        return self._state.pop(len(self._state.rows))
-
-    def setinputsizes(self, sizes: Any) -> None:
-        """Nothing: PEP 249 allows that."""
-
-    def setoutputsize(self, size: Any, column: Any = None) -> None:
-        """Nothing: PEP 249 allows that."""
-
-    def close(self) -> None:
-        """Gives unread rows up."""
-        if not self._state.closed:
-            self._give_up()
-            self._state.closed = True
-
-    def __iter__(self) -> Iterator[Row]:
-        return self
-
-    def __next__(self) -> Row:
-        row = self.fetchone()
-        if row is None:
-            raise StopIteration
-        return row
-
-    def __enter__(self) -> Cursor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _restart(self) -> None:
-        if self._state.closed:
-            raise misused("The cursor is closed.")
-        self._give_up()
-        self._state.reset()
-
-    def _fill(self, count: int) -> bool:
-        """Whether there is a row, having tried to have so many."""
-        while len(self._state.rows) < count and self._receive():
-            pass
-        return bool(self._state.rows)
-
-    def _receive(self) -> bool:
-        """One more batch; whether there was one."""
-        if self._batches is None:
-            if not self._state.handle:
-                return False
-            self._stream = self.connection._fetch(self._state.handle)  # noqa: SLF001 - one driver
-            self._batches = iter(self._stream)
-        with translated():
-            batch = next(self._batches, None)
-        if batch is None:
-            self._stream = self._batches = None
-            self._state.handle = 0
-            return False
-        self._state.take_rows(batch.rows)
-        return True
-
-    def _give_up(self) -> None:
-        handle, self._state.handle = self._state.handle, 0
-        stream, self._stream, self._batches = self._stream, None, None
-        if stream is not None:
-            # The host closes what it was streaming from.
-            stream.close()
-        elif handle:
-            self.connection._close_cursor(handle)  # noqa: SLF001 - one driver
+    def _failed(self) -> None:
+        """In autocommit a statement that failed leaves no transaction behind."""
+        if self._state.characteristics.autocommit:
+            try:
+                self.rollback()
+            except Error:
+                self._state.ended()

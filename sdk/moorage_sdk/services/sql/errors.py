@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Dict, Iterator, Type
+from typing import Dict, Iterator, Optional, Type
 
 from moorage_proto import error_pb2
 from moorage_proto.errors import Reason, Status
@@ -27,6 +27,11 @@ class Warning(Exception):  # noqa: A001 - PEP 249's name
 
 class Error(MoorageError):
     """Root of what this driver raises."""
+
+    @property
+    def sqlstate(self) -> Optional[str]:
+        """The five characters, such as "23505", where the backend has them."""
+        return (self.sql.sqlstate or None) if self.sql is not None else None
 
 
 class InterfaceError(Error):
