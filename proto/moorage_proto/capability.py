@@ -41,6 +41,8 @@ FILES_READ = "files.read"
 DEVICE = "sandbox.device"
 #: What widens the sandbox when a worker starts; no call needs them.
 SANDBOX_VERBS = BARE_VERBS | {FILES_READ, DEVICE}
+#: Its resource is a host and a port. It opens a way out of the sandbox, through the host, which decides on each use.
+NET_CONNECT = "net.connect"
 #: At the end of a path: the folder, and all that is in it.
 WHOLE_FOLDER = "/**"
 

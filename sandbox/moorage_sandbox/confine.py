@@ -69,12 +69,12 @@ class Sealed:
     listener: int
 
 
-def seal(files: Iterable[Tuple[str, str]], variant: Variant = USUAL) -> Sealed:
-    """Landlock and the system call filter."""
+def seal(files: Iterable[Tuple[str, str]], variant: Variant = USUAL, tcp_port: int = 0) -> Sealed:
+    """Landlock and the system call filter. ``tcp_port``: the one that may be connected to; 0: none."""
     # Not dumpable: other processes of the same user cannot look into this one.
     syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
     with step("Landlock"):
-        version = landlock.restrict(files)
+        version = landlock.restrict(files, tcp_port)
     with step("seccomp"):
         return Sealed(version, _load(variant))
 

@@ -34,11 +34,14 @@ class InnerPlan:
     files: Tuple[Tuple[str, str], ...]
     program: ProgramPlan
     filter: Variant
+    #: The one port of its own loopback that it may connect to; 0: none.
+    proxy_port: int = 0
 
 
 def inner_plan_from(data: bytes) -> InnerPlan:
     fields = plain(data)
-    return InnerPlan(fields["files"], program_from(fields["program"]), Variant(**fields["filter"]))
+    variant = Variant(**fields["filter"])
+    return InnerPlan(fields["files"], program_from(fields["program"]), variant, fields["proxy_port"])
 
 
 def program_from(fields: Dict[str, Any]) -> ProgramPlan:

@@ -57,8 +57,10 @@ ACCESS = {
 
 _CREATE_RULESET_VERSION = 1
 _RULE_PATH_BENEATH = 1
+_RULE_NET_PORT = 2
 #: LANDLOCK_ACCESS_NET_BIND_TCP and _CONNECT_TCP; with no rule that allows a port, all TCP is refused.
 _TCP = 3
+_CONNECT_TCP = 2
 #: LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET and _SIGNAL.
 _SCOPES = 3
 
@@ -91,8 +93,9 @@ def ruleset_attribute(version: int) -> bytes:
     return b"".join(word.to_bytes(8, "little") for word in words)[:size]
 
 
-def restrict(rules: Iterable[Tuple[str, str]]) -> int:
-    """Forbids this thread every file but those below the paths, each with one of ACCESS, and all TCP.
+def restrict(rules: Iterable[Tuple[str, str]], tcp_port: int = 0) -> int:
+    """Forbids this thread every file but those below the paths, each with one of ACCESS, and all TCP but connecting to
+    this one port, if it is not 0.
 
     Needs no_new_privs. Returns the kernel's ABI; with 0 nothing was done.
     """
@@ -104,6 +107,9 @@ def restrict(rules: Iterable[Tuple[str, str]]) -> int:
     try:
         for path, access in rules:
             _allow(ruleset, path, ACCESS[access] & handled_rights(version))
+        if tcp_port and coverage(version)["tcp"]:
+            rule = _CONNECT_TCP.to_bytes(8, "little") + tcp_port.to_bytes(8, "little")
+            syscall("landlock_add_rule", ruleset, _RULE_NET_PORT, rule, 0)
         syscall("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)

@@ -84,6 +84,7 @@ _LAYER_OF_STEP: Dict[str, str] = {
     "pid namespace": "pid",
     "mount namespace": "mount",
     "namespaces": "network",
+    "loopback": "network",
     "mounts": "mount",
     "host name": "uts",
     "limits": "limits",

@@ -126,6 +126,8 @@ class WorkerPlan:
     init: bool = False
     #: True: its own entries of /proc.
     proc: bool = False
+    #: Where the host serves its connections to the world; 0: it has none.
+    proxy_port: int = 0
     #: What is seen beside the usual, and the root for it.
     openings: Tuple[Mount, ...] = ()
     own_root: Optional[OwnRoot] = None

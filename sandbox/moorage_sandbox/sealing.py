@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, List
 
 from moorage_sandbox import confine, wire
 from moorage_sandbox.inner import InnerPlan
@@ -25,18 +25,19 @@ def failures_reported() -> Iterator[None]:
 
 def seal(inner: InnerPlan) -> None:
     """The last layers; then waits until the host has looked at this process, and lets go of the status socket."""
-    sealed = confine.seal(inner.files, inner.filter)
+    sealed = confine.seal(inner.files, inner.filter, inner.proxy_port)
     with step("host's consent"):
-        message = wire.encode(sealed={"landlock": sealed.landlock, "listener": sealed.listener >= 0})
-        _send(message, sealed.listener)
+        proxy = wire.PROXY_FD if inner.proxy_port else -1
+        told = {"landlock": sealed.landlock, "listener": sealed.listener >= 0, "proxy": proxy >= 0}
+        _send(wire.encode(sealed=told), [fd for fd in (sealed.listener, proxy) if fd >= 0])
         if os.read(wire.STATUS_FD, 16) != wire.GO:
             raise RuntimeError("the host gave it up")
     os.close(wire.STATUS_FD)
 
 
-def _send(message: bytes, listener: int) -> None:
-    """The listener goes with the message, and is the host's alone from then on."""
+def _send(message: bytes, fds: List[int]) -> None:
+    """The descriptors go with the message, and are the host's alone from then on."""
     with socket.socket(fileno=os.dup(wire.STATUS_FD)) as status:
-        socket.send_fds(status, [message], [] if listener < 0 else [listener])
-    if listener >= 0:
-        os.close(listener)
+        socket.send_fds(status, [message], fds)
+    for fd in fds:
+        os.close(fd)

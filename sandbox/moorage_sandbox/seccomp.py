@@ -37,6 +37,15 @@ _CLONE_FILES = 0x0000_0400
 _CLOSE_RANGE_UNSHARE = 2
 
 _AF_UNIX = 1
+_AF_INET = 2
+_SOCK_STREAM = 1
+#: IPPROTO_TCP, and what means the same for a stream.
+_TCP_PROTOCOLS = (0, 6)
+#: Options of sockets that may be set where there is TCP, by level: SOL_SOCKET, all; IPPROTO_IP: IP_TOS; IPPROTO_TCP:
+#: TCP_ NODELAY, MAXSEG, CORK, KEEPIDLE, KEEPINTVL, KEEPCNT, QUICKACK, USER_TIMEOUT. Others load modules of the kernel
+#: (TCP_ULP, TCP_CONGESTION), or look into it.
+_SOL_SOCKET = 1
+_SOCKET_OPTIONS = {0: (1,), 6: (1, 2, 3, 4, 5, 6, 12, 18)}
 #: SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET; the mask takes SOCK_NONBLOCK and SOCK_CLOEXEC away.
 _SOCKET_TYPES = (1, 2, 5)
 _SOCKET_TYPE_MASK = 0xF
@@ -71,6 +80,8 @@ class Variant:
     development: bool = False
     #: Programs may be executed and processes made.
     subprocess: bool = False
+    #: It may connect by TCP over IPv4, in its own network.
+    net: bool = False
     #: A device was granted: its requests pass.
     devices: bool = False
     #: It stays the host's user, on the host's file system.
@@ -160,8 +171,10 @@ def argument_rules(variant: Variant = PLAIN) -> Dict[str, Block]:
                     *refused,
                 ),
             ),
+            *(_tcp_socket(refused) if variant.net else ()),
             *no_family,
         ),
+        **({"setsockopt": _setsockopt(refused)} if variant.net else {}),
         "socketpair": (*load(low_word(0)), *bpf.when_equal(_AF_UNIX, _ALLOWED), *no_family),
         "ioctl": _ioctl(variant),
         "prctl": (*load(low_word(0)), *bpf.when_one_of(PRCTLS, _ALLOWED), *refused),
@@ -176,6 +189,25 @@ def argument_rules(variant: Variant = PLAIN) -> Dict[str, Block]:
         **{name: _mode(argument, refused) for name, argument in always_mode.items()},
         **(_of_shared_user(refused) if variant.shared_user else {}),
     }
+
+
+def _tcp_socket(refused: Block) -> Block:
+    """After the family is loaded."""
+    is_tcp = (*load(low_word(2)), *bpf.when_one_of(_TCP_PROTOCOLS, _ALLOWED), *refused)
+    stream = (
+        *load(low_word(1)),
+        Instruction(bpf.AND, _SOCKET_TYPE_MASK),
+        *bpf.when_equal(_SOCK_STREAM, is_tcp),
+        *refused,
+    )
+    return tuple(bpf.when_equal(_AF_INET, stream))
+
+
+def _setsockopt(refused: Block) -> Block:
+    result = [*load(low_word(1)), *bpf.when_equal(_SOL_SOCKET, _ALLOWED)]
+    for level, options in _SOCKET_OPTIONS.items():
+        result += bpf.when_equal(level, (*load(low_word(2)), *bpf.when_one_of(options, _ALLOWED), *refused))
+    return (*result, *refused)
 
 
 def _of_shared_user(refused: Block) -> Dict[str, Block]:

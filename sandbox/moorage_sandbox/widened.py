@@ -6,6 +6,7 @@ import posixpath
 from dataclasses import replace
 from typing import Tuple
 
+from moorage_sandbox import loopback
 from moorage_sandbox.inner import ProgramPlan
 from moorage_sandbox.plan import Mount, OwnRoot, WorkerPlan, ZygotePlan
 from moorage_sandbox.widening import Opening, Widening
@@ -26,10 +27,13 @@ def worker_plan(usual: WorkerPlan, base: ZygotePlan, widening: Widening, opening
         usual,
         init=widening.subprocess,
         proc=widening.proc,
+        proxy_port=loopback.PORT if widening.net else 0,
         openings=mounts,
         own_root=_own_root(base, proc=widening.proc) if mounts or widening.proc else None,
         files=_files(usual, base, widening, mounts),
-        filter=replace(usual.filter, subprocess=widening.subprocess, devices=bool(widening.devices)),
+        filter=replace(
+            usual.filter, subprocess=widening.subprocess, devices=bool(widening.devices), net=widening.net
+        ),
     )
     if not widening.subprocess:
         return result

@@ -14,6 +14,8 @@ class Widening:
     subprocess: bool = False
     #: The worker sees its own entries of /proc.
     proc: bool = False
+    #: The host serves a listening socket in its own network, over which it reaches the hosts that were granted.
+    net: bool = False
     #: Absolute paths as they were granted: a file, or a folder with "/**" at its end.
     files: Tuple[str, ...] = ()
     #: Paths of device nodes.

@@ -8,7 +8,9 @@ Control socket, one for each zygote. The host closing it ends the zygote, and wi
           {"started": id}, or {"refused": id, "failed": {...}}
           {"ended": id, "status": what waitpid(2) told}
 Status socket, one for each worker. Its descriptor in the worker is closed before anything of the plugin runs.
-  worker: {"sealed": {"landlock": abi}} when every layer is on, or {"failed": {...}} and its end
+  worker: {"sealed": {"landlock": abi, "listener": bool, "proxy": bool}} when every layer is on, with a descriptor for
+          each that is true: where forbidden calls are told, and its one listening socket; or {"failed": {...}} and its
+          end
   host:   GO, after it has looked at the process from outside
 """
 
@@ -39,6 +41,8 @@ STATUS_FD = 3
 WORKER_PLAN_FD = 4
 #: At the level full-bwrap: where the plugin's standard error waits while bwrap's own goes to the host.
 STDERR_FD = 5
+#: Where its one listening socket waits for the host, if it has one.
+PROXY_FD = 6
 
 
 def encode(**message: Any) -> bytes:

@@ -7,7 +7,7 @@ import gc
 import os
 from typing import Sequence
 
-from moorage_sandbox import confine, hosted, image, init, namespaces, plan, program, syscalls, wire, wrapping
+from moorage_sandbox import confine, hosted, image, init, loopback, namespaces, plan, program, syscalls, wire, wrapping
 from moorage_sandbox.inner import InnerPlan
 from moorage_sandbox.mounts import finish_root
 from moorage_sandbox.plan import WorkerPlan
@@ -42,7 +42,7 @@ def main(fds: Sequence[int], zygote: int) -> None:
             hosted.enter(worker, zygote)
         else:
             enter(worker)
-        inner = InnerPlan(worker.files, worker.program, worker.filter)
+        inner = InnerPlan(worker.files, worker.program, worker.filter, worker.proxy_port)
         if worker.start == "fresh":
             with step("interpreter"):
                 image.leave_note(plan.as_json(inner), wire.WORKER_PLAN_FD)
@@ -77,6 +77,9 @@ def enter(worker: WorkerPlan) -> None:
             namespaces.enter_user_namespace(wire.PROC_FD, worker.uid, worker.gid)
         with step("namespaces"):
             unshare(_OTHER_NAMESPACES)
+    if worker.proxy_port:
+        with step("loopback"):
+            loopback.listen()
     with step("host name"):
         sethostname(worker.host_name)
     os.close(wire.PROC_FD)

@@ -46,6 +46,31 @@ HOSTILE = {
 }
 
 
+#: The same where connections were granted: the one door is there, and no other.
+HOSTILE_NET = {
+    **{name: attempt for name, attempt in HOSTILE.items() if name != "tcp"},
+    "udp": ("import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)", "EPERM"),
+    "raw": ("import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)", "EPERM"),
+    "sctp": ("import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)", "EPERM"),
+    "mptcp": ("import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)", "EPERM"),
+    "ipv6": ("import socket; socket.socket(socket.AF_INET6)", "EAFNOSUPPORT"),
+    "netlink": ("import socket; socket.socket(16, socket.SOCK_RAW)", "EAFNOSUPPORT"),
+    "bind": ("import socket; socket.socket().bind(('127.0.0.1', 0))", "EPERM"),
+    "listen": ("import socket; socket.socket().listen()", "EPERM"),
+    "accept": ("import socket; socket.socket().accept()", "EPERM EINVAL"),
+    "other_port": ("import socket; socket.socket().connect(('127.0.0.1', 22))", "EACCES ECONNREFUSED"),
+    "other_host": ("import socket; socket.socket().connect(('10.0.0.1', 3128))", "ENETUNREACH EACCES"),
+    "metadata": ("import socket; socket.socket().connect(('169.254.169.254', 80))", "ENETUNREACH EACCES"),
+    "broadcast": ("import socket; socket.socket().connect(('255.255.255.255', 3128))", "ENETUNREACH EACCES"),
+    "ulp": ("import socket; socket.socket().setsockopt(6, 31, b'tls')", "EPERM"),
+    "congestion": ("import socket; socket.socket().setsockopt(6, 13, b'vegas')", "EPERM"),
+    "ip_options": ("import socket; socket.socket().setsockopt(0, 4, b'x' * 4)", "EPERM"),
+    "mark": ("import socket; socket.socket().setsockopt(1, 36, 1)", "EPERM"),
+    "bind_device": ("import socket; socket.socket().setsockopt(1, 25, b'eth0\\0')", "EPERM ENODEV ENOPROTOOPT"),
+    "interface": ("import socket; call(16, socket.socket().fileno(), 0x8914, b'x' * 40)", "ENOTTY"),
+}
+
+
 @pytest.fixture(scope="module", params=["zygote", "fresh"])
 def start(request) -> str:
     return request.param
@@ -92,8 +117,20 @@ def test_nothing_else_is_opened(stage, start, readable, granted) -> None:
     assert not wrong, wrong
 
 
+def test_connections_open_one_door_and_no_other(stage, start, readable) -> None:
+    rights = ["net.connect:example.com:443"]
+    facts = {"secret": str(readable / "secret"), "python": str(stage.python)}
+    jobs = [stage.job(code, granted=rights, start=start, facts=facts) for code, _ in HOSTILE_NET.values()]
+    results = dict(zip(HOSTILE_NET, stage.run(*jobs), strict=True))
+    wrong = {name: result for name, result in results.items() if not _stopped(name, result)}
+    assert not wrong, wrong
+    door = "import socket; s = socket.socket(); s.connect(('127.0.0.1', 3128)); value = s.getpeername()[1]"
+    assert one(stage, door, *rights, start=start).get("value") == 3128
+    assert one(stage, door, start=start)["outcome"] == "EAFNOSUPPORT"
+
+
 def _stopped(name: str, result: dict[str, Any]) -> bool:
-    expected = HOSTILE[name][1]
+    expected = {**HOSTILE, **HOSTILE_NET}[name][1]
     return result["outcome"] in (expected, *expected.split())
 
 

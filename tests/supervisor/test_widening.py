@@ -45,7 +45,7 @@ def test_each_grant_is_taken_once_and_in_order() -> None:
     wide = widening_of(
         grants("files.read:/b", "files.read:/a/**", "sandbox.proc", "sandbox.device:/dev/x", "sandbox.subprocess")
     )
-    assert wide == Widening(True, True, ("/a/**", "/b"), ("/dev/x",))
+    assert wide == Widening(subprocess=True, proc=True, files=("/a/**", "/b"), devices=("/dev/x",))
 
 
 @pytest.mark.parametrize(

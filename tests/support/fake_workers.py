@@ -95,6 +95,8 @@ class FakeWorker:
 
     def dump_stacks(self) -> None: ...
 
+    def take_proxy(self) -> None: ...
+
 
 class FakeLink:
     """The link of one worker; it ends with it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -112,6 +113,9 @@ class AttachedLink:
             tuple(_task_view(task) for task in reply.tasks),
             tuple(_handler_view(handler) for handler in reply.handlers[:MAX_HANDLERS]),
         )
+
+    async def serve_net(self, listener: socket.socket) -> None:
+        await self._session.serve_net(listener)
 
     async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         """The task returns, the host commits, and only then it has succeeded."""

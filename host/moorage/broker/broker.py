@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from moorage.broker.audit_sink import AuditSink
+from moorage.broker.learning import Learning
 from moorage.broker.link_state import Identity
 from moorage.broker.loop_shares import LoopShare, LoopShares
 from moorage.broker.methods import MethodTable, build_table, says_of, verbs_of
+from moorage.broker.net import Dialler
 from moorage.broker.quota import Quota
 from moorage.broker.services.base import Service
 from moorage.broker.services.typed import TypedService
@@ -19,6 +21,7 @@ from moorage.models.installation import InstallationId
 from moorage.models.manifest import Limits
 from moorage_proto.capability import Grants
 from moorage_proto.classifiers import CLASSIFIERS
+from moorage_proto.learning import Learnt
 from moorage_proto.rules import Classifier
 
 __all__ = ["Broker", "Identity"]
@@ -33,8 +36,12 @@ class Broker:
         audit: AuditSink,
         classifiers: Mapping[str, Classifier] = CLASSIFIERS,
         quota: Callable[[InstallationId, Limits], Limits] = lambda _installation, limits: limits,
+        dialler: Dialler | None = None,
+        learnt: Learnt | None = None,
     ) -> None:
-        """``quota``: what the operator makes of the limits of an installation's manifest."""
+        """``quota``: what the operator makes of the limits of an installation's manifest. ``dialler``: makes the
+        connections that plugins were granted. ``learnt``: everything that is not denied is allowed, and noted there.
+        """
         self._services = tuple(services)
         self._audit = audit
         self._classifiers = classifiers
@@ -48,6 +55,8 @@ class Broker:
         self._shares: dict[InstallationId, LoopShare] = {}
         #: Of installations that had a session while this host runs.
         self._uses: dict[InstallationId, Use] = {}
+        self._dialler = dialler or Dialler()
+        self._learning = None if learnt is None else Learning(learnt, lambda: self.verbs)
         self._opened = AsyncExitStack()
 
     async def open(self) -> None:
@@ -80,10 +89,10 @@ class Broker:
 
     @property
     def words(self) -> Mapping[str, str]:
-        """What an application's services say of their own verbs, for the people who grant them (``Spoken``)."""
+        """What an application's services say of their own verbs, for the people who grant them."""
         found: dict[str, str] = {}
         for service in self._services:
-            found |= says_of(service.contract) | dict(getattr(service, "words", {}))
+            found |= says_of(service.contract)
         return found
 
     @property
@@ -101,10 +110,19 @@ class Broker:
         """By incarnation id."""
         return self._sessions
 
+    def grants_of(self, installation: InstallationId) -> Grants:
+        """The newest that its sessions have; none where it has no session."""
+        own = [session.grants for session in self._sessions.values() if session.installation == installation]
+        return max(own, key=lambda grants: grants.epoch, default=Grants())
+
     def others_call(self, installation: InstallationId) -> bool:
         """Whether other installations than this one have called a moment ago. From any thread."""
         share = self._shares.get(installation)
         return share is not None and share.others_are_active
+
+    def in_effect(self, grants: Grants) -> Grants:
+        """What calls are decided by, and workers are told, where this was granted."""
+        return grants if self._learning is None else self._learning.grants(grants)
 
     def connect(self, identity: Identity, grants: Grants, limits: Limits) -> BrokerSession:
         """The session of a new incarnation; it is the broker's until its ``end``.
@@ -116,7 +134,18 @@ class Broker:
         quota = self._quota(identity.installation, self._limits(identity.installation, limits))
         share = self._shares.setdefault(identity.installation, self._loop_shares.share())
         use = self._uses.setdefault(identity.installation, Use(self._methods))
-        session = BrokerSession(identity, grants, quota, share, self._methods, self._audit, use, self._forget)
+        session = BrokerSession(
+            identity,
+            self.in_effect(grants),
+            quota,
+            share,
+            self._methods,
+            self._audit,
+            use,
+            self._forget,
+            self._dialler,
+            self._learning,
+        )
         self._sessions[identity.incarnation] = session
         return session
 

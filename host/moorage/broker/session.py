@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import socket
 from collections.abc import Callable, Collection, Coroutine, Iterable
 from typing import Any
 
 from moorage.broker import refusals
 from moorage.broker.audit_sink import AuditSink
 from moorage.broker.dispatch import Dispatcher, Running
+from moorage.broker.learning import Learning
 from moorage.broker.link_state import Identity, LinkState
 from moorage.broker.loop_shares import LoopShare
 from moorage.broker.methods import MethodTable
+from moorage.broker.net import Dialler, NetProxy
 from moorage.broker.quota import Quota
 from moorage.broker.scope import Held, Scope, ScopeKind
 from moorage.broker.use import Use
@@ -45,13 +48,19 @@ class BrokerSession:
         audit: AuditSink,
         use: Use,
         on_end: Callable[[BrokerSession], None],
+        dialler: Dialler,
+        learning: Learning | None = None,
     ) -> None:
         self.identity = identity
         #: Of the event loop's time; its links ask it how long to pause.
         self.share = share
-        self._link = LinkState(identity, grants, quota, share, audit, use)
+        self._link = LinkState(identity, grants, quota, share, audit, use, learning=learning)
         self._dispatcher = Dispatcher(self._link, methods, audit, self._release_late)
+        self._audit = audit
         self._on_end = on_end
+        self._dialler = dialler
+        #: Of the worker's own network, where it was granted connections.
+        self._proxy: NetProxy | None = None
         #: Scopes that end, and resources that are taken back.
         self._endings: set[asyncio.Task[None]] = set()
         self._end: asyncio.Task[None] | None = None
@@ -86,6 +95,11 @@ class BrokerSession:
     def dispatch(self, call: IncomingCall) -> None:
         """The link's dispatcher."""
         self._dispatcher.dispatch(call)
+
+    async def serve_net(self, listener: socket.socket) -> None:
+        """From now on connections of the worker come in there; the listener is the session's."""
+        self._proxy = NetProxy(self._link, self._audit, self._dialler, listener)
+        await self._proxy.start()
 
     def open_scope(self, kind: ScopeKind, scope_id: str, execution: str = "") -> Scope:
         """From now on the worker's calls may name it.
@@ -131,7 +145,7 @@ class BrokerSession:
         released; there is no need to wait for it.
         """
         if grants.epoch >= self._link.grants.epoch:
-            self._link.grants = grants
+            self._link.grants = grants if self._link.learning is None else self._link.learning.grants(grants)
             for running in tuple(self._dispatcher.running):
                 if running.passage.revoked():
                     running.abort(refusals.grant_revoked(running.passage.method.path))
@@ -187,6 +201,8 @@ class BrokerSession:
                     await scope.revoke(handle)
 
     async def _end_all(self) -> None:
+        if self._proxy is not None:
+            await self._proxy.close()
         await self._abort(self._dispatcher.running, refusals.link_ended(self.installation))
         for scope in tuple(self._link.scopes.values()):
             self._link.take_scope(scope.id)

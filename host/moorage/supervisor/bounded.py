@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -86,6 +87,9 @@ class BoundedWorker:
 
     async def wait(self) -> Verdict:
         return await asyncio.shield(self._ending)
+
+    def take_proxy(self) -> socket.socket | None:
+        return self._worker.take_proxy()
 
     def terminate(self) -> None:
         self._worker.terminate()

@@ -206,6 +206,9 @@ class Incarnation:
     async def _bring_up(self) -> None:
         attached = self._attached = await self._shard.attach(self._attachment(), self._on_refused)
         worker = self._worker = await self._launch_worker()
+        proxy = worker.take_proxy()
+        if proxy is not None:
+            await attached.serve_net(proxy)
         self._observer.meet(worker, attached)
         self.status = replace(self.status, pid=worker.pid, sandbox_level=worker.sandbox_level)
         self._watchers.append(asyncio.create_task(self._watch_worker(worker), name=f"worker {self.id}"))

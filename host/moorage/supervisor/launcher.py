@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -98,6 +99,12 @@ class Worker(Protocol):
     @property
     def out_of_memory(self) -> str:
         """After its end: that the kernel killed one of its processes for its memory, as a sentence; or empty."""
+
+    def take_proxy(self) -> socket.socket | None:
+        """The socket that listens in its own network, where its connections to the world come in; the taker's to close.
+
+        None: it was not granted any, or the socket is taken.
+        """
 
     async def wait(self) -> Verdict:
         """Until the worker is gone with its whole tree; may be awaited by several."""

@@ -18,6 +18,7 @@ from moorage.packages.config_schema import ConfigInvalid
 from moorage.store.effective import includes
 from moorage.store.grants import Rights
 from moorage.store.store import Store
+from moorage.supervisor.connections import bundle_of, environment_of, opening_of
 from moorage.supervisor.disk import DataLimit, check_room
 from moorage.supervisor.errors import NotRunnable
 from moorage.supervisor.incarnation import Launch
@@ -67,7 +68,8 @@ class Orders:
     require: Callable[[InstallationId], str] = lambda _: "full"
     #: Most CPU cores of an installation; None: no bound but its manifest's.
     most_cpus: Callable[[InstallationId], float | None] = lambda _: None
-
+    #: File with the authorities that plugins with connections are to trust; None: those of this machine.
+    authorities: Path | None = None
     #: The settings of an installation, as they count now. Raises ConfigInvalid.
     config: Callable[[Installation], Mapping[str, Any]] = lambda installation: installation.config
 
@@ -88,6 +90,7 @@ class Orders:
         check_granted(installation, rights)
         widening = widening_of(rights.effective)
         openings = await asyncio.to_thread(openings_of, widening, self.private) if widening else ()
+        bundle = await asyncio.to_thread(bundle_of, self.authorities) if widening.net else None
         data = self._data_folder(installation)
         await asyncio.to_thread(check_room, name, data, data_limit(installation))
         identity = f"{name}-{number}-{secrets.token_hex(3)}"
@@ -104,7 +107,8 @@ class Orders:
                     socket_dir=self._socket_folder(),
                 ),
                 widening=widening,
-                openings=openings,
+                openings=(*openings, *opening_of(bundle)),
+                env=environment_of(bundle, configured=self.authorities is not None) if widening.net else (),
                 development=self.development,
                 require=self.require(name),
                 cpus=least_cpus(installation.manifest.limits.cpus, self.most_cpus(name)),

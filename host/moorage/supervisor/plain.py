@@ -67,6 +67,9 @@ class PlainWorker:
     def ended(self) -> bool:
         return self._ended.done()
 
+    def take_proxy(self) -> None:
+        """It has the host's network."""
+
     async def wait(self) -> Verdict:
         return await asyncio.shield(self._ended)
 

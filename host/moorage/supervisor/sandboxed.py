@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 from collections.abc import Callable
 
 from moorage.models.incarnation import Verdict
@@ -27,8 +28,17 @@ class SandboxedWorker:
     group: Group | None = None
     out_of_memory = ""
 
-    def __init__(self, pid: int, pidfd: int, report: SandboxReport, first: FirstProcess | None = None) -> None:
+    def __init__(
+        self,
+        pid: int,
+        pidfd: int,
+        report: SandboxReport,
+        first: FirstProcess | None = None,
+        proxy: socket.socket | None = None,
+    ) -> None:
+        """``proxy``: the socket that listens in its own network."""
         self._pid = pid
+        self._proxy = proxy
         self._pidfd = pidfd
         self.report = report
         #: The process above it, where it may have others beside it.
@@ -50,6 +60,10 @@ class SandboxedWorker:
     @property
     def sandbox_level(self) -> str:
         return self.report.level
+
+    def take_proxy(self) -> socket.socket | None:
+        taken, self._proxy = self._proxy, None
+        return taken
 
     async def wait(self) -> Verdict:
         return await asyncio.shield(self._verdict)
@@ -114,6 +128,8 @@ class SandboxedWorker:
         os.close(self._pidfd)
         if self._calls is not None:
             self._calls.close()
+        if self._proxy is not None:
+            self._proxy.close()
         if self._first is not None:
             self._first.close()
         self._verdict.set_result(verdict if self._forbidden is None else forbidden(self._forbidden.name))

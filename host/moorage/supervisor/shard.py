@@ -5,6 +5,7 @@ By default the shard lives in the host's process; where it lives is the composit
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Protocol
@@ -37,6 +38,9 @@ class AttachedWorker(Protocol):
         self, config: Mapping[str, Any], *, version: str = "", state: bytes | None = None, from_version: str = ""
     ) -> Contributions:
         """Imports the plugin and runs ``on_load``, given what the worker before it left (``export_state``)."""
+
+    async def serve_net(self, listener: socket.socket) -> None:
+        """Serves the connections that come in on the worker's own network, by its grants, until its end."""
 
     async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         """Runs one execution in a scope of its own, and ends the scope: commit first, then the outcome.

@@ -82,6 +82,8 @@ class Parts:
     require: Callable[[InstallationId], str] = lambda _: "full"
     #: Most CPU cores of an installation, whatever its manifest says; None: no bound but the manifest's.
     most_cpus: Callable[[InstallationId], float | None] = lambda _: None
+    #: As in ``Orders``.
+    authorities: Path | None = None
     #: The settings of an installation, as they count now. Raises ConfigInvalid.
     config: Callable[[Installation], Mapping[str, Any]] = lambda installation: installation.config
 
@@ -100,6 +102,7 @@ class Supervisor:
             development=parts.development,
             require=parts.require,
             most_cpus=parts.most_cpus,
+            authorities=parts.authorities,
             config=parts.config,
         )
         self._keepers: dict[InstallationId, Keeper] = {}

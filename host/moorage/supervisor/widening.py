@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from moorage.errors import Conflict
-from moorage_proto.capability import DEVICE, FILES_READ, SANDBOX_VERBS, WHOLE_FOLDER, Capability, Grants
+from moorage_proto.capability import DEVICE, FILES_READ, NET_CONNECT, SANDBOX_VERBS, WHOLE_FOLDER, Capability, Grants
 from moorage_sandbox.widening import Opening, Widening
 
 #: Trees of the kernel's, and of sockets: none of it is a file in the sense of this grant.
@@ -79,9 +79,9 @@ class WideningUnavailable(Conflict):
 
     def __init__(self, installation: str, level: str) -> None:
         super().__init__(
-            f"{installation} was granted sandbox.subprocess, sandbox.proc, files or devices: a worker at the level"
-            f" {level!r} cannot be given them, only one at 'full'. Revoke them, or let this machine make 'full'; see:"
-            " moorage doctor"
+            f"{installation} was granted connections (net.connect), sandbox.subprocess, sandbox.proc, files or devices:"
+            f" a worker at the level {level!r} cannot be given them, only one at 'full'. Revoke them, or let this"
+            " machine make 'full'; see: moorage doctor"
         )
 
 
@@ -95,6 +95,7 @@ def widening_of(grants: Grants) -> Widening:
     return Widening(
         subprocess="sandbox.subprocess" in verbs,
         proc="sandbox.proc" in verbs,
+        net=any(right.verb == NET_CONNECT for right in grants.allow),
         files=tuple(sorted({right.resource for right in rights if right.verb == FILES_READ})),
         devices=tuple(sorted({right.resource for right in rights if right.verb == DEVICE})),
     )

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 #: struct ucred: pid, uid, gid.
 _CREDENTIALS = struct.Struct("3i")
 _INT = struct.Struct("i")
+#: That come with a worker's word.
+_MOST_DESCRIPTORS = 2
 #: How long a zygote may take to leave after its socket was closed.
 _LEAVE_SECONDS = 1.0
 _LAST_WORD_SECONDS = 0.2
@@ -123,7 +125,8 @@ class ZygoteProcess:
         admission: Admission | None,
     ) -> SandboxedWorker:
         """Waits for the seal, looks at the process from outside, and only then lets it go."""
-        data, pid, listener = await _first_word(status, end)
+        data, pid, fds = await _first_word(status, end)
+        listener = proxy = -1
         sealed = False
         try:
             if not data:
@@ -134,6 +137,7 @@ class ZygoteProcess:
             if "failed" in message:
                 raise SandboxFailed(layer_of(Failure(**message["failed"])), self._require)
             sealed = True
+            listener, proxy = _told_apart(message["sealed"], fds)
             pidfd, report = self._look_at(pid, planned, message["sealed"]["landlock"], named=listener >= 0)
             with _closed_on_error(pidfd):
                 if admission is not None:
@@ -144,13 +148,13 @@ class ZygoteProcess:
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                     raise await self._lost_worker(end)
         except BaseException as error:
-            if listener >= 0:
-                os.close(listener)
+            for fd in fds:
+                os.close(fd)
             if isinstance(error, (SandboxFailed, OSError)) and sealed and _is_gone(pid, error):
                 # Whatever could not be read or done: it was gone, and how it went is the better story.
                 raise await self._lost_worker(end) from error
             raise
-        worker = SandboxedWorker(pid, pidfd, report, first)
+        worker = SandboxedWorker(pid, pidfd, report, first, socket.socket(fileno=proxy) if proxy >= 0 else None)
         if listener >= 0:
             worker.listen(listener, note if planned.filter.development else None)
         end.add_done_callback(lambda told: _announce(worker, told, wrapped=planned.level == "full-bwrap"))
@@ -344,23 +348,23 @@ def _memory(data: bytes) -> Iterator[int]:
         os.close(fd)
 
 
-async def _receive(status: socket.socket) -> tuple[bytes, int, int]:
-    """The next message, the sender's pid as this process's pid namespace knows it (the kernel's word), and a descriptor
-    that came along, or -1."""
+async def _receive(status: socket.socket) -> tuple[bytes, int, list[int]]:
+    """The next message, the sender's pid as this process's pid namespace knows it (the kernel's word), and descriptors
+    that came along."""
     await _readable(status.fileno())
-    room = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_INT.size)
+    room = socket.CMSG_SPACE(_CREDENTIALS.size) + socket.CMSG_SPACE(_MOST_DESCRIPTORS * _INT.size)
     data, ancillary, _, _ = status.recvmsg(wire.MESSAGE_BYTES, room, socket.MSG_CMSG_CLOEXEC)
-    return data, _sender(ancillary), _descriptor(ancillary)
+    return data, _sender(ancillary), _descriptors(ancillary)
 
 
-async def _first_word(status: socket.socket, end: asyncio.Future[int | None]) -> tuple[bytes, int, int]:
+async def _first_word(status: socket.socket, end: asyncio.Future[int | None]) -> tuple[bytes, int, list[int]]:
     """What ``_receive`` returns, or nothing where the zygote told of an end and nothing follows."""
     receiving = asyncio.ensure_future(_receive(status))
     try:
         await asyncio.wait((receiving, end), return_when=asyncio.FIRST_COMPLETED)
         # What it had said before its end may come a little later.
         await asyncio.wait((receiving,), timeout=_LAST_WORD_SECONDS)
-        return receiving.result() if receiving.done() else (b"", 0, -1)
+        return receiving.result() if receiving.done() else (b"", 0, [])
     finally:
         # Waited for: it lets go of the descriptor before its owner closes it, and another one gets its number.
         receiving.cancel()
@@ -402,12 +406,18 @@ def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:
     return 0
 
 
-def _descriptor(ancillary: list[tuple[int, int, bytes]]) -> int:
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            descriptor: int = _INT.unpack_from(data)[0]
-            return descriptor
-    return -1
+            return [number for (number,) in _INT.iter_unpack(data[: len(data) // _INT.size * _INT.size])]
+    return []
+
+
+def _told_apart(sealed: dict[str, Any], fds: list[int]) -> tuple[int, int]:
+    """The descriptor on which forbidden calls are told, and the socket that listens in its network; -1: none."""
+    kinds = [kind for kind in ("listener", "proxy") if sealed[kind]]
+    found = dict(zip(kinds, fds, strict=True))
+    return found.get("listener", -1), found.get("proxy", -1)
 
 
 def _announce(worker: SandboxedWorker, end: asyncio.Future[int | None], *, wrapped: bool) -> None:
