@@ -5,8 +5,9 @@ Each is pure, so that the host's gate and the testing kit decide alike. A new on
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet
+from typing import Any, Dict, FrozenSet
 
+from moorage_proto.methods import Method
 from moorage_proto.rules import Classifier
 
 #: By the name that ``classify`` has in a .proto file.
@@ -14,3 +15,12 @@ CLASSIFIERS: Dict[str, Classifier] = {}
 
 #: The verbs of the rights that each of them may answer.
 CLASSIFIED_VERBS: Dict[str, FrozenSet[str]] = {}
+
+
+def verbs_of(method: Method[Any, Any]) -> FrozenSet[str]:
+    """Those that the access rule of a method may ask for."""
+    access = method.access
+    if access is None:
+        return frozenset()
+    classified = CLASSIFIED_VERBS.get(access.classify, frozenset())
+    return frozenset(need.verb for need in access.needs.all) | frozenset(access.late.verbs) | classified

@@ -6,8 +6,11 @@ import sys
 import textwrap
 
 import pytest
+import tomllib
 
-from moorage_sdk.testing import ManifestMissing, find_manifest
+from moorage_proto.capability import need
+from moorage_proto.learning import Learnt
+from moorage_sdk.testing import ManifestMissing, Moorage, find_manifest
 
 PYPROJECT = """
     [project]
@@ -89,10 +92,9 @@ def project(tmp_path):
     return tmp_path
 
 
-@pytest.mark.system
-def test_an_authors_tests_run(project):
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+def run_tests(project, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
         cwd=project,
         env={**os.environ, "PYTHONPATH": str(project)},
         capture_output=True,
@@ -100,7 +102,46 @@ def test_an_authors_tests_run(project):
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.system
+def test_an_authors_tests_run(project):
+    done = run_tests(project)
     assert "4 passed" in done.stdout, done.stdout + done.stderr
+    assert "allow =" not in done.stdout
+
+
+@pytest.mark.system
+def test_an_authors_tests_teach_the_manifest(project):
+    done = run_tests(project, "--moorage-learn", "-k", "greets or name")
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert "# churn: under [tool.moorage] in its pyproject.toml\n" in done.stdout
+    lines = done.stdout[done.stdout.index("required = [") :].rpartition("]\n")
+    assert tomllib.loads("".join(lines[:2])) == {
+        "required": [{"allow": "kafka.produce:plugin-topic", "because": "publishes"}],
+        "optional": [
+            {"allow": "config.read:greeting", "because": "greets"},
+            {"allow": "config.read:mail.from", "because": "greets"},
+        ],
+    }
+
+
+@pytest.mark.system
+def test_without_the_fixture_there_is_nothing_to_learn(project):
+    (project / "tests" / "test_churn.py").write_text("def test_nothing(): ...\n")
+    assert "No test of this process used the fixture `moorage`" in run_tests(project, "--moorage-learn").stdout
+
+
+def test_what_a_test_denies_stays_denied_while_it_learns(project):
+    learnt = Learnt()
+    kit = Moorage(find_manifest(project), learnt=learnt)
+    kit.deny("config.read:**")
+    kit.grant("secrets.read:KEY")
+    grants = kit._gate.grants
+    assert not grants.decide(need("config.read", "greeting")).allowed
+    assert grants.decide(need("kafka.produce", "elsewhere")).allowed
+    assert learnt.needs == frozenset()
+    kit.close()
 
 
 def test_the_manifest_is_found_upwards(project):

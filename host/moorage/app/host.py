@@ -26,7 +26,7 @@ from moorage.broker.services.events import EventHub
 from moorage.broker.services.secrets.base import KeySource
 from moorage.broker.services.typed import served
 from moorage.config.settings import Settings
-from moorage.errors import MoorageError
+from moorage.errors import ExitCode, MoorageError
 from moorage.events.bus import EventBus
 from moorage.events.events import Installed
 from moorage.models.attachment import Health
@@ -46,6 +46,7 @@ from moorage.supervisor.desired import Disable, Enable, Hold, Release, Scale
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.member import Ended
 from moorage_proto.capability import SANDBOX_VERBS
+from moorage_proto.learning import Learnt
 from moorage_sandbox.report import SandboxReport
 
 Progress = Callable[[str], None]
@@ -62,6 +63,17 @@ class ExecutionFailed(MoorageError):
         self.execution = execution
 
 
+class LearningRefused(MoorageError):
+    code = "learning_refused"
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This host may not learn: while it does, plugins may do whatever they ask for. Learning is for a"
+            " developer's own plugin: moorage dev --learn"
+        )
+
+
 def _silent(_: str) -> None:
     """Progress that nobody asked for."""
 
@@ -76,12 +88,17 @@ class Host:
         services: Sequence[object] = (),
         console: DeveloperConsole | None = None,
         keys: KeySource | None = None,
+        learnt: Learnt | None = None,
     ) -> None:
         """``services``: the application's own: objects under ``@service`` or ``@implements``, or Services.
         ``console``: where a breakpoint of a plugin asks its developer; for ``moorage dev``. ``keys``: where the keys
-        of secrets come from, in place of a file.
+        of secrets come from, in place of a file. ``learnt``: calls are allowed whatever is granted, and what they
+        needed is noted there; for ``moorage dev --learn``. Raises LearningRefused anywhere but in development.
         """
+        if learnt is not None and not (settings.sandbox.development and console is not None):
+            raise LearningRefused
         self.settings = settings
+        self._learnt = learnt
         self._console = console
         self._keys = keys
         self._services = tuple(map(served, services))
@@ -96,7 +113,7 @@ class Host:
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(StateLock(self.settings.state_dir))
             self._wiring = await stack.enter_async_context(
-                Wiring(self.settings, self._services, self._console, self._keys)
+                Wiring(self.settings, self._services, self._console, self._keys, self._learnt)
             )
             await self._wiring.orchestrator.recover()
             if not self.settings.plugins.folders:

@@ -64,6 +64,7 @@ from moorage.supervisor.usage import Subject, UsageSampler
 from moorage.telemetry.audit import Audit
 from moorage.telemetry.logs import HOST_LOGGER, Logs
 from moorage.telemetry.masking import Maskers
+from moorage_proto.learning import Learnt
 from moorage_sandbox.report import SandboxReport
 
 log = logging.getLogger(__name__)
@@ -90,8 +91,11 @@ class Wiring:
         services: Sequence[Service],
         console: DeveloperConsole | None = None,
         keys: KeySource | None = None,
+        learnt: Learnt | None = None,
     ) -> None:
-        """``keys``: where the keys of secrets come from, in place of the file that the settings name."""
+        """``keys``: where the keys of secrets come from, in place of the file that the settings name. ``learnt``:
+        everything is allowed and noted there; the host has made sure that it is a developer's.
+        """
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self._report: SandboxReport | None = None
@@ -123,7 +127,9 @@ class Wiring:
             kafka=KafkaService.from_settings(settings.kafka),
         )
         for_developers = [ConsoleService(console, self._held)] if console is not None else []
-        self.broker = Broker((*self.services, *for_developers, *services), self.audit, quota=self._quota)
+        self.broker = Broker(
+            (*self.services, *for_developers, *services), self.audit, quota=self._quota, learnt=learnt
+        )
         self.cgroups = Cgroups(settings.state_dir, settings.sandbox.cgroup)
         self._records = Records(settings.state_dir)
         self._levels = LevelLauncher()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from moorage.broker.audit_sink import AuditSink
+from moorage.broker.learning import Learning
 from moorage.broker.loop_shares import LoopShare
 from moorage.broker.quota import Quota
 from moorage.broker.scope import Scope
@@ -44,12 +45,16 @@ class LinkState:
     executions: dict[str, str] = field(default_factory=dict)
     calls: int = 0
     denied: int = 0
+    #: Under ``moorage dev --learn`` alone.
+    learning: Learning | None = None
 
     def decide(self, need: Capability) -> Decision:
         """By the present grants; what asks for it is refused while the audit cannot be written. From any thread."""
         decision = self.grants.decide(need)
         if decision.allowed and (decision.fail_closed or self.audit.fail_closed) and self.audit.down:
             return Decision(False, need, decision.rule, fail_closed=True)
+        if self.learning is not None and decision.allowed:
+            self.learning.note(need)
         return decision
 
     def covering(self, need: Capability) -> tuple[Capability, ...]:

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from moorage.broker.services.base import Service
 from moorage.errors import ExitCode, MoorageError
-from moorage_proto.classifiers import CLASSIFIED_VERBS
+from moorage_proto import classifiers as known_classifiers
 from moorage_proto.methods import Method, methods_of
 from moorage_proto.rules import Classifier, Rule, compile_rule
 
@@ -83,12 +83,7 @@ def build_table(services: Iterable[Service], classifiers: Mapping[str, Classifie
 
 def verbs_of(contract: Any) -> set[str]:
     """Verbs that the access rules of a service ask for."""
-    found: set[str] = set()
-    for method in methods_of(contract).values():
-        if method.access is not None:
-            found |= {need.verb for need in method.access.needs.all} | set(method.access.late.verbs)
-            found |= CLASSIFIED_VERBS.get(method.access.classify, frozenset())
-    return found
+    return {verb for method in methods_of(contract).values() for verb in known_classifiers.verbs_of(method)}
 
 
 def says_of(contract: Any) -> dict[str, str]:

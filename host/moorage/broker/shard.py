@@ -49,7 +49,7 @@ class LocalShard:
             incarnation_number=attachment.number,
             incarnation_scope=attachment.incarnation,
             log_level=LOG_LEVEL,
-            capabilities=[str(right) for right in attachment.grants.allow],
+            capabilities=[str(right) for right in self._broker.in_effect(attachment.grants).allow],
             sql_backends=self._sql_backends(),
             contracts=self._broker.contracts,
         )

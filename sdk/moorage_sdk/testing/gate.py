@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from google.protobuf.message import Message
 
 from moorage_proto.capability import MAIN_BACKEND, Capability, Decision, Grants
-from moorage_proto.classifiers import CLASSIFIERS
+from moorage_proto.classifiers import CLASSIFIERS, verbs_of
 from moorage_proto.errors import CallError, Reason, Status
+from moorage_proto.learning import Learnt
 from moorage_proto.methods import Method, field_values, methods_of
 from moorage_proto.rules import Rule, compile_rule
 from moorage_sdk.testing.base import Fake, FakeCaller, FakeScope
@@ -17,9 +18,13 @@ from moorage_sdk.testing.base import Fake, FakeCaller, FakeScope
 class Gate:
     """Finds the fake that answers a method, and decides whether it may."""
 
-    def __init__(self, installation: str, fakes: Tuple[Fake, ...]) -> None:
+    def __init__(self, installation: str, fakes: Tuple[Fake, ...], learnt: Optional[Learnt] = None) -> None:
         self.installation = installation
         self.grants = Grants()
+        #: Notes what is needed, where everything is allowed to learn it.
+        self.learnt = learnt
+        #: Those that some method's access rule asks for.
+        self.verbs: Set[str] = set()
         self.scopes: Dict[str, FakeScope] = {}
         #: Sentences of the calls that were refused, for ``moorage.denials``.
         self.denials: List[str] = []
@@ -30,6 +35,14 @@ class Gate:
     def add(self, fake: Fake) -> None:
         for method in methods_of(fake.contract).values():
             self._handlers[method.path] = (getattr(fake, method.name), compile_rule(method, CLASSIFIERS))
+            self.verbs |= verbs_of(method)
+
+    def decide(self, need: Capability) -> Decision:
+        """By the present grants, for a call that needs it."""
+        decision = self.grants.decide(need)
+        if decision.allowed and self.learnt is not None:
+            self.learnt.note(need)
+        return decision
 
     def enter(self, method: Method[Any, Any], scope_id: str) -> Passage:
         """For one call. Raises CallError."""
@@ -86,7 +99,7 @@ class Passage:
                     "decide on.",
                 )
             for need in needs:
-                decision = self._gate.grants.decide(need)
+                decision = self._gate.decide(need)
                 if not decision.allowed:
                     raise self._denied(self._gate.missing(decision))
             self._allowed = True
@@ -126,7 +139,7 @@ class CallGuard:
         self.decided = False
 
     def decide(self, need: Capability) -> Decision:
-        decision = self._gate.grants.decide(need) if need.verb in self._verbs else Decision(False, need)
+        decision = self._gate.decide(need) if need.verb in self._verbs else Decision(False, need)
         self.decided = self.decided or decision.allowed
         return decision
 

@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterable, Mapping, Tuple
 
 from moorage_proto import capability
 from moorage_proto.capability import Capability
+from moorage_proto.learning import Request
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -36,9 +37,12 @@ class TestedManifest:
     version: str = ""
     #: "churn.plugin:plugin"; empty: tests name functions, not tasks.
     entry_point: str = ""
+    #: Required and optional ones.
     capabilities: Tuple[Capability, ...] = ()
     #: Settings' defaults, from the schema.
     config: Mapping[str, Any] = field(default_factory=dict)
+    #: The capabilities' entries, with their reasons.
+    requests: Tuple[Request, ...] = ()
 
 
 def find_manifest(start: Path) -> TestedManifest:
@@ -61,14 +65,16 @@ def _read(document: Mapping[str, Any]) -> TestedManifest:
         name=document.get("project", {}).get("name", "plugin"),
         version=document.get("project", {}).get("version", ""),
         entry_point=table.get("plugin", ""),
-        capabilities=tuple(_capabilities(table)),
+        capabilities=tuple(request.capability for request in _requests(table)),
         config=_defaults(table.get("config", {})),
+        requests=tuple(_requests(table)),
     )
 
 
-def _capabilities(table: Mapping[str, Any]) -> Iterable[Capability]:
-    for entry in (*table.get("required", ()), *table.get("optional", ())):
-        yield capability.parse(entry["allow"])
+def _requests(table: Mapping[str, Any]) -> Iterable[Request]:
+    for key in ("required", "optional"):
+        for entry in table.get(key, ()):
+            yield Request(capability.parse(entry["allow"]), entry.get("because", ""), key == "required")
 
 
 def _defaults(schema: Mapping[str, Any]) -> Dict[str, Any]:

@@ -85,11 +85,3 @@ class Service(Protocol):
 
     async def close(self) -> None:
         """After the last call; scopes have ended."""
-
-
-class Spoken(Protocol):
-    """A service with verbs of its own may say what each means to the person who grants it."""
-
-    @property
-    def words(self) -> Mapping[str, str]:
-        """Whole sentences by verb; ``{resource}`` stands for the resource: "It charges {resource}." """

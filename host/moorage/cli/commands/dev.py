@@ -14,6 +14,7 @@ import uvloop
 from moorage.app import Host
 from moorage.cli.development import DevelopmentSession, Work
 from moorage.cli.given import read_input
+from moorage.cli.lesson import print_lesson
 from moorage.cli.options import Config, Socket, load_settings
 from moorage.cli.output import note, say
 from moorage.cli.signals import stop_event
@@ -23,6 +24,7 @@ from moorage.config.settings import Settings
 from moorage.packages.manifest import read_manifest
 from moorage.web.api import create_api
 from moorage.web.server import ApiServer
+from moorage_proto.learning import Learnt
 
 commands = typer.Typer()
 
@@ -34,6 +36,9 @@ def dev(
     given: Annotated[
         Any, typer.Option("--input", "-i", parser=read_input, metavar="JSON|@FILE|-", help="Input of that task.")
     ] = None,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Allow it everything, and print at the end which capabilities it used.")
+    ] = False,
     config: Config = None,
     socket: Socket = None,
 ) -> None:
@@ -43,16 +48,20 @@ def dev(
     settings = load_settings(config).for_development(folder)
     work = Work(run, given) if run else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_develop(settings, socket or settings.api_socket, folder, name, work))
+        runner.run(_develop(settings, socket or settings.api_socket, folder, name, work, Learnt() if learn else None))
 
 
-async def _develop(settings: Settings, socket: Path, folder: Path, name: str, work: Work | None) -> None:
+async def _develop(
+    settings: Settings, socket: Path, folder: Path, name: str, work: Work | None, learnt: Learnt | None
+) -> None:
     stop = stop_event()
     print_host(settings)
     terminal = Terminal()
-    async with Host(settings, console=terminal) as host, ApiServer(create_api(host), socket):
+    async with Host(settings, console=terminal, learnt=learnt) as host, ApiServer(create_api(host), socket):
         print_sandbox(await host.sandbox_report(), settings.sandbox.require)
         note(f"In another terminal: moorage --socket {socket} run {name}")
+        if learnt is not None:
+            note("It may do whatever it asks for, and what it uses is noted: this is for learning alone.")
         note("Whenever you save a file the plugin is loaded anew. Stop with Ctrl-C.")
         session = asyncio.create_task(DevelopmentSession(host, folder, work, terminal).follow(), name="dev: session")
         stopping = asyncio.create_task(stop.wait(), name="dev: asked to stop")
@@ -67,4 +76,6 @@ async def _develop(settings: Settings, socket: Path, folder: Path, name: str, wo
                 say("\nStopping: what runs is cancelled; a second Ctrl-C ends everything at once.")
                 # Whoever stands at a breakpoint would never let it finish.
                 await host.drain(timedelta(0))
+    if learnt is not None:
+        print_lesson(folder, learnt)
     say("Stopped.")
