@@ -48,7 +48,6 @@ class BrokerSession:
         audit: AuditSink,
         use: Use,
         on_end: Callable[[BrokerSession], None],
-        learning: Learning | None = None,
         dialler: Dialler,
         learning: Learning | None = None,
     ) -> None:
