@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from typing import Any, Dict, FrozenSet
 
+from moorage_proto import http_access
 from moorage_proto.methods import Method
 from moorage_proto.rules import Classifier
 
 #: By the name that ``classify`` has in a .proto file.
-CLASSIFIERS: Dict[str, Classifier] = {}
+CLASSIFIERS: Dict[str, Classifier] = {
+    "http": http_access.classify,
+}
 
 #: The verbs of the rights that each of them may answer.
-CLASSIFIED_VERBS: Dict[str, FrozenSet[str]] = {}
+CLASSIFIED_VERBS: Dict[str, FrozenSet[str]] = {
+    "http": http_access.VERBS | {http_access.SECRETS_USE},
+}
 
 
 def verbs_of(method: Method[Any, Any]) -> FrozenSet[str]:

@@ -10,10 +10,16 @@ from typing import Any
 
 import moorage_proto
 from moorage_proto import capability
+from moorage_proto.classifiers import CLASSIFIED_VERBS
 from moorage_proto.methods import Method, methods_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "capabilities.md"
+
+#: What the classifiers make resources of.
+CLASSIFIED = {
+    "http": "read from the request",
+}
 
 
 def brokered() -> Iterator[tuple[str, Method[Any, Any]]]:
@@ -36,6 +42,9 @@ def verb_rows() -> list[str]:
             users.setdefault(need.verb, []).append(name)
         for verb in method.access.late.verbs:
             resources[verb] = "decided while the backend works"
+            users.setdefault(verb, []).append(name)
+        for verb in CLASSIFIED_VERBS.get(method.access.classify, ()):
+            resources[verb] = CLASSIFIED[method.access.classify]
             users.setdefault(verb, []).append(name)
     return [
         f"| `{verb}` | {resources[verb]} | {'yes' if is_in_backends(verb) else 'no'} | {', '.join(users[verb])} |"
@@ -77,7 +86,7 @@ def test_the_examples_of_the_page_are_capabilities() -> None:
 
 
 def test_every_service_of_this_package_has_its_page() -> None:
-    for service in ("config", "kafka", "log", "secrets"):
+    for service in ("config", "http", "kafka", "log", "secrets"):
         page = (DOCS / "services" / f"{service}.md").read_text()
         for name, _ in brokered():
             if name.lower().startswith(service):

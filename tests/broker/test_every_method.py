@@ -21,6 +21,7 @@ from moorage_proto import (
     config_pb2,
     console_pb2,
     execution_pb2,
+    http_pb2,
     kafka_pb2,
     log_pb2,
     secrets_pb2,
@@ -35,10 +36,28 @@ NOT_BROKERED = {"moorage.v1.PluginService", "moorage.v1.LinkService"}
 
 SERVICES = tuple(
     service
-    for module in (config_pb2, console_pb2, execution_pb2, kafka_pb2, log_pb2, secrets_pb2, servicebus_pb2, sql_pb2)
+    for module in (
+        config_pb2,
+        console_pb2,
+        execution_pb2,
+        http_pb2,
+        kafka_pb2,
+        log_pb2,
+        secrets_pb2,
+        servicebus_pb2,
+        sql_pb2,
+    )
     for service in module.DESCRIPTOR.services_by_name.values()
 )
 METHODS = {method.path: method for service in SERVICES for method in methods_of(service).values()}
+
+#: A request for each classifier, and the rights that it needs.
+CLASSIFIED = {
+    "http": (
+        http_pb2.HttpRequestItem(head=http_pb2.HttpRequestHead(method="GET", url="https://example.com/a?b")),
+        "http.get:https://example.com/a",
+    ),
+}
 
 
 class Stub:
@@ -68,6 +87,9 @@ def _handler(method: Method[Any, Any]) -> Any:
         return decide(caller)
 
     async def stream(caller: Caller, request: Any) -> AsyncIterator[Any]:
+        if method.client_streaming:
+            async for _ in request:
+                pass
         yield decide(caller)
 
     return stream if method.server_streaming else unary
@@ -83,6 +105,8 @@ async def stubs() -> AsyncIterator[Broker]:
 
 def _request(method: Method[Any, Any], handle: int) -> Any:
     """Every text is "thing", every number the handle."""
+    if method.access.classify:
+        return CLASSIFIED[method.access.classify][0]
     request = method.request()
     for field in method.request.DESCRIPTOR.fields:
         value = getattr(request, field.name)
@@ -122,7 +146,8 @@ async def test_without_grants_it_is_denied(stubs: Broker, path: str) -> None:
 async def test_with_the_grants_it_passes(stubs: Broker, path: str) -> None:
     method = METHODS[path]
     verbs = [need.verb for need in method.access.needs.all] + list(method.access.late.verbs)
-    async with connected(stubs, grants(*(f"{verb}:thing" for verb in verbs))) as link:
+    rights = [f"{verb}:thing" for verb in verbs] + list(CLASSIFIED.get(method.access.classify, (None,))[1:])
+    async with connected(stubs, grants(*rights)) as link:
         handle = link.session._link.scopes[SCOPE].hold(HeldThing())
         await _make(link, method, handle)
 

@@ -11,6 +11,7 @@ from moorage_proto import (
     console_pb2,
     error_pb2,
     execution_pb2,
+    http_pb2,
     kafka_pb2,
     link_pb2,
     log_pb2,
@@ -26,7 +27,18 @@ from moorage_proto.methods import Method, methods_of
 ROOT = Path(__file__).parents[2]
 DOC = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 
-MODULES = (plugin_pb2, config_pb2, log_pb2, execution_pb2, console_pb2, secrets_pb2, sql_pb2, kafka_pb2, servicebus_pb2)
+MODULES = (
+    plugin_pb2,
+    config_pb2,
+    log_pb2,
+    execution_pb2,
+    console_pb2,
+    secrets_pb2,
+    sql_pb2,
+    kafka_pb2,
+    servicebus_pb2,
+    http_pb2,
+)
 METHODS = [
     method
     for module in MODULES

@@ -40,6 +40,16 @@ from moorage_proto.capability import BACKEND_SERVICES, parse
         ("events.reply:price", "It answers the question price of other plugins."),
         ("storage.use:64MiB", "It keeps files of its own, up to 64MiB."),
         ("secrets.read:LASTFM_KEY", "It reads the secret LASTFM_KEY of this installation."),
+        (
+            "secrets.use:API_KEY",
+            "The host puts the secret API_KEY of this installation into headers of its requests; it does not see it"
+            " itself.",
+        ),
+        (
+            "net.private:wiki.example.com",
+            "It reaches the host wiki.example.com also where that is a private address: of this machine, or of the"
+            " networks that it is in.",
+        ),
         ("secrets.write:SESSION", "It writes the secret SESSION of this installation."),
         ("config.read:**", "It reads every setting of its own."),
         ("config.read:greeting", "It reads the setting greeting of its own."),
@@ -85,6 +95,7 @@ def test_what_is_broad(text: str, broad: bool) -> None:
             ["secrets.read:KEY", "http.post:https://example.com/"],
             ["secrets.read:KEY with http.post:https://example.com/: It can send these secrets there."],
         ),
+        (["net.private:**"], ["net.private:**: "]),
         (["sql.write:**"], ["sql.write:**: "]),
         (["sql.define:**"], ["sql.define:**: "]),
         (["redis.script:cache:*"], ["redis.script:cache:*: "]),

@@ -9,6 +9,7 @@ from moorage.broker.services.base import Service
 from moorage.broker.services.config import ConfigService
 from moorage.broker.services.events import EventsService
 from moorage.broker.services.execution import ExecutionService
+from moorage.broker.services.http import HttpService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
 from moorage.broker.services.secrets import SecretsService
@@ -27,6 +28,7 @@ class Services:
     secrets: SecretsService
     sql: SqlService
     kafka: KafkaService
+    http: HttpService
 
     def __iter__(self) -> Iterator[Service]:
         return (getattr(self, field.name) for field in fields(self))

@@ -23,6 +23,7 @@ from moorage.broker.services.config import ConfigService
 from moorage.broker.services.console import ConsoleService, DeveloperConsole
 from moorage.broker.services.events import EventHub, EventsService
 from moorage.broker.services.execution import ExecutionService
+from moorage.broker.services.http import HttpService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
 from moorage.broker.services.secrets import SecretsService
@@ -126,6 +127,7 @@ class Wiring:
             sql=SqlService.from_settings(settings.sql, self._sql_pace),
             kafka=KafkaService.from_settings(settings.kafka),
         )
+            http=HttpService.from_settings(settings.http, self.vault.read),
         for_developers = [ConsoleService(console, self._held)] if console is not None else []
         self.broker = Broker(
             (*self.services, *for_developers, *services), self.audit, quota=self._quota, learnt=learnt

@@ -15,6 +15,7 @@ _BROAD = {
     "sql.define": "It can alter and drop every table of that database.",
     "redis.write": "It can overwrite and delete every key, those of others too.",
     "secrets.write": "It can replace every secret of its own, those that people have set too.",
+    "net.private": "It can reach services of this machine and of its networks that take nobody outside for a visitor.",
     "net.connect": "It can reach every host that this machine reaches, and nothing sees what it sends there.",
 }
 

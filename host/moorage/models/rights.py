@@ -110,7 +110,15 @@ _OWN: Mapping[str, Callable[[str], str]] = {
     "secrets.read": _secret("reads"),
     "secrets.write": _secret("writes"),
     "storage.use": lambda size: f"It keeps files of its own, {'of any size' if '*' in size else f'up to {size}'}.",
+    "secrets.use": lambda resource: (
+        f"The host puts {_things('the secret', 'every secret', resource)} of this installation into headers of its"
+        " requests; it does not see it itself."
+    ),
     "net.connect": _connects,
+    "net.private": lambda host: (
+        f"It reaches {_things('the host', 'every host', host)} also where that is a private address: of this machine,"
+        " or of the networks that it is in."
+    ),
 }
 
 #: What is done, to one thing or every thing of that kind, and where that is.

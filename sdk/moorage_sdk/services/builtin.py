@@ -7,6 +7,7 @@ from typing import Tuple
 from moorage_sdk.services.base import Face
 from moorage_sdk.services.config import ConfigFace
 from moorage_sdk.services.events import EventsFace
+from moorage_sdk.services.http.face import HttpxFace, RequestsFace
 from moorage_sdk.services.kafka import KafkaFace
 from moorage_sdk.services.log import LogFace
 from moorage_sdk.services.secrets import SecretsFace
@@ -17,8 +18,10 @@ FACES: Tuple[Face, ...] = (
     ConfigFace(),
     EventsFace(),
     KafkaFace(),
+    HttpxFace(),
     LogFace(),
     SecretsFace(),
+    RequestsFace(),
     SqlFace(),
     ScopedSessionFace(),
     SessionFactoryFace(),

@@ -8,6 +8,7 @@ from moorage_sdk.testing.base import Fake
 from moorage_sdk.testing.config import FakeConfig
 from moorage_sdk.testing.events import FakeEvents
 from moorage_sdk.testing.execution import FakeExecution
+from moorage_sdk.testing.http import FakeHttp
 from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog
 from moorage_sdk.testing.secrets import FakeSecrets
@@ -18,6 +19,7 @@ FAKES: Tuple[Callable[[], Fake], ...] = (
     FakeEvents,
     FakeExecution,
     FakeKafka,
+    FakeHttp,
     FakeLog,
     FakeSecrets,
     FakeSql,

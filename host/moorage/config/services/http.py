@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,20 @@ class HttpSettings(Table):
     )
     ca_file: Folder | None = Field(
         default=None, description="PEM file of the authorities to trust. Default: those of this machine."
+    )
+    connect_timeout: timedelta = Field(
+        default=timedelta(seconds=10), gt=timedelta(0), description="Most that a connection may take (seconds)."
+    )
+    idle_timeout: timedelta = Field(
+        default=timedelta(seconds=300),
+        gt=timedelta(0),
+        description="Most that a server may take to send or to take the next piece (seconds).",
+    )
+    max_request_bytes: int = Field(default=1024**3, ge=0, description="Most that the body of a request may have.")
+    max_response_bytes: int = Field(default=1024**3, ge=0, description="Most that the body of a response may have.")
+    max_connections: int = Field(default=32, ge=1, description="Connections of one installation.")
+    max_connections_per_host: int = Field(
+        default=8, ge=1, description="Requests of one installation to one host and port at a time; more wait."
     )
 
     def anchored(self, folder: Path) -> Self:
