@@ -83,14 +83,7 @@ class Passage:
         self._handler = handler
         self._rule = rule
         self._guard = CallGuard(gate, rule.late_verbs) if rule.late_verbs else None
-        self._caller = FakeCaller(
-            gate.installation,
-            scope,
-            self._guard,
-            lambda need: gate.grants.covering(need),
-            gate.aside,
-            lambda: over.is_set() or not scope.open,
-        )
+        self._caller = FakeCaller(gate.installation, scope, self._guard, lambda need: gate.grants.covering(need))
         #: An item of a stream may go on with what an earlier one was allowed.
         self._allowed = False
 
