@@ -125,9 +125,9 @@ class Wiring:
             events=EventsService(self.hub),
             secrets=SecretsService(self.vault),
             sql=SqlService.from_settings(settings.sql, self._sql_pace),
+            http=HttpService.from_settings(settings.http, self.vault.read),
             kafka=KafkaService.from_settings(settings.kafka),
         )
-            http=HttpService.from_settings(settings.http, self.vault.read),
         for_developers = [ConsoleService(console, self._held)] if console is not None else []
         self.broker = Broker(
             (*self.services, *for_developers, *services), self.audit, quota=self._quota, learnt=learnt
