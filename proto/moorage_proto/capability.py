@@ -43,6 +43,12 @@ DEVICE = "sandbox.device"
 SANDBOX_VERBS = BARE_VERBS | {FILES_READ, DEVICE}
 #: Its resource is a host and a port. It opens a way out of the sandbox, through the host, which decides on each use.
 NET_CONNECT = "net.connect"
+#: Its resource is a host whose address may be a private one.
+NET_PRIVATE = "net.private"
+#: Its resource is a size.
+STORAGE_USE = "storage.use"
+#: What no method of the contract asks for: it is decided when a worker starts, or on the way of something else.
+UNCALLED_VERBS = SANDBOX_VERBS | {NET_CONNECT, NET_PRIVATE, STORAGE_USE}
 #: At the end of a path: the folder, and all that is in it.
 WHOLE_FOLDER = "/**"
 

@@ -45,7 +45,6 @@ from moorage.packages.scan import scan
 from moorage.supervisor.desired import Disable, Enable, Hold, Release, Scale
 from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.member import Ended
-from moorage_proto.capability import SANDBOX_VERBS
 from moorage_proto.learning import Learnt
 from moorage_sandbox.report import SandboxReport
 
@@ -180,11 +179,10 @@ class Host:
     ) -> Installation:
         order = InstallOrder(Path(path), name, config, tuple(grant), grant_required, by)
         async with self._installing:
-            installer = Installer(self.settings, self._parts.store, self._parts.environments, self._parts.configs)
-            installation = await installer.install(order, progress or _silent)
+            installation = await self._installer.install(order, progress or _silent)
         self._parts.remember(installation)
         await self._scale_as_set(installation)
-        for warning in unknown_verbs(installation.manifest, self._parts.broker.verbs | SANDBOX_VERBS):
+        for warning in unknown_verbs(installation.manifest, self._parts.broker.verbs):
             (progress or _silent)(warning)
         self.events.announce(Installed(installation.id, installation))
         await self._act("install", installation.id, by, f"version {installation.manifest.version}")
@@ -295,8 +293,12 @@ class Host:
         return await self._reloading(progress).restart(name, mode)
 
     def _reloading(self, progress: Progress | None) -> Reloading:
-        installer = Installer(self.settings, self._parts.store, self._parts.environments, self._parts.configs)
-        return Reloading(self._parts, installer, self._installing, progress or _silent)
+        return Reloading(self._parts, self._installer, self._installing, progress or _silent)
+
+    @property
+    def _installer(self) -> Installer:
+        parts = self._parts
+        return Installer(self.settings, parts.store, parts.environments, parts.configs, lambda: parts.broker.words)
 
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
         await self._act("unload-all", "", by)

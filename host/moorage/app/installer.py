@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from moorage.app.asked import changes
 from moorage.app.configs import Configs
 from moorage.config.settings import InstallationSettings, Settings
 from moorage.environments.builder import EnvironmentBuilder
@@ -19,12 +20,13 @@ from moorage.errors import Conflict, Invalid, NotFound
 from moorage.models.config import ConfigOrder
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.manifest import Manifest
+from moorage.models.rights import Words
 from moorage.packages.manifest import read_manifest
 from moorage.packages.names import normalised
 from moorage.packages.source import PluginSource, copy_source, seal, unseal
 from moorage.store.effective import includes
 from moorage.store.store import Store
-from moorage_proto.capability import CapabilityInvalid, parse
+from moorage_proto.capability import UNCALLED_VERBS, CapabilityInvalid, parse
 
 Progress = Callable[[str], None]
 
@@ -75,7 +77,16 @@ class Prepared:
 class Installer:
     """Used by the host alone. What a ``prepare`` leaves that nothing comes of is removed when the host starts again."""
 
-    def __init__(self, settings: Settings, store: Store, environments: EnvironmentBuilder, configs: Configs) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        environments: EnvironmentBuilder,
+        configs: Configs,
+        words: Callable[[], Words] = dict,
+    ) -> None:
+        """``words``: what the application's services say of their own verbs."""
+        self._words = words
         self._settings = settings
         self._store = store
         self._environments = environments
@@ -127,6 +138,9 @@ class Installer:
         granted = self._granted(name, manifest, order, options if present is None else None)
         source = await asyncio.to_thread(copy_source, path, self._settings.state_dir / "code", manifest)
         venv_key = await self._venv_key(present, source, manifest, progress)
+        if present is not None:
+            for sentence in changes(name, present.manifest, manifest, self._words()):
+                progress(sentence)
         if not self._settings.sandbox.development:
             # A developer's next change comes before it would have paid.
             await self._compile(source.code_path, venv_key)
@@ -210,7 +224,10 @@ def check_requested(name: str, manifest: Manifest, texts: Iterable[str]) -> tupl
 
 
 def unknown_verbs(manifest: Manifest, known: frozenset[str]) -> tuple[str, ...]:
-    """A sentence for each requested verb that no service of this host knows: mistyped, or of another host."""
+    """A sentence for each requested verb that neither the host itself nor a service of it knows: mistyped, or of
+    another host. ``known``: those that the services' methods ask for.
+    """
+    known |= UNCALLED_VERBS
     found = []
     for request in manifest.capabilities:
         verb = request.capability.verb

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from moorage.app.asked import described
 from moorage.app.installer import Installer, InstallOrder, unknown_verbs
 from moorage.app.wiring import Wiring
 from moorage.errors import Conflict, ExitCode
@@ -13,6 +14,7 @@ from moorage.events.events import GrantsChanged, Installed
 from moorage.models.installation import Installation
 from moorage.models.manifest import ReloadMode, RequestedCapability
 from moorage.models.reload import ReloadReport
+from moorage.models.rights import Words
 from moorage.supervisor.desired import Resume
 from moorage.supervisor.errors import ReloadUnderway
 from moorage.supervisor.reload import ReloadOrder, mode_of
@@ -26,8 +28,10 @@ class GrantsMissing(Conflict):
     code = "grants_missing"
     exit_code = ExitCode.DENIED
 
-    def __init__(self, installation: str, version: str, missing: Sequence[RequestedCapability]) -> None:
-        listed = "".join(f"\n    {each.capability}  {each.because}".rstrip() for each in missing)
+    def __init__(
+        self, installation: str, version: str, missing: Sequence[RequestedCapability], words: Words | None = None
+    ) -> None:
+        listed = "".join(f"\n    + {described(each, words or {})}" for each in missing)
         grants = " ".join(f"--grant '{each.capability}'" for each in missing)
         super().__init__(
             f"{installation} was not reloaded to {version}: that requires what was not granted. What ran before goes "
@@ -158,7 +162,7 @@ class Reloading:
         rights = await self._parts.store.grants.rights(target.id, target.manifest)
         missing = [each for each in target.manifest.capabilities if each.required and each.capability in rights.missing]
         if missing:
-            raise GrantsMissing(target.id, target.manifest.version, missing)
+            raise GrantsMissing(target.id, target.manifest.version, missing, self._parts.broker.words)
 
 
 async def _nothing() -> None:

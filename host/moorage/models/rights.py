@@ -132,7 +132,6 @@ _BACKENDS: Mapping[str, tuple[str, str, str, str]] = {
     "redis.subscribe": ("receives what is published to", "the channel", "every channel", "Redis server"),
     "redis.script": ("runs Lua scripts on", "the keys of", "every key", "Redis server"),
     "kafka.produce": ("sends messages to", "the topic", "every topic", "Kafka cluster"),
-    "kafka.consume": ("receives messages of", "the topic", "every topic", "Kafka cluster"),
     "servicebus.send": (
         "sends messages to",
         "the queue or topic",
