@@ -1,6 +1,6 @@
 """The plugin's own tables, in the application's database."""
 
-from sqlalchemy import String
+from sqlalchemy import String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -25,3 +25,19 @@ class Hour(Base):
 
     hour: Mapped[int] = mapped_column(primary_key=True)
     plays: Mapped[int]
+
+
+class Pending(Base):
+    """A listening that Last.fm has not taken yet."""
+
+    __tablename__ = "scrobbler_pending"
+    __table_args__ = (UniqueConstraint("timestamp", "artist", "track"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    #: When it began, in seconds since 1970 UTC.
+    timestamp: Mapped[int]
+    artist: Mapped[str] = mapped_column(String(200))
+    track: Mapped[str] = mapped_column(String(200))
+    album: Mapped[str] = mapped_column(String(200), default="")
+    #: Why Last.fm does not want it; empty: it has not been asked, or could not be reached.
+    refused: Mapped[str] = mapped_column(String(300), default="")

@@ -2,8 +2,8 @@ from datetime import datetime
 
 import pytest
 from jukebox_models import Play, User
-from scrobbler.plugin import Options, execute, favourites
 from scrobbler.spelling import canonical
+from scrobbler.statistics import Options, execute, favourites
 
 from moorage_sdk.errors import CapabilityMissing
 
