@@ -22,7 +22,7 @@ from moorage.environments.interpreters import Interpreters
 pytestmark = pytest.mark.timeout(400)
 
 DEMO = ROOT / "scripts" / "demo"
-VERSIONS = {"legacy": "0.9.4", "sample": "1.0.0", "scrobbler": "2.1.0"}
+VERSIONS = {"legacy": "0.9.4", "sample": "1.0.0", "scrobbler": "3.0.0"}
 
 
 @pytest.fixture(scope="module")
