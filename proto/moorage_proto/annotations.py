@@ -28,6 +28,24 @@ def bare(annotation: Any) -> Any:
             return type(None) if annotation is None else annotation
 
 
+def same_type(one: Any, other: Any) -> bool:
+    """However it is written: List[str] and list[str], Optional[int] and int | None."""
+    one, other = bare(one), bare(other)
+    if one == other:
+        return True
+    first, second = typing.get_args(one), typing.get_args(other)
+    if _origin(one) != _origin(other) or len(first) != len(second):
+        return False
+    if _origin(one) is Union:
+        return all(any(same_type(each, found) for found in second) for each in first)
+    return bool(first) and all(same_type(each, found) for each, found in zip(first, second))
+
+
+def _origin(annotation: Any) -> Any:
+    origin = typing.get_origin(annotation)
+    return Union if origin in UNIONS else origin
+
+
 def hints_of(annotation: Any) -> Mapping[str, Any]:
     """Of a class. Raises AnnotationUnsupported where a name cannot be resolved."""
     try:

@@ -14,6 +14,7 @@ from moorage_sdk.errors import (
     QuotaExceeded,
     ScopeClosed,
     SerializationFailure,
+    ServiceRefused,
 )
 from moorage_sdk.handover import Handover
 from moorage_sdk.markers import Backend, Settings
@@ -36,6 +37,7 @@ __all__ = [
     "QuotaExceeded",
     "ScopeClosed",
     "SerializationFailure",
+    "ServiceRefused",
     "Settings",
     "__version__",
 ]

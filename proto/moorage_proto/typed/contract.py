@@ -13,7 +13,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import Message
 
 from moorage_proto import access_pb2, typed_pb2
-from moorage_proto.annotations import AnnotationUnsupported
+from moorage_proto.annotations import AnnotationUnsupported, same_type
 from moorage_proto.errors import ServiceError
 from moorage_proto.methods import Method, methods_of, python_name
 from moorage_proto.typed import signature
@@ -142,13 +142,15 @@ def _compile_service(source: type, found: ServiceDeclared) -> Contract:
 
 
 def _same(one: TypedMethod, other: TypedMethod) -> bool:
-    mine = (one.written.parameters, one.written.result, one.written.requests_stream, one.written.replies_stream)
-    return mine == (
-        other.written.parameters,
-        other.written.result,
-        other.written.requests_stream,
-        other.written.replies_stream,
-    )
+    mine, theirs = one.written, other.written
+    if (mine.requests_stream, mine.replies_stream) != (theirs.requests_stream, theirs.replies_stream):
+        return False
+    if [(each.name, each.default) for each in mine.parameters] != [
+        (each.name, each.default) for each in theirs.parameters
+    ]:
+        return False
+    pairs = [(each.annotation, found.annotation) for each, found in zip(mine.parameters, theirs.parameters)]
+    return all(same_type(*pair) for pair in (*pairs, (mine.result, theirs.result)))
 
 
 def compile_contract(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Any, Dict, List, Literal, Optional, Protocol, Tuple
 
 import pytest
 from typed_shop import AsyncBilling, Billing, Line, Order, ShopBilling
@@ -14,6 +14,7 @@ from moorage.app import Caller, Host, Settings, implements
 from moorage.broker.methods import ServiceUnusable
 from moorage.broker.services.typed import served
 from moorage_proto import access_pb2
+from moorage_proto.annotations import same_type
 from moorage_proto.typed import ContractInvalid, capability, contract_of, guarded, own, service
 
 
@@ -271,6 +272,25 @@ class One(Protocol):
 @implements(One)
 class Good:
     async def do(self, caller: Caller, name: str, count: int = 1) -> str: ...
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        (list[str], List[str], True),
+        (Optional[int], int | None, True),
+        (dict[str, list[int]], Dict[str, List[int]], True),
+        (tuple[int, ...], Tuple[int, ...], True),
+        (None, type(None), True),
+        (list[str], List[int], False),
+        (list[str], Sequence[str], False),
+        (Optional[int], int, False),
+        (Literal["a"], Literal["b"], False),
+        (list[str], str, False),
+    ],
+)
+def test_a_type_is_the_same_however_it_is_written(one, other, alike):
+    assert same_type(one, other) is alike
 
 
 @implements(One)

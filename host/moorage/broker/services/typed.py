@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from moorage.broker import refusals
 from moorage.broker.methods import ServiceUnusable
 from moorage.broker.services.base import Caller, Service
+from moorage_proto.annotations import same_type
 from moorage_proto.errors import CallError
 from moorage_proto.typed import Contract, ContractInvalid, ValueUnfit, contract_of, signature
 from moorage_proto.typed.contract import TypedMethod
@@ -166,9 +167,9 @@ def _checked(place: str, method: TypedMethod, function: Any) -> Written:
             "after caller where it wants to know who calls",
         )
     for mine, other in zip(written.parameters, method.written.parameters, strict=True):
-        if mine.annotation != other.annotation:
+        if not same_type(mine.annotation, other.annotation):
             raise ContractInvalid(place, f"parameter {mine.name!r} has another type than in the contract")
-    if written.result != method.written.result:
+    if not same_type(written.result, method.written.result):
         raise ContractInvalid(place, "it returns another type than in the contract")
     return written
 

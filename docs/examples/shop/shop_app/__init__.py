@@ -1,0 +1,1 @@
+"""A shop that lets plugins charge its customers and see its stock."""

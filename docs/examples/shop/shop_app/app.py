@@ -1,0 +1,59 @@
+"""The shop's own HTTP interface. Orders are carried out by whichever plugin is named ``restock``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
+
+from moorage.app import Host, Settings
+from moorage.errors import MoorageError
+from shop_app.billing import Ledger
+from shop_app.inventory import InventoryService
+
+
+class Order(BaseModel):
+    customer: str
+    sku: str
+    count: int
+
+
+class Right(BaseModel):
+    capability: str
+
+
+def create_app(settings: Settings) -> FastAPI:
+    ledger = Ledger()
+    inventory = InventoryService({"tea": 12, "cups": 2})
+    host = Host(settings, services=[ledger, inventory])
+    app = FastAPI(lifespan=host.lifespan)
+
+    @app.post("/orders")
+    async def order(wish: Order) -> Any:
+        try:
+            return await host.call("restock", input=wish.model_dump())
+        except MoorageError as error:
+            raise HTTPException(409, str(error)) from error
+
+    @app.get("/charges")
+    async def charges() -> list[dict[str, Any]]:
+        return [{"by": plugin, "customer": each.customer, "cents": each.cents} for plugin, each in ledger.charged]
+
+    # A real shop has its administrators log in before it lets them grant anything.
+    @app.get("/plugins/{name}/rights")
+    async def rights(name: str) -> list[dict[str, Any]]:
+        view = await host.installation(name)
+        return [
+            {"capability": each.capability, "meaning": each.meaning, "granted": each.granted} for each in view.grants
+        ]
+
+    @app.post("/plugins/{name}/rights")
+    async def grant(name: str, right: Right) -> None:
+        await host.grant(name, [right.capability], by="the shop")
+
+    @app.delete("/plugins/{name}/rights")
+    async def revoke(name: str, right: Right) -> None:
+        await host.revoke(name, [right.capability], by="the shop")
+
+    return app
