@@ -39,7 +39,8 @@ def is_broad(capability: Capability) -> bool:
         # http://HOST:PORT/path, or HOST:PORT
         place = resource.partition("://")[2] or resource
         host = place.partition("/")[0].partition(":")[0]
-        return not host.strip("*")
+        # Nearly everybody has a host below com.
+        return host.startswith("*") and "." not in host.lstrip("*.")
     name = resource.partition("/")[2] if capability.service in BACKEND_SERVICES else resource
     return bool(name) and not name.strip("*")
 
