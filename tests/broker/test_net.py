@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from memory_link import Connected, RecordingAudit, connected
 
 from moorage.broker.broker import Broker
+from moorage.broker.egress.resolver import HostRefused
+from moorage.broker.egress.upstream import Upstream, UpstreamInvalid
 from moorage.broker.net import Dialler
 from moorage.broker.net import proxy as proxies
 from moorage.broker.net.request import RequestRefused, Target, target_of
@@ -103,7 +105,12 @@ class Net:
 
 
 @asynccontextmanager
-async def net(*rights: str, limits: Limits | None = None, names: dict[str, Sequence[str]] | None = None):
+async def net(
+    *rights: str,
+    limits: Limits | None = None,
+    names: dict[str, Sequence[str]] | None = None,
+    dialler: Dialler | None = None,
+) -> AsyncIterator[Net]:
     answers = {"echo.internal": ["127.0.0.1"], **(names or {})}
     dialled: list[str] = []
 
@@ -125,7 +132,7 @@ async def net(*rights: str, limits: Limits | None = None, names: dict[str, Seque
         stack.callback(server.close)
         port = server.sockets[0].getsockname()[1]
         audit = RecordingAudit()
-        broker = Broker([], audit, dialler=Dialler(look_up))
+        broker = Broker([], audit, dialler=dialler or Dialler(look_up))
         await broker.open()
         stack.push_async_callback(broker.close)
         grants = Grants(tuple(parse(right.replace("PORT", str(port))) for right in rights))
@@ -275,3 +282,63 @@ async def test_a_client_that_does_not_read_holds_up_itself_alone(usual: Net) -> 
     for each in (writer, other):
         each.transport.abort()
     await usual.idle()
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[tuple[int, list[bytes], dict[str, int]]]:
+    """An operator's proxy: its port, the heads that it was sent, and where names lead."""
+    heads: list[bytes] = []
+    places: dict[str, int] = {}
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        head = await reader.readuntil(b"\r\n\r\n")
+        heads.append(head)
+        name = head.split(b" ")[1].rpartition(b":")[0].decode()
+        if name not in places:
+            writer.write(b"HTTP/1.1 403 Not here\r\n\r\n")
+            writer.close()
+            return
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", places[name])
+        writer.write(b"HTTP/1.1 200 OK\r\nVia: here\r\n\r\n")
+        far_writer.write(await reader.read(100))
+        writer.write(await far_reader.read(100))
+        for each in (writer, far_writer):
+            each.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1], heads, places
+    server.close()
+    await asyncio.wait(tasks, timeout=DEADLINE_SECONDS)
+
+
+async def test_the_operators_proxy_is_asked_for_names_and_addresses_are_checked_here(
+    upstream: tuple[int, list[bytes], dict[str, int]],
+) -> None:
+    port, heads, places = upstream
+
+    async def nobody(host: str) -> Sequence[str]:
+        raise AssertionError(f"{host} was looked up here")
+
+    dialler = Dialler(nobody, Upstream.parse(f"http://user:p%40ss@127.0.0.1:{port}"))
+    async with net("net.connect:api.example.com:443", "net.connect:10.0.0.1:443", dialler=dialler) as made:
+        places["api.example.com"] = made.echo
+        reader, writer, status = await made.connect("api.example.com:443")
+        assert status.startswith("200 ")
+        writer.write(b"hello")
+        assert await reader.read() == b"hello"
+        assert b"Proxy-Authorization: Basic dXNlcjpwQHNz" in heads[0]
+        writer.close()
+        _, refused, status = await made.connect("10.0.0.1:443")
+        assert status.startswith("502 ")  # named by its address, so let through to the proxy, which says no
+        refused.close()
+        await made.idle()
+        with pytest.raises(HostRefused):
+            await dialler.dial("10.0.0.1", 443, allow_private=False)
+
+
+@pytest.mark.parametrize("url", ["", "proxy:3128", "ftp://proxy:1", "http://", "http://proxy:notaport", "http://[::1"])
+def test_a_proxy_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(UpstreamInvalid, match=r"http\.proxy"):
+        Upstream.parse(url)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import re
+import ssl
+from collections.abc import Sequence
 
 from moorage.broker.egress.resolver import Address, LookUp, resolve, system_look_up
+from moorage.broker.egress.upstream import Upstream
+from moorage_proto import hostname
 from moorage_proto.errors import CallError, Reason, Status
 
 log = logging.getLogger(__name__)
@@ -19,30 +23,67 @@ BUFFER_BYTES = 256 * 1024
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
+_ESTABLISHED = re.compile(rb"HTTP/1\.[01] 2[0-9][0-9][ \r]")
+
 
 class Dialler:
-    def __init__(self, look_up: LookUp = system_look_up) -> None:
+    def __init__(
+        self,
+        look_up: LookUp = system_look_up,
+        upstream: Upstream | None = None,
+        trusted: ssl.SSLContext | None = None,
+    ) -> None:
+        """``upstream``: the proxy that the operator has all connections made by; it resolves names itself. ``trusted``
+        is for one that is spoken to over TLS.
+        """
         self._look_up = look_up
+        self._upstream = upstream
+        self._trusted = trusted
 
     async def dial(self, host: str, port: int, *, allow_private: bool) -> Streams:
         """``host`` is canonical. Raises CallError: refused for its address, unknown, or not to be reached."""
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                addresses = await resolve(host, port, allow_private=allow_private, look_up=self._look_up)
-                return await _first(addresses)
-        except (OSError, TimeoutError) as error:
-            log.info("a plugin's connection to %s:%d: %s", host, port, error)
+                if self._upstream is not None:
+                    return await self._through(self._upstream, host, port, allow_private=allow_private)
+                return await _first(await self._checked(host, port, allow_private=allow_private))
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            log.info("a plugin's connection to %s:%d: %s", host, port, error or type(error).__name__)
             sentence = f"{host}:{port} cannot be reached from this host at the moment."
             raise CallError(Status.UNAVAILABLE, Reason.BACKEND_UNAVAILABLE, sentence, retryable=True) from error
 
+    async def _checked(self, host: str, port: int, *, allow_private: bool) -> Sequence[Address]:
+        return await resolve(host, port, allow_private=allow_private, look_up=self._look_up)
 
-async def _first(addresses: list[Address]) -> Streams:
-    """The first that answers, in the resolver's order."""
-    for address in addresses[:-1]:
-        with contextlib.suppress(OSError):
-            return await _connect(address)
-    return await _connect(addresses[-1])
+    async def _through(self, upstream: Upstream, host: str, port: int, *, allow_private: bool) -> Streams:
+        """Addresses are checked as ever; where a name leads is for the operator's proxy to find out, and to allow."""
+        if hostname.address(host) is not None:
+            await self._checked(host, port, allow_private=allow_private)
+        reader, writer = await asyncio.open_connection(
+            upstream.host, upstream.port, limit=BUFFER_BYTES, ssl=self._trusted if upstream.scheme == "https" else None
+        )
+        try:
+            target = f"{hostname.in_url(host)}:{port}"
+            head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
+            if upstream.authorization:
+                head += f"Proxy-Authorization: {upstream.authorization}\r\n"
+            writer.write(f"{head}\r\n".encode())
+            answer = await reader.readuntil(b"\r\n\r\n")
+            if not _ESTABLISHED.match(answer):
+                raise ConnectionError(f"the operator's proxy answered {answer.splitlines()[0]!r}")
+        except BaseException:
+            writer.transport.abort()
+            raise
+        return reader, writer
 
 
-async def _connect(address: Address) -> Streams:
-    return await asyncio.open_connection(address.ip, address.port, limit=BUFFER_BYTES)
+async def _first(addresses: Sequence[Address]) -> Streams:
+    """One after another, in the resolver's order; each that does not answer gets its share of the time."""
+    failure: Exception = OSError("no address")
+    for number, address in enumerate(addresses):
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS / 2 / (len(addresses) - number)):
+                return await asyncio.open_connection(address.ip, address.port, limit=BUFFER_BYTES)
+        except (OSError, TimeoutError) as error:
+            failure = error
+    raise failure
