@@ -65,12 +65,25 @@ def service_methods(module: Any, service: str) -> Mapping[str, Method[Any, Any]]
     return methods_of(module.DESCRIPTOR.services_by_name[service])
 
 
-def field_values(message: Message, path: str) -> Tuple[str, ...]:
-    """The values at a dotted path of a message as text; of repeated fields, every one."""
+class TooManyValues(ValueError):
+    """Of one field of a message, with those in the messages in it."""
+
+
+def field_values(message: Message, path: str, most: Optional[int] = None) -> Tuple[str, ...]:
+    """The values at a dotted path of a message as text; of repeated fields, every one.
+
+    Raises TooManyValues before it looks at more than ``most`` of them.
+    """
     found: Tuple[Any, ...] = (message,)
     for part in path.split("."):
+        if most is not None and sum(_count(getattr(holder, part)) for holder in found) > most:
+            raise TooManyValues
         found = tuple(value for holder in found for value in _values(holder, part))
     return tuple(str(value) for value in found)
+
+
+def _count(value: Any) -> int:
+    return 1 if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") else len(value)
 
 
 def _values(holder: Any, part: str) -> Tuple[Any, ...]:

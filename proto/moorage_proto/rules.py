@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Tuple
 
 from google.protobuf.message import Message
 
 from moorage_proto import capability
 from moorage_proto.capability import Capability
 from moorage_proto.errors import CallError, Reason, Status
-from moorage_proto.methods import Method, field_values
+from moorage_proto.methods import Method, TooManyValues, field_values
 
 #: A registered pure function: which rights does this request need? Raises CallError for one that cannot be decided on.
 Classifier = Callable[[Any], Tuple[Capability, ...]]
+
+#: Of one request, for one need: to decide on each of millions would hold up the host.
+MAX_RESOURCES = 10_000
 
 #: The resources that one need names in a request.
 _Resources = Callable[[Message], Tuple[str, ...]]
@@ -92,7 +95,14 @@ def _needs_from_fields(method: Method[Any, Any], needs: Tuple[Any, ...]) -> Clas
 
 def _at_path(method: Method[Any, Any], path: str) -> _Resources:
     _check_path(method, path)
-    return lambda request: field_values(request, path)
+
+    def named(request: Message) -> Tuple[str, ...]:
+        try:
+            return field_values(request, path, MAX_RESOURCES)
+        except TooManyValues:
+            raise _refused(method, f"it names more than {MAX_RESOURCES:,} resources; make several calls") from None
+
+    return named
 
 
 def _from_text(method: Method[Any, Any], text: str) -> _Resources:
@@ -112,19 +122,17 @@ def _from_text(method: Method[Any, Any], text: str) -> _Resources:
         values = [field_values(request, path)[0] for path in paths]
         for path, value in zip(paths, values):
             if not signs.isdisjoint(value):
-                raise _ambiguous(method, path, signs)
+                listed = " or ".join(sorted(signs))
+                problem = f"{path} must not hold {listed}, which stands between the parts of the capability it needs"
+                raise _refused(method, problem)
         return ("".join(part + value for part, value in zip(between, [*values, ""])),)
 
     return named
 
 
-def _ambiguous(method: Method[Any, Any], path: str, signs: Iterable[str]) -> CallError:
-    return CallError(
-        Status.INVALID_ARGUMENT,
-        Reason.REQUEST_INVALID,
-        f"{method.path} cannot be called like this: {path} must not hold {' or '.join(sorted(signs))}, which stands "
-        "between the parts of the capability that the call needs.",
-    )
+def _refused(method: Method[Any, Any], problem: str) -> CallError:
+    sentence = f"{method.path} cannot be called like this: {problem}."
+    return CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, sentence)
 
 
 def _single(verb: str, field: str, has_backend: bool) -> Classifier:

@@ -11,7 +11,7 @@ from moorage_proto import access_pb2, kafka_pb2, log_pb2
 from moorage_proto.capability import Capability
 from moorage_proto.errors import CallError, Reason
 from moorage_proto.methods import methods_of
-from moorage_proto.rules import AccessRuleMissing, compile_rule
+from moorage_proto.rules import MAX_RESOURCES, AccessRuleMissing, compile_rule
 
 _numbers = iter(range(1000))
 
@@ -69,3 +69,20 @@ def test_path_and_text_together_are_refused():
     )
     with pytest.raises(AccessRuleMissing, match="both paths and a text"):
         compile_rule(methods_of(made)["send"], {})
+
+
+def test_a_request_names_no_more_resources_than_can_be_decided_on():
+    need = access_pb2.Need(verb="log.name", resource_paths=["records.logger"])
+    rule = access_pb2.Access(needs=access_pb2.Needs(all=[need]))
+    made = make_service(
+        "resource_many", (("Send", log_pb2.WriteLogRequest, log_pb2.WriteLogReply, False, False, rule),)
+    )
+    classify = compile_rule(methods_of(made)["send"], {}).needs
+    assert classify is not None
+    request = log_pb2.WriteLogRequest()
+    for _ in range(MAX_RESOURCES):
+        request.records.add(logger="a")
+    assert len(classify(request)) == MAX_RESOURCES
+    request.records.add(logger="a")
+    with pytest.raises(CallError, match="it names more than 10,000 resources; make several calls"):
+        classify(request)

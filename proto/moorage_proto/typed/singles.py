@@ -17,6 +17,9 @@ from moorage_proto.typed.errors import ValueUnfit, wanted
 _Field = descriptor_pb2.FieldDescriptorProto
 _Form = typed_pb2.Typed
 
+#: Of a Decimal, before the point or after it.
+MAX_DIGITS = 10_000
+
 INTEGERS = range(-(2**63), 2**63)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -141,6 +144,14 @@ def _microseconds(value: Any) -> int:
     return found
 
 
+def _decimal(text: str) -> Decimal:
+    """An integer of a Decimal such as 1E+999999999 would take all the memory there is."""
+    value = Decimal(text)
+    if value.is_finite() and (len(text) > MAX_DIGITS or abs(value.adjusted()) > MAX_DIGITS):
+        raise ValueError
+    return value
+
+
 def _canonical(read: Callable[[str], Any]) -> Callable[[str], Any]:
     """Of values that may name resources: capabilities compare texts, and one value must not have two of them."""
 
@@ -186,6 +197,13 @@ SINGLES: Mapping[Any, Single] = {
         _microseconds,
         lambda wire: timedelta(microseconds=wire),
     ),
-    Decimal: Single("Decimal", "a Decimal", _STRING, _Form.DECIMAL, _of(Decimal, str), Decimal),
+    Decimal: Single(
+        "Decimal",
+        f"a Decimal of at most {MAX_DIGITS:,} digits",
+        _STRING,
+        _Form.DECIMAL,
+        lambda value: str(_decimal(str(_instance(Decimal, value)))),
+        _decimal,
+    ),
     UUID: Single("Uuid", "a UUID", _STRING, _Form.UUID, _of(UUID, str), _canonical(UUID), names_resources=True),
 }

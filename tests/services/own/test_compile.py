@@ -16,6 +16,7 @@ from moorage.broker.services.typed import served
 from moorage_proto import access_pb2
 from moorage_proto.annotations import same_type
 from moorage_proto.typed import ContractInvalid, capability, contract_of, guarded, own, service
+from moorage_proto.typed.contract import compile_contract
 
 
 def test_it_is_a_proto_service_like_any_other():
@@ -355,3 +356,10 @@ def test_guarded_verbs_say_what_they_mean():
 
     late = made(guarded("shop.see", says="It may see customers.")(do)).methods["do"].method.access.late
     assert (list(late.verbs), list(late.says)) == (["shop.see"], ["It may see customers."])
+
+
+def test_a_contract_that_the_host_calls_has_no_rules():
+    """What extension points are compiled by: the same, without access rules."""
+    contract = compile_contract(One, "one", None)
+    assert contract.methods["do"].method.access is None
+    assert [field.name for field in contract.methods["do"].method.request.DESCRIPTOR.fields] == ["name", "count"]
