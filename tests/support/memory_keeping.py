@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from moorage.errors import Invalid, NotFound
 from moorage.models.config import ConfigEntry, ConfigOrder, ConfigOrigin, ConfigView, Heard
+from moorage.models.levels import LevelSetting
 from moorage.models.secret import SHARED, SecretInfo, SecretOrigin
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -81,3 +82,24 @@ class MemoryConfig:
             return ConfigEntry(key, self.values[key], ConfigOrigin.RUN_TIME, self.set_now[key], NOON)
         origin = ConfigOrigin.SETTINGS if "." in key else ConfigOrigin.DEFAULT
         return ConfigEntry(key, self.values[key], origin)
+
+
+class MemoryLevels:
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self.settings: dict[str, LevelSetting] = {}
+
+    async def show(self, name: str) -> tuple[LevelSetting, ...]:
+        self.host._plugin(name)
+        return tuple(self.settings.values())
+
+    async def set(
+        self, name: str, level: int, *, logger: str = "", duration: timedelta | None = None, by: str = ""
+    ) -> tuple[LevelSetting, ...]:
+        until = None if duration is None else NOON + duration
+        self.settings[logger] = LevelSetting(logger, level, until, by, NOON)
+        return await self.show(name)
+
+    async def reset(self, name: str, *, logger: str | None = None, by: str = "") -> tuple[LevelSetting, ...]:
+        self.settings = {} if logger is None else {key: each for key, each in self.settings.items() if key != logger}
+        return await self.show(name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import tomllib
-from memory_keeping import MemoryConfig, MemorySecrets
+from memory_keeping import MemoryConfig, MemoryLevels, MemorySecrets
 
 from moorage.config.settings import Settings
 from moorage.errors import Conflict, Invalid, NotFound
@@ -176,6 +176,7 @@ class MemoryHost:
         self.reasons: dict[str, Why] = {}
         self.secrets = MemorySecrets(self)
         self.config = MemoryConfig(self)
+        self.log_levels = MemoryLevels(self)
         self._numbers = itertools.count(1)
 
     def add(

@@ -432,3 +432,14 @@ async def test_settings_are_shown_and_changed(client, host):
     for wrong in ({}, {"set": {"a..b": 1}}, {"unset": [""]}, {"change": {}}):
         assert (await client.patch("/installations/churn/config", json=wrong)).status_code == 422
     assert (await client.get("/installations/nobody/config")).status_code == 404
+
+
+async def test_levels_of_loggers_are_set_and_taken_back(client, host):
+    path = "/installations/churn/log-levels"
+    answer = await client.post(path, json={"level": 10, "logger": "churn.parser", "for_seconds": 60})
+    assert [(level["logger"], level["level"]) for level in answer.json()["items"]] == [("churn.parser", 10)]
+    assert answer.json()["items"][0]["until"] == "2026-11-20T12:01:00Z"
+    assert (await client.get(path)).json() == answer.json()
+    for wrong in ({"level": 0}, {"level": "DEBUG"}, {"level": 10, "for_seconds": 0}, {}):
+        assert (await client.post(path, json=wrong)).status_code == 422
+    assert (await client.delete(path, params={"logger": "churn.parser"})).json() == {"items": []}

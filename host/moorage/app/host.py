@@ -16,6 +16,7 @@ from moorage.app.audit import AuditTrail
 from moorage.app.config import Config
 from moorage.app.grants import Grants
 from moorage.app.installer import Installer, InstallOrder, unknown_verbs
+from moorage.app.levels import Levels
 from moorage.app.lock import StateLock
 from moorage.app.reloading import Reloading, ReloadRequest
 from moorage.app.secrets import Secrets
@@ -328,6 +329,11 @@ class Host:
         return Config(self._parts, self._act)
 
     @property
+    def log_levels(self) -> Levels:
+        """From which level on loggers send their records; changed while workers run."""
+        return Levels(self._parts, self._act)
+
+    @property
     def secrets(self) -> Secrets:
         """Set, replaced and deleted; never shown."""
         return Secrets(self._parts, self._act)
@@ -451,6 +457,7 @@ class Host:
             condition=condition,
             calls=sum(each.calls for each in living),
             denied=sum(each.denied for each in living),
+            log_levels=self._parts.log_levels.of(name),
         )
 
     async def _up_again(self, name: str) -> InstallationView:

@@ -15,6 +15,7 @@ from moorage.app.audit_sinks import AuditSinks
 from moorage.app.configs import Configs
 from moorage.app.folders import make_folder
 from moorage.app.late_news import LateNews
+from moorage.app.log_levels import LogLevels
 from moorage.app.services import Services
 from moorage.app.use import GrantUse
 from moorage.broker.broker import Broker
@@ -103,6 +104,7 @@ class Wiring:
         self.events = EventBus()
         self.store = Store(settings.store_path)
         self.configs = Configs(settings)
+        self.log_levels = LogLevels(self.store.log_levels, self._tell_levels)
         #: What goes on whoever waits for it.
         self.tasks = OwnedTasks()
         self.maskers = Maskers()
@@ -143,7 +145,12 @@ class Wiring:
         self.supervisor = Supervisor(
             Parts(
                 store=self.store,
-                shard=LocalShard(self.broker, lambda: self.services.sql.backends, console=console is not None),
+                shard=LocalShard(
+                    self.broker,
+                    lambda: self.services.sql.backends,
+                    console=console is not None,
+                    log_levels=self.log_levels.for_worker,
+                ),
                 launcher=self.launcher,
                 environments=self.environments,
                 logs=self.logs,
@@ -163,7 +170,7 @@ class Wiring:
             )
         )
         self.grant_use = GrantUse(self.broker.uses, self.store.grants)
-        self._late_news = LateNews(self.events, self.supervisor, self.configs)
+        self._late_news = LateNews(self.events, self.supervisor, self.configs, self.log_levels)
         self.usage = UsageSampler(self._subjects, settings.supervision.usage_interval)
         self.orchestrator = Orchestrator(
             self.store, self.supervisor, self.events, tell=self._log_outcome, plain=self.maskers.plain
@@ -197,6 +204,8 @@ class Wiring:
             for name, values in (await self.store.config.all()).items():
                 self.configs.learn(name, values)
             stack.push_async_callback(self.tasks.settled)
+            stack.push_async_callback(self.log_levels.close)
+            await self.log_levels.open()
             installations = await self.store.installations.list()
             for installation in installations:
                 self.remember(installation)
@@ -239,6 +248,11 @@ class Wiring:
             if each.id == incarnation:
                 return self.configs.of_or_empty(each.installation)
         return {}
+
+    async def _tell_levels(self, name: InstallationId) -> None:
+        levels = self.log_levels.for_worker(name)
+        ready = [each for each in self.supervisor.living(name) if each.ready]
+        await asyncio.gather(*(each.set_log_levels(levels) for each in ready))
 
     async def bring_back_data(self, name: InstallationId) -> None:
         """Before what was held for its data may run: what could not be brought back then is tried again.

@@ -23,6 +23,7 @@ from moorage.models.attachment import Attachment, Health, Holding, Peer
 from moorage.models.contributions import Contributions
 from moorage.models.event import HandlerView, PluginEvent
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
+from moorage.models.levels import WorkerLevels
 from moorage.models.views import TaskView
 from moorage.telemetry.trace import new_traceparent
 from moorage_proto import link_pb2, plugin_pb2, value_pb2, values
@@ -148,6 +149,11 @@ class AttachedLink:
         seconds = timeout.total_seconds()
         reply = await link.call(_PLUGIN["change_config"], request, scope=self._scope, timeout=seconds)
         return bool(reply.told)
+
+    async def set_log_levels(self, levels: WorkerLevels, timeout: timedelta) -> None:
+        link = await self._link()
+        request = plugin_pb2.SetLogLevelsRequest(level=levels.level, loggers=levels.loggers)
+        await link.call(_PLUGIN["set_log_levels"], request, scope=self._scope, timeout=timeout.total_seconds())
 
     async def health(self, timeout: timedelta) -> Health:
         link = await self._link()

@@ -7,7 +7,9 @@ from rich.text import Text
 from moorage.cli.grants_page import print_grants
 from moorage.cli.output import duration, facts, indented, local_time, say, size, state_text, stated, table
 from moorage.cli.plain import one_line
+from moorage.models.levels import level_name
 from moorage.web.schemas.installations import Author, BrokenPlugin, Incarnation, Installation, Usage, Verdict
+from moorage.web.schemas.levels import Level
 
 #: The latest starts that a page lists.
 SHOWN_WORKERS = 5
@@ -92,11 +94,17 @@ def _facts(found: Installation) -> list[tuple[str, object]]:
             f"{'' if limits.cpus is None else f', {limits.cpus:g} CPUs'}"
             f", {size(limits.data_bytes)} of data in {limits.data_files:,} files",
         ),
+        ("log level", ", ".join(map(_level, found.log_levels))),
         ("without effect", found.unenforced),
         ("uses", _use(found.usage) if found.usage else ""),
         ("triggers", ", ".join(f"{trigger.kind} {trigger.source}" for trigger in plugin.triggers)),
         *((name, url) for name, url in plugin.urls.items()),
     ]
+
+
+def _level(level: Level) -> str:
+    until = f" until {local_time(level.until)}" if level.until else ""
+    return f"{level.logger or 'all loggers'} {level_name(level.level)}{until}"
 
 
 def _use(usage: Usage) -> str:

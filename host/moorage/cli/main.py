@@ -60,6 +60,7 @@ COMMANDS = {
     "deny": Lazy("grants", "Deny capabilities, whatever is granted.", CHANGE),
     "undeny": Lazy("grants", "Take deny rules back.", CHANGE),
     "config": Lazy("config", "Show the settings of an installation, or change them while it runs.", CHANGE),
+    "log-level": Lazy("levels", "Show or change from which level on a plugin's loggers send their records.", CHANGE),
     "secrets": Lazy("secrets", "Set, list and delete secrets of a plugin, or seal all with a new key.", CHANGE),
     "serve": Lazy("serve", "Start the host and its API, until Ctrl-C.", HOST),
     "doctor": Lazy("doctor", "Say what this machine offers for running plugins safely.", HOST),

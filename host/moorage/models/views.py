@@ -10,6 +10,7 @@ from typing import Any, Mapping
 from moorage.models.health import Condition
 from moorage.models.incarnation import IncarnationStatus
 from moorage.models.installation import Installation
+from moorage.models.levels import LevelSetting
 from moorage.models.usage import Usage
 
 
@@ -86,6 +87,8 @@ class InstallationView:
     denied: int = 0
     #: Of all its workers together; None: it has none, or nobody has looked yet.
     usage: Usage | None = None
+    #: What was set of its loggers.
+    log_levels: tuple[LevelSetting, ...] = ()
     #: A bound that it asks for and that has no effect here, and why, as a sentence; empty: all have.
     unenforced: str = ""
     denials: tuple[DenialView, ...] = ()

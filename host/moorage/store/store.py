@@ -16,6 +16,7 @@ from moorage.store.executions import Executions
 from moorage.store.grants import Grants
 from moorage.store.incarnations import Incarnations
 from moorage.store.installations import Installations
+from moorage.store.log_levels import LogLevels
 from moorage.store.logs import Logs
 from moorage.store.migrate import migrate
 from moorage.store.secrets import Secrets
@@ -41,6 +42,7 @@ class Store:
         self.uids = Uids(self._database)
         self.secrets = Secrets(self._database)
         self.config = ConfigValues(self._database)
+        self.log_levels = LogLevels(self._database)
 
     async def open(self) -> None:
         """Opens it, and brings its schema to that of this version.

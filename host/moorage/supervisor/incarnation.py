@@ -22,6 +22,7 @@ from moorage.models.execution import Execution, TaskOutcome, WorkerFacts
 from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation
+from moorage.models.levels import WorkerLevels
 from moorage.packages.config_layers import differing
 from moorage.supervisor import lifecycle
 from moorage.supervisor.disk import DataLimit, DataWatch
@@ -370,6 +371,14 @@ class Incarnation:
             except CallError as error:
                 return hearing_of(self.status.number, error, self._capture.plain)
             return Heard(self.status.number, Hearing.TAKEN)
+
+    async def set_log_levels(self, levels: WorkerLevels) -> None:
+        """A worker that does not hear of it, or whose SDK cannot, goes on as before; the log of the host tells."""
+        assert self._attached is not None, "asked of ready incarnations only"
+        try:
+            await self._attached.set_log_levels(levels, HEALTH_TIMEOUT)
+        except CallError as error:
+            log.warning("%s: its log levels are as before: %s", self.id, error)
 
     async def export_state(self) -> bytes | None:
         """What the plugin leaves to its next worker, for its ``Launch``. Raises CallError."""

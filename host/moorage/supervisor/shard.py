@@ -14,6 +14,7 @@ from moorage.models.attachment import Attachment, Health, Holding, Peer
 from moorage.models.contributions import Contributions
 from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, TaskOutcome
+from moorage.models.levels import WorkerLevels
 from moorage_proto.capability import Grants
 from moorage_proto.errors import CallError
 
@@ -56,6 +57,9 @@ class AttachedWorker(Protocol):
 
         What the hook raises is the CallError.
         """
+
+    async def set_log_levels(self, levels: WorkerLevels, timeout: timedelta) -> None:
+        """Its loggers send records from these levels on. Answered also while the plugin's own code is stuck."""
 
     async def health(self, timeout: timedelta) -> Health:
         """The plugin's own opinion, from its own loop. A loop that is stuck does not answer: DEADLINE_EXCEEDED."""

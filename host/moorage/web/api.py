@@ -8,7 +8,19 @@ from fastapi.routing import APIRoute
 from moorage import __version__
 from moorage.web import problems
 from moorage.web.operations import Operations
-from moorage.web.routes import audit, config, executions, grants, installations, logs, reload, secrets, system, why
+from moorage.web.routes import (
+    audit,
+    config,
+    executions,
+    grants,
+    installations,
+    levels,
+    logs,
+    reload,
+    secrets,
+    system,
+    why,
+)
 
 PREFIX = "/api/v1"
 
@@ -29,7 +41,7 @@ def create_api(operations: Operations) -> FastAPI:
     )
     app.state.operations = operations
     problems.install(app)
-    for noun in (installations, grants, reload, why, config, secrets, executions, logs, audit, system):
+    for noun in (installations, grants, reload, why, config, secrets, executions, logs, levels, audit, system):
         app.include_router(noun.router, prefix=PREFIX, responses=problems.RESPONSES)
     return app
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from moorage.models.config import ConfigOrder, ConfigView
 from moorage.models.execution import Execution, ExecutionRequest
 from moorage.models.grants import GrantOrder
 from moorage.models.installation import Installation, InstallationId
+from moorage.models.levels import LevelSetting
 from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.reload import ReloadReport
@@ -51,6 +52,19 @@ class ConfigOperations(Protocol):
 
     async def change(self, name: str, order: ConfigOrder, *, by: str = "") -> ConfigView:
         """Stored, then told to the workers; what they made of it is in the view."""
+
+
+class LevelOperations(Protocol):
+    async def show(self, name: str) -> tuple[LevelSetting, ...]:
+        """What was set of its loggers."""
+
+    async def set(
+        self, name: str, level: int, *, logger: str = "", duration: timedelta | None = None, by: str = ""
+    ) -> tuple[LevelSetting, ...]:
+        """Of one logger, or of all that have none of their own."""
+
+    async def reset(self, name: str, *, logger: str | None = None, by: str = "") -> tuple[LevelSetting, ...]:
+        """Takes one back, or all."""
 
 
 class SecretOperations(Protocol):
@@ -101,6 +115,9 @@ class Operations(Protocol):
 
     @property
     def config(self) -> ConfigOperations: ...
+
+    @property
+    def log_levels(self) -> LevelOperations: ...
 
     @property
     def secrets(self) -> SecretOperations: ...

@@ -120,7 +120,7 @@ async def _serve(record: start_pb2.StartRecord) -> NoReturn:
 
 def _set_up_logging(welcome: link_pb2.Welcome, handler: HostHandler, runtime: Runtime) -> None:
     logging.getLogger().addHandler(handler)
-    level = logging.getLevelName(welcome.log_level)
+    level = int(welcome.log_level) if welcome.log_level.isdigit() else logging.getLevelName(welcome.log_level)
     runtime.levels.apply(level if isinstance(level, int) else logging.INFO, dict(welcome.logger_levels))
 
 
