@@ -356,19 +356,26 @@ _SPECIAL: Mapping[str, _Special] = {
 _CHANGES = ("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe")
 
 
-def waiting_limited(examined: Examined, seconds: float) -> Optional[Tuple[bytes, ...]]:
-    """The arguments of a blocking command that waits no longer than this; None: it does not anyhow."""
-    words = list(examined.arguments)
-    found = _waiting_at(examined.name, words)
+def waiting_seconds(examined: Examined) -> Optional[float]:
+    """How long a blocking command waits by its own arguments; 0: without end; None: they do not tell."""
+    found = _waiting_at(examined.name, examined.arguments)
     if found is None:
         return None
     position, in_milliseconds = found
     try:
-        own = float(words[position]) / (1000 if in_milliseconds else 1)
+        return max(0.0, float(examined.arguments[position])) / (1000 if in_milliseconds else 1)
     except ValueError:
-        return None  # the server refuses it
-    if 0 < own <= seconds:
         return None
+
+
+def waiting_limited(examined: Examined, seconds: float) -> Optional[Tuple[bytes, ...]]:
+    """The arguments of a blocking command that waits no longer than this; None: it does not anyhow."""
+    own = waiting_seconds(examined)
+    found = _waiting_at(examined.name, examined.arguments)
+    if found is None or own is None or 0 < own <= seconds:
+        return None
+    words = list(examined.arguments)
+    position, in_milliseconds = found
     words[position] = b"%d" % max(1, int(seconds * 1000)) if in_milliseconds else b"%.3f" % max(0.001, seconds)
     return tuple(words)
 

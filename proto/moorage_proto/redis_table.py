@@ -1,7 +1,7 @@
 """A Redis server's table of commands: which there are, and where among the arguments of each its keys stand.
 
 Read from what the server answers to ``COMMAND`` (redis.io/docs/reference/key-specs), or from ``redis_commands.json``,
-which ``scripts/redis-commands`` writes from a real server. Servers before 7.0 tell of keys only in the old way (first,
+which ``scripts/redis_commands`` writes from a real server. Servers before 7.0 tell of keys only in the old way (first,
 last, step): what they leave out is then taken from that file.
 """
 

@@ -23,7 +23,7 @@ def main() -> int:
         TABLE.write_text(text)
         return 0
     if TABLE.read_text() != text:
-        print("redis-commands: the committed table is not this server's; run scripts/redis-commands", file=sys.stderr)
+        print("redis_commands: the committed table is not this server's; run scripts/redis_commands", file=sys.stderr)
         return 1
     return 0
 

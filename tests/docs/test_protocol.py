@@ -16,6 +16,7 @@ from moorage_proto import (
     link_pb2,
     log_pb2,
     plugin_pb2,
+    redis_pb2,
     secrets_pb2,
     servicebus_pb2,
     sql_pb2,
@@ -36,6 +37,7 @@ MODULES = (
     secrets_pb2,
     sql_pb2,
     kafka_pb2,
+    redis_pb2,
     servicebus_pb2,
     http_pb2,
 )

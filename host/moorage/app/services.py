@@ -12,6 +12,7 @@ from moorage.broker.services.execution import ExecutionService
 from moorage.broker.services.http import HttpService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
+from moorage.broker.services.redis import RedisService
 from moorage.broker.services.secrets import SecretsService
 from moorage.broker.services.sql import SqlService
 
@@ -28,6 +29,7 @@ class Services:
     secrets: SecretsService
     sql: SqlService
     kafka: KafkaService
+    redis: RedisService
     http: HttpService
 
     def __iter__(self) -> Iterator[Service]:

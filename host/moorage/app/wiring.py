@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +29,7 @@ from moorage.broker.services.execution import ExecutionService
 from moorage.broker.services.http import HttpService
 from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
+from moorage.broker.services.redis import RedisService
 from moorage.broker.services.secrets import SecretsService
 from moorage.broker.services.secrets.base import KeySource
 from moorage.broker.services.secrets.key_file import KeyFile
@@ -66,6 +69,7 @@ from moorage.supervisor.usage import Subject, UsageSampler
 from moorage.telemetry.audit import Audit
 from moorage.telemetry.logs import HOST_LOGGER, Logs
 from moorage.telemetry.masking import Maskers
+from moorage_proto.capability import Grants
 from moorage_proto.learning import Learnt
 from moorage_sandbox.report import SandboxReport
 
@@ -129,6 +133,7 @@ class Wiring:
             sql=SqlService.from_settings(settings.sql, self._sql_pace),
             http=HttpService.from_settings(settings.http, self.vault.read),
             kafka=KafkaService.from_settings(settings.kafka),
+            redis=RedisService.from_settings(settings.redis, self._present_grants, _name_among_hosts(settings)),
         )
         for_developers = [ConsoleService(console, self._held)] if console is not None else []
         self.broker = Broker(
@@ -283,6 +288,9 @@ class Wiring:
     def _quota(self, installation: InstallationId, limits: Limits) -> Limits:
         return self._settings.installations.get(installation, InstallationSettings()).quota(limits)
 
+    def _present_grants(self, installation: InstallationId) -> Grants:
+        return self.broker.grants_of(installation)
+
     def _sql_pace(self, installation: InstallationId) -> Pace:
         """Half of what its workers may use, while others call."""
         cores = self._settings.most_cpus(installation) / 2
@@ -341,6 +349,11 @@ async def _ended(task: asyncio.Task[None]) -> None:
 
 def _dead(status: IncarnationStatus, verdict: Verdict) -> IncarnationStatus:
     return replace(status, state=IncarnationState.STOPPED, verdict=verdict, stopped_at=datetime.now(UTC))
+
+
+def _name_among_hosts(settings: Settings) -> str:
+    """The same after a restart, and another host's is another: for what a host leaves on shared servers."""
+    return hashlib.sha256(f"{socket.gethostname()}:{settings.state_dir}".encode()).hexdigest()[:12]
 
 
 def _policy(settings: Settings) -> Policy:

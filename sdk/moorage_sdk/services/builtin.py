@@ -10,6 +10,7 @@ from moorage_sdk.services.events import EventsFace
 from moorage_sdk.services.http.face import HttpxFace, RequestsFace
 from moorage_sdk.services.kafka import KafkaFace
 from moorage_sdk.services.log import LogFace
+from moorage_sdk.services.redis.face import RedisFace
 from moorage_sdk.services.secrets import SecretsFace
 from moorage_sdk.services.sql.face import SqlFace
 from moorage_sdk.services.sqlalchemy.face import ScopedSessionFace, SessionFactoryFace
@@ -20,6 +21,7 @@ FACES: Tuple[Face, ...] = (
     KafkaFace(),
     HttpxFace(),
     LogFace(),
+    RedisFace(),
     SecretsFace(),
     RequestsFace(),
     SqlFace(),

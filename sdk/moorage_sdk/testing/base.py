@@ -12,9 +12,10 @@ Everything else that a fake has is for the test: ``moorage.kafka.values("plugin-
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, Optional, Protocol, Tuple
+from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Protocol, Tuple
 
 from moorage_proto import link_pb2
 from moorage_proto.capability import Capability, Decision
@@ -102,9 +103,14 @@ class FakeCaller:
     scope: FakeScope
     #: None unless the method's access rule is late.
     guard: Optional[Guard]
-
     #: The rights that allow a need; none where it is not allowed.
     covering: Callable[[Capability], Tuple[Capability, ...]] = lambda _: ()
+    #: Calls are answered one after another; within ``with caller.aside():`` others have their turn. For fakes that
+    #: wait, which say so with a true ``waits``.
+    aside: Callable[[], ContextManager[None]] = contextlib.nullcontext
+    #: Whether nobody waits for the answer any more: look often while waiting.
+    is_over: Callable[[], bool] = lambda: False
+
 
 class Fake(Protocol):
     """One service without its server. Listed in ``fakes.py``; made anew for each test."""

@@ -5,8 +5,21 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 import threading
-from typing import Any, AsyncIterable, AsyncIterator, Generator, Generic, Iterable, Iterator, Optional, TypeVar, Union
+from typing import (
+    Any,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Generic,
+    Iterable,
+    Iterator,
+    Optional,
+    TypeVar,
+    Union,
+)
 
 from google.protobuf.message import Message
 
@@ -27,6 +40,7 @@ class LocalChannel:
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
         self._one_at_a_time = threading.RLock()
+        gate.aside = self._let_in
 
     def call(self, method: Method[Request, Reply], request: Request, *, timeout: Optional[float] = None) -> Reply:  # noqa: ARG002 - fakes answer at once
         try:
@@ -43,6 +57,8 @@ class LocalChannel:
     ) -> Reply:
         # As over a link, other tasks come to their turn meanwhile.
         await asyncio.sleep(0)
+        if self._gate.waits(method):
+            return await _beside(self.call, method, request)
         return self.call(method, request, timeout=timeout)
 
     def submit(
@@ -62,7 +78,9 @@ class LocalChannel:
         *,
         timeout: Optional[float] = None,  # noqa: ARG002 - fakes answer at once
     ) -> LocalStream[Reply]:
-        return LocalStream(self._replies(method, request, scope.current().id))
+        over = threading.Event()
+        replies = self._replies(method, request, scope.current().id, over)
+        return LocalStream(replies, over, waits=self._gate.waits(method))
 
     def send_all(
         self,
@@ -128,10 +146,12 @@ class LocalChannel:
         finally:
             self._one_at_a_time.acquire()
 
-    def _replies(self, method: Method[Request, Reply], request: Request, scope_id: str) -> Iterator[Reply]:
+    def _replies(
+        self, method: Method[Request, Reply], request: Request, scope_id: str, over: threading.Event
+    ) -> Generator[Reply, None, None]:
         try:
             with self._one_at_a_time:
-                passage = self._gate.enter(method, scope_id)
+                passage = self._gate.enter(method, scope_id, over)
                 replies = iter(passage.handle(_checked(passage, request)))
             while True:
                 with self._one_at_a_time:
@@ -147,21 +167,54 @@ class LocalChannel:
 class LocalStream(Generic[Reply]):
     """Implements ``moorage_sdk.channel.ReplyStream``."""
 
-    def __init__(self, replies: Iterator[Reply]) -> None:
+    def __init__(self, replies: Generator[Reply, None, None], over: threading.Event, *, waits: bool = False) -> None:
         self._replies = replies
+        self._over = over
+        self._waits = waits
 
     def __iter__(self) -> Iterator[Reply]:
         return self._replies
 
     async def __aiter__(self) -> AsyncIterator[Reply]:
-        for reply in self._replies:
+        while True:
             await asyncio.sleep(0)
+            reply = await _beside(next, self._replies, None) if self._waits else next(self._replies, None)
+            if reply is None:
+                return
             yield reply
 
     def close(self) -> None:
-        close: Any = getattr(self._replies, "close", None)
-        if close is not None:
-            close()
+        self._over.set()
+        # A fake that waits, in another thread, sees that it is over.
+        with contextlib.suppress(ValueError):
+            self._replies.close()
+
+
+async def _beside(function: Callable[..., Any], *arguments: Any) -> Any:
+    """In a thread that nobody waits for, should it not end."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Any] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def settle(result: Any, error: Optional[BaseException]) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = context.run(function, *arguments)
+        except BaseException as problem:  # noqa: BLE001 - raised again where it is awaited
+            error = problem
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and who waited with it
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="fake", daemon=True).start()
+    return await done
 
 
 def _checked(passage: Passage, request: Request) -> Request:

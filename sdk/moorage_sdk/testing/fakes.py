@@ -11,6 +11,7 @@ from moorage_sdk.testing.execution import FakeExecution
 from moorage_sdk.testing.http import FakeHttp
 from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog
+from moorage_sdk.testing.redis import FakeRedis
 from moorage_sdk.testing.secrets import FakeSecrets
 from moorage_sdk.testing.sql import FakeSql
 
@@ -21,6 +22,7 @@ FAKES: Tuple[Callable[[], Fake], ...] = (
     FakeKafka,
     FakeHttp,
     FakeLog,
+    FakeRedis,
     FakeSecrets,
     FakeSql,
 )

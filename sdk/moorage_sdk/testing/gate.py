@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Set, Tuple
+import contextlib
+import threading
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Set, Tuple
 
 from google.protobuf.message import Message
 
@@ -28,7 +30,10 @@ class Gate:
         self.scopes: Dict[str, FakeScope] = {}
         #: Sentences of the calls that were refused, for ``moorage.denials``.
         self.denials: List[str] = []
+        #: While a fake waits in it, other calls are answered; the channel's.
+        self.aside: Callable[[], ContextManager[None]] = contextlib.nullcontext
         self._handlers: Dict[str, Tuple[Any, Rule]] = {}
+        self._waiting: Set[str] = set()
         for fake in fakes:
             self.add(fake)
 
@@ -36,6 +41,12 @@ class Gate:
         for method in methods_of(fake.contract).values():
             self._handlers[method.path] = (getattr(fake, method.name), compile_rule(method, CLASSIFIERS))
             self.verbs |= verbs_of(method)
+            if getattr(fake, "waits", False):
+                self._waiting.add(method.path)
+
+    def waits(self, method: Method[Any, Any]) -> bool:
+        """Whether the fake may wait for other calls before it answers."""
+        return method.path in self._waiting
 
     def decide(self, need: Capability) -> Decision:
         """By the present grants, for a call that needs it."""
@@ -44,8 +55,8 @@ class Gate:
             self.learnt.note(need)
         return decision
 
-    def enter(self, method: Method[Any, Any], scope_id: str) -> Passage:
-        """For one call. Raises CallError."""
+    def enter(self, method: Method[Any, Any], scope_id: str, over: Optional[threading.Event] = None) -> Passage:
+        """For one call, which nobody waits for any more once it is ``over``. Raises CallError."""
         scope = self.scopes.get(scope_id)
         if scope is None or not scope.open:
             raise CallError(
@@ -59,7 +70,7 @@ class Gate:
                 Status.UNIMPLEMENTED, Reason.METHOD_UNKNOWN, f"the testing kit has no fake of {method.path}"
             )
         handler, rule = found
-        return Passage(self, method, handler, rule, scope)
+        return Passage(self, method, handler, rule, scope, over or threading.Event())
 
     def missing(self, decision: Decision) -> CallError:
         needed = str(decision.need)
@@ -77,13 +88,29 @@ class Gate:
 class Passage:
     """One call on its way through the gate."""
 
-    def __init__(self, gate: Gate, method: Method[Any, Any], handler: Any, rule: Rule, scope: FakeScope) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        method: Method[Any, Any],
+        handler: Any,
+        rule: Rule,
+        scope: FakeScope,
+        over: threading.Event,
+    ) -> None:
         self.method = method
         self._gate = gate
         self._handler = handler
         self._rule = rule
         self._guard = CallGuard(gate, rule.late_verbs) if rule.late_verbs else None
-        self._caller = FakeCaller(gate.installation, scope, self._guard, lambda need: gate.grants.covering(need))
+        self._caller = FakeCaller(
+            gate.installation,
+            scope,
+            self._guard,
+            # The grants of that moment: a test may change them.
+            lambda need: gate.grants.covering(need),  # noqa: PLW0108 - the same
+            gate.aside,
+            lambda: over.is_set() or not scope.open,
+        )
         #: An item of a stream may go on with what an earlier one was allowed.
         self._allowed = False
 

@@ -1,0 +1,59 @@
+"""The Redis server in the host: fakeredis, which forgets at exit. It knows ACLs and does not enforce them.
+
+It runs on the host's event loop and in the host's memory, so what it holds is bounded, and scripts are refused: its Lua
+reaches Python, and so the host itself.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from moorage.broker.services.redis.connections import common_options
+from moorage.broker.services.redis.library import client, fakeredis
+from moorage.broker.services.redis.wire import ServerError
+
+#: What it says of itself. Its commands are those of the committed table, as far as it has them.
+VERSION = (7, 0)
+
+
+class EmbeddedConnections:
+    """To one server, which lives as long as this."""
+
+    def __init__(self) -> None:
+        client()
+        self.server = fakeredis.FakeServer(version=VERSION)
+
+    def new(self, username: str = "", password: str = "") -> Any:  # noqa: ARG002 - it would not enforce what it is told
+        options = {name: value for name, value in common_options().items() if name != "parser_class"}
+        return _connection_class()(server=self.server, version=VERSION, **options)
+
+
+@functools.cache
+def _connection_class() -> Any:
+    """Made when it is first needed, as its bases are of an extra."""
+    from fakeredis.aioredis import AsyncFakeSocket, FakeAsyncRedisConnection, FakeReader, FakeWriter  # noqa: PLC0415
+
+    class Socket(AsyncFakeSocket):  # type: ignore[misc]
+        def _decode_error(self, error: Any) -> ServerError:
+            return ServerError(error.value)
+
+    class Connection(FakeAsyncRedisConnection):  # type: ignore[misc]
+        async def _connect(self) -> None:
+            self._sock = Socket(
+                self._server, self.db, client_class=self._client_class, lua_modules=None, client_info=self._client_info
+            )
+            self._reader, self._writer = FakeReader(self._sock), FakeWriter(self._sock)
+
+        async def disconnect(self, nowait: bool = False, **options: Any) -> None:
+            """As a real server sees it: a pop that waits ends, and takes nothing any more; so do watches."""
+            sock = self._sock
+            await super().disconnect(nowait, **options)
+            if sock is not None:
+                with self._server.lock:
+                    if sock._blocked:  # noqa: SLF001 - what its CLIENT UNBLOCK does
+                        sock._unblock_reason = b"timeout"  # noqa: SLF001 - the same
+                        sock._db.wake_all()  # noqa: SLF001 - the same
+                    sock.kill()
+
+    return Connection
