@@ -50,6 +50,10 @@ class Caller:
     def __init__(self, link: Any) -> None:
         self.link = link
 
+    async def set_grants(self, *capabilities: str) -> None:
+        epoch = self.link.session.grants.epoch + 1
+        await self.link.session.set_grants(grants(*capabilities, epoch=epoch))
+
     def open(self, head: HttpRequestHead) -> Any:
         call = self.link.worker.open(REQUEST, None, scope="e-1", timeout=20)
         return call, HttpRequestItem(head=head)

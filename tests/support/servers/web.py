@@ -116,6 +116,12 @@ async def reply(writer: asyncio.StreamWriter, status: int, body: bytes, headers:
     await writer.drain()
 
 
+async def hang(received: Received, writer: asyncio.StreamWriter) -> None:  # noqa: ARG001 - a handler
+    """Answers nothing until the client goes."""
+    assert received.reader is not None
+    await received.reader.read()
+
+
 async def _mirror(received: Received, writer: asyncio.StreamWriter) -> None:
     told = {
         "method": received.method,

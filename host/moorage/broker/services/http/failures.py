@@ -58,9 +58,5 @@ def too_large(limit_bytes: int) -> http_pb2.HttpReplyItem:
     )
 
 
-def switched() -> http_pb2.HttpReplyItem:
-    return _item(HttpFailure.PROTOCOL, "The server switched to another protocol, which nobody asked for.")
-
-
 def _item(kind: HttpFailure.Kind, message: str) -> http_pb2.HttpReplyItem:
     return http_pb2.HttpReplyItem(failure=HttpFailure(kind=kind, message=message))

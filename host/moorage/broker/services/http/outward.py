@@ -54,14 +54,18 @@ class Outward:
 
 
 def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    # Not ssl.create_default_context: a variable of the environment makes that one write the keys of all connections to
+    # a file. This protocol verifies certificates and names by itself.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca_file is None:
+        context.load_default_certs()
+        return context
     try:
-        context = ssl.create_default_context(cafile=ca_file)
+        context.load_verify_locations(ca_file)
     except (OSError, ssl.SSLError) as error:
         raise HttpUnusable(
             f"http.ca_file = {str(ca_file)!r} cannot be used: {error}. It has to be a PEM file of certificates."
         ) from error
-    # A variable of the environment would have the keys of all connections written to a file.
-    context.keylog_filename = None  # type: ignore[assignment]
     return context
 
 

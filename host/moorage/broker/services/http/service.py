@@ -21,6 +21,7 @@ from moorage.config.services.http import HttpSettings
 from moorage.errors import MoorageError
 from moorage.models.installation import InstallationId
 from moorage_proto import http_pb2
+from moorage_proto.errors import CallError
 from moorage_proto.http_access import Outgoing, invalid, read_head, secret_unnamed
 from moorage_proto.http_pb2 import HttpReplyHead, HttpReplyItem
 
@@ -79,15 +80,10 @@ class HttpService:
             raise refusals.host_refused(caller.installation, refusal) from None
         except HostUnknown as unknown:
             yield failures.unknown_host(unknown.message)
-        except httpcore.LocalProtocolError:
-            raise invalid("The body is not as long as its Content-Length says.") from None
         except failures.EXPECTED as error:
             yield failures.failure(error, outgoing.url.origin)
 
     async def _replies(self, response: httpcore.Response) -> AsyncGenerator[HttpReplyItem]:
-        if response.status == 101:
-            yield failures.switched()
-            return
         version: bytes = response.extensions.get("http_version", b"HTTP/1.1")
         yield HttpReplyItem(
             head=HttpReplyHead(
@@ -106,15 +102,19 @@ class HttpService:
             yield HttpReplyItem(body=piece)
 
     async def _body(self, outgoing: Outgoing, items: AsyncIterator[http_pb2.HttpRequestItem]) -> AsyncIterator[bytes]:
-        left = self._bounds.request_bytes
+        sent = 0
         async for item in items:
             if item.WhichOneof("item") != "body":
                 raise invalid("After its head a request has pieces of its body alone.")
-            left -= len(item.body)
-            if left < 0:
+            sent += len(item.body)
+            if sent > self._bounds.request_bytes:
                 raise refusals.body_too_large(outgoing.url, self._bounds.request_bytes)
+            if outgoing.content_length is not None and sent > outgoing.content_length:
+                raise _length_wrong()
             if item.body:
                 yield item.body
+        if outgoing.content_length not in (None, sent):
+            raise _length_wrong()
 
     async def _values(self, caller: Caller, outgoing: Outgoing, named: Named) -> dict[str, str]:
         """Of the secrets that the headers name. They go only to a host that stands in the grant as it is."""
@@ -145,6 +145,10 @@ class HttpService:
             write=least("write_timeout_ms", self._bounds.idle_seconds),
             pool=head.pool_timeout_ms / 1000 if head.HasField("pool_timeout_ms") else None,
         )
+
+
+def _length_wrong() -> CallError:
+    return invalid("The body is not as long as its Content-Length says.")
 
 
 async def _head(items: AsyncIterator[http_pb2.HttpRequestItem]) -> http_pb2.HttpRequestHead:
