@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class AsyncCursor(CursorResult):
     """As Cursor: iterate with ``async for``."""
 
+    connection: AsyncConnection
+
     def __init__(self, connection: AsyncConnection, *, server_side: bool = False) -> None:
         self.connection = connection
         self._state = CursorState(server_side=server_side)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Cursor(CursorResult):
     """PEP 249. Rows beyond the first some hundred stay in the host until they are fetched."""
 
+    connection: Connection
+
     def __init__(self, connection: Connection, *, server_side: bool = False) -> None:
         self.connection = connection
         self._state = CursorState(server_side=server_side)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
 from moorage_sdk.services.sql.errors import misused
 from moorage_sdk.services.sql.state import ConnectionState
@@ -29,6 +29,11 @@ class ConnectionSettings:
     def dialect(self) -> str:
         """SQLAlchemy's name of what speaks behind it: "sqlite", "postgresql"."""
         return self._state.facts.dialect
+
+    @property
+    def server_version(self) -> Tuple[int, ...]:
+        """Empty where the host did not know it when this worker began."""
+        return tuple(self._state.facts.server_version)
 
     @property
     def paramstyle(self) -> str:

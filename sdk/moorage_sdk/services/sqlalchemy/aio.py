@@ -1,14 +1,14 @@
-"""The async dialect: SQLAlchemy's greenlets call what looks like a sync driver, and wait in the event loop."""
+"""Async connections for SQLAlchemy: its greenlets call what looks like a sync driver, and wait in the event loop."""
 
 from __future__ import annotations
 
 from typing import Any, List, Optional, Sequence, Tuple
 
-from sqlalchemy.dialects.sqlite.base import SQLiteExecutionContext
 from sqlalchemy.util import await_only
 
+from moorage_sdk import channel
 from moorage_sdk.services.sql import AsyncConnection, AsyncCursor
-from moorage_sdk.services.sqlalchemy.sqlite import SQLiteDialect
+from moorage_sdk.services.sqlalchemy.driver import Driver
 
 try:
     from sqlalchemy.engine import AdaptedConnection
@@ -16,13 +16,34 @@ except ImportError:  # SQLAlchemy 1.4
     from sqlalchemy.engine.interfaces import AdaptedConnection
 
 
+class AsyncDriver(Driver):
+    """As Driver; its connections are awaited beneath."""
+
+    def connect(self, backend: str, scoped: bool = False) -> Any:
+        return Adapted(AsyncConnection(channel.current(), backend, scoped=scoped))
+
+
+class AsyncBrokered:
+    """Of a dialect; comes before everything else."""
+
+    is_async = True
+
+    @classmethod
+    def dbapi(cls) -> Any:
+        """SQLAlchemy 1.4's name of import_dbapi."""
+        return AsyncDriver()
+
+    def get_driver_connection(self, connection: Any) -> Any:
+        return connection.driver_connection
+
+
 class AdaptedCursor:
     """The whole result is fetched when the statement is executed, as SQLAlchemy asks of async drivers."""
 
     server_side = False
 
-    def __init__(self, connection: AsyncConnection) -> None:
-        self._cursor: AsyncCursor = connection.cursor()
+    def __init__(self, cursor: AsyncCursor) -> None:
+        self._cursor = cursor
         self._rows: List[Tuple[Any, ...]] = []
 
     @property
@@ -45,13 +66,21 @@ class AdaptedCursor:
     def arraysize(self, rows: int) -> None:
         self._cursor.arraysize = rows
 
-    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+    @property
+    def timeout(self) -> Optional[float]:
+        return self._cursor.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: Optional[float]) -> None:
+        self._cursor.timeout = seconds
+
+    def execute(self, statement: str, parameters: Any = None) -> None:
         await_only(self._cursor.execute(statement, parameters))
         if self._cursor.description is not None:
             self._rows = await_only(self._cursor.fetchall())
             self._rows.reverse()
 
-    def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    def executemany(self, statement: str, rows: Sequence[Any]) -> None:
         await_only(self._cursor.executemany(statement, rows))
 
     def fetchone(self) -> Optional[Tuple[Any, ...]]:
@@ -80,7 +109,7 @@ class StreamingCursor(AdaptedCursor):
 
     server_side = True
 
-    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> None:
+    def execute(self, statement: str, parameters: Any = None) -> None:
         await_only(self._cursor.execute(statement, parameters))
 
     def fetchone(self) -> Optional[Tuple[Any, ...]]:
@@ -99,6 +128,9 @@ class StreamingCursor(AdaptedCursor):
 class Adapted(AdaptedConnection):
     """An AsyncConnection that greenlets use. Ends that send nothing need no greenlet."""
 
+    #: Set on the driver's connection rather than here.
+    _SETTINGS = frozenset({"autocommit", "isolation_level", "read_only", "deferrable", "timeout", "json_loads"})
+
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection: Any = connection
 
@@ -107,7 +139,12 @@ class Adapted(AdaptedConnection):
         return self._connection
 
     def cursor(self, server_side: bool = False) -> AdaptedCursor:
-        return StreamingCursor(self._connection) if server_side else AdaptedCursor(self._connection)
+        if server_side:
+            return StreamingCursor(self._connection.cursor(server_side=True))
+        return AdaptedCursor(self._connection.cursor())
+
+    def inspect(self, schema: str = "", names: Sequence[str] = ()) -> Any:
+        return await_only(self._connection.inspect(schema, names))
 
     def commit(self) -> None:
         if self._connection.in_transaction:
@@ -121,21 +158,11 @@ class Adapted(AdaptedConnection):
         if not self._connection.is_scoped:
             await_only(self._connection.close())
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
 
-class AsyncExecutionContext(SQLiteExecutionContext):
-    """As SQLite's own, with a cursor for streaming."""
-
-    def create_server_side_cursor(self) -> Any:
-        return self._dbapi_connection.cursor(server_side=True)
-
-
-class AsyncSQLiteDialect(SQLiteDialect):
-    """Only ever made by injection, around a connection that is there."""
-
-    is_async = True
-    supports_server_side_cursors = True
-    supports_statement_cache = True
-    execution_ctx_cls = AsyncExecutionContext
-
-    def get_driver_connection(self, connection: Any) -> Any:
-        return connection.driver_connection
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self._SETTINGS:
+            setattr(self._connection, name, value)
+        else:
+            object.__setattr__(self, name, value)

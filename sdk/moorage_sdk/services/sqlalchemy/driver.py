@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Tuple
 
+from moorage_sdk import channel
+from moorage_sdk import host as hosts
 from moorage_sdk.services import sql
 
 #: When the host has not said which SQLite it has: the oldest that any supported Python comes with.
@@ -11,11 +13,20 @@ OLDEST_VERSION = (3, 35, 0)
 
 
 class Driver:
-    """The driver's names, and the version of SQLite that answers behind it."""
+    """The driver's names, and the version of SQLite that answers behind it: one, as all of a host's are."""
 
-    def __init__(self, sqlite_version_info: Tuple[int, ...] = OLDEST_VERSION) -> None:
-        self.sqlite_version_info = sqlite_version_info or OLDEST_VERSION
+    def __init__(self, sqlite_version_info: Tuple[int, ...] = ()) -> None:
+        self.sqlite_version_info = sqlite_version_info or _told_version() or OLDEST_VERSION
         self.sqlite_version = ".".join(map(str, self.sqlite_version_info))
+
+    def connect(self, backend: str, scoped: bool = False) -> Any:
+        """In the scope in which it is called."""
+        return sql.Connection(channel.current(), backend, scoped=scoped)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(sql, name)
+
+
+def _told_version() -> Tuple[int, ...]:
+    backends = hosts.current().sql_backends.values()
+    return next((known.server_version for known in backends if known.dialect == "sqlite"), ())

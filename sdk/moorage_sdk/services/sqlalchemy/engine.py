@@ -3,59 +3,60 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Tuple
+from typing import Any, Dict, Tuple
 
 from sqlalchemy import create_engine
 from sqlalchemy.dialects import registry
 
-from moorage_sdk import channel
 from moorage_sdk.errors import PluginInvalid
 from moorage_sdk.host import HostFacts
-from moorage_sdk.services.sql import AsyncConnection, Connection
 from moorage_sdk.services.sqlalchemy.driver import Driver
+
+_DIALECTS = ("sqlite", "postgresql")
 
 
 def engine_for(host: HostFacts, backend: str, *, scoped: bool) -> Any:
     """Its connections belong to the scope in which they are made; ``scoped`` ones are ended by the host."""
-    return _engine(backend, _version(host, backend), scoped)
+    return _engine(*_known(host, backend), backend, scoped)
 
 
-def async_engine_for(host: HostFacts, backend: str) -> Any:
+def async_engine_for(host: HostFacts, backend: str, *, scoped: bool = True) -> Any:
     """A sync Engine with the async dialect: the inside of an AsyncEngine."""
-    return _async_engine(backend, _version(host, backend))
+    return _async_engine(*_known(host, backend), backend, scoped)
 
 
-def _version(host: HostFacts, backend: str) -> Tuple[int, ...]:
-    """Raises PluginInvalid for a database that this SDK has no dialect for."""
+def _known(host: HostFacts, backend: str) -> Tuple[str, Tuple[int, ...]]:
+    """Dialect, and SQLite's version. Raises PluginInvalid for a database that this SDK has no dialect for."""
     known = host.sql_backends.get(backend)
     if known is None:
-        return ()
-    if known.dialect != "sqlite":
+        return "sqlite", ()
+    if known.dialect not in _DIALECTS:
         raise PluginInvalid(
             f"the database {backend!r} speaks {known.dialect}, for which this SDK has no SQLAlchemy dialect; use "
             "moorage_sdk.sql.Connection, or a newer host"
         )
-    return tuple(known.server_version)
+    return known.dialect, tuple(known.server_version) if known.dialect == "sqlite" else ()
 
 
 @functools.lru_cache(maxsize=64)
-def _engine(backend: str, version: Tuple[int, ...], scoped: bool) -> Any:
-    def connect() -> Connection:
-        return Connection(channel.current(), backend, scoped=scoped)
-
-    return create_engine(f"sqlite+moorage:///{backend}", creator=connect, module=Driver(version))
+def _engine(dialect: str, version: Tuple[int, ...], backend: str, scoped: bool) -> Any:
+    arguments: Dict[str, Any] = {"scoped": scoped}
+    return create_engine(f"{dialect}+moorage:///{backend}", connect_args=arguments, module=Driver(version))
 
 
 @functools.lru_cache(maxsize=64)
-def _async_engine(backend: str, version: Tuple[int, ...]) -> Any:
-    from moorage_sdk.services.sqlalchemy.aio import Adapted  # noqa: PLC0415 - not all plugins that are sync have greenlet
+def _async_engine(dialect: str, version: Tuple[int, ...], backend: str, scoped: bool) -> Any:
+    from moorage_sdk.services.sqlalchemy.aio import (  # noqa: PLC0415 - not all plugins that are sync have greenlet
+        AsyncDriver,
+    )
 
-    def connect() -> Adapted:
-        return Adapted(AsyncConnection(channel.current(), backend, scoped=True))
-
-    return create_engine(f"sqlite+moorage_async:///{backend}", creator=connect, module=Driver(version))
+    arguments: Dict[str, Any] = {"scoped": scoped}
+    return create_engine(f"{dialect}+moorage_async:///{backend}", connect_args=arguments, module=AsyncDriver(version))
 
 
 # A worker has no metadata of the SDK in which SQLAlchemy could find the entry points.
-registry.register("sqlite.moorage", "moorage_sdk.services.sqlalchemy.sqlite", "SQLiteDialect")
-registry.register("sqlite.moorage_async", "moorage_sdk.services.sqlalchemy.aio", "AsyncSQLiteDialect")
+_HERE = __name__.rpartition(".")[0]
+registry.register("sqlite.moorage", f"{_HERE}.sqlite", "SQLiteDialect")
+registry.register("sqlite.moorage_async", f"{_HERE}.async_sqlite", "AsyncSQLiteDialect")
+registry.register("postgresql.moorage", f"{_HERE}.postgresql", "PostgreSQLDialect")
+registry.register("postgresql.moorage_async", f"{_HERE}.async_postgresql", "AsyncPostgreSQLDialect")

@@ -8,13 +8,12 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Optional, Tuple
 
-from sqlalchemy import exc, pool, text
+from sqlalchemy import exc, text
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect as Base
+from sqlalchemy.dialects.sqlite.base import SQLiteExecutionContext
 
-from moorage_proto.errors import Reason
-from moorage_sdk.errors import HostUnavailable, MoorageError, ScopeClosed
-from moorage_sdk.services.sqlalchemy import errors
+from moorage_sdk.services.sqlalchemy.brokered import BrokeredDialect, StreamingContext
 from moorage_sdk.services.sqlalchemy.driver import Driver
 
 #: What the host shows of the schema: tables, views and indexes to which the installation has some right.
@@ -23,35 +22,30 @@ _LISTING = "FROM json_each(moorage_schema()) WHERE json_extract(value, '$.type')
 _PARTIAL = re.compile(r"\)\s+where\s+(.+)", re.IGNORECASE | re.DOTALL)
 
 
-class SQLiteDialect(Base):
+class ExecutionContext(StreamingContext, SQLiteExecutionContext):
+    """As SQLite's own, with a cursor for streaming."""
+
+
+class SQLiteDialect(BrokeredDialect, Base):  # type: ignore[misc]  # 1.4's dbapi() is 2's attribute
     """For ``create_engine`` and for injection."""
 
-    driver = "moorage"
     default_paramstyle = "qmark"
     supports_statement_cache = True
     returns_native_bytes = True
-    #: Of SQLAlchemy 1.4.
-    description_encoding = None
+    execution_ctx_cls = ExecutionContext
 
     @classmethod
     def import_dbapi(cls) -> Any:
         return Driver()
 
     @classmethod
-    def dbapi(cls) -> Any:  # type: ignore[override]  # SQLAlchemy 1.4's name of import_dbapi
-        return Driver()
+    def get_async_dialect_cls(cls, url: Any) -> Any:  # noqa: ARG003 - the same for every backend
+        """So that ``create_async_engine`` takes the same URL; of SQLAlchemy 2."""
+        from moorage_sdk.services.sqlalchemy.async_sqlite import (  # noqa: PLC0415 - not all plugins have greenlet
+            AsyncSQLiteDialect,
+        )
 
-    @classmethod
-    def get_pool_class(cls, url: Any) -> Any:  # noqa: ARG003 - the same for every backend
-        """A connection belongs to the scope in which it was made; none may wait for another scope."""
-        return pool.NullPool
-
-    @classmethod
-    def engine_created(cls, engine: Any) -> None:
-        errors.watch(engine)
-
-    def create_connect_args(self, url: Any) -> Any:
-        return [url.database or "main"], {}
+        return AsyncSQLiteDialect
 
     def _get_server_version_info(self, connection: Any) -> Tuple[int, ...]:  # noqa: ARG002 - the host has said it
         version: Tuple[int, ...] = self.dbapi.sqlite_version_info  # type: ignore[attr-defined]
@@ -60,17 +54,8 @@ class SQLiteDialect(Base):
     def get_isolation_level(self, dbapi_connection: Any) -> Any:  # noqa: ARG002 - it is the only one
         return "SERIALIZABLE"
 
-    def get_isolation_level_values(self, dbapi_connection: Any) -> Any:  # noqa: ARG002 - it is the only one
+    def _levels(self) -> List[str]:
         return ["SERIALIZABLE"]
-
-    def set_isolation_level(self, dbapi_connection: Any, level: Any) -> None:  # noqa: ARG002 - there is nothing to set
-        if level != "SERIALIZABLE":
-            raise exc.ArgumentError(f"the isolation level {level!r} is not available; transactions are SERIALIZABLE")
-
-    def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:  # noqa: ARG002 - the error says it all
-        if isinstance(e, (HostUnavailable, ScopeClosed)):
-            return True
-        return isinstance(e, MoorageError) and e.reason == Reason.GRANT_REVOKED
 
     # Reflection, without the schema table. The arguments that are not named are the schema, of which there is one, and
     # SQLAlchemy's cache.
@@ -136,3 +121,4 @@ def _sql(connection: Any, name: str, kinds: Tuple[str, ...]) -> Optional[str]:
 
 # A worker has no metadata of the SDK in which SQLAlchemy could find the entry points.
 registry.register("sqlite.moorage", "moorage_sdk.services.sqlalchemy.sqlite", "SQLiteDialect")
+registry.register("sqlite.moorage_async", "moorage_sdk.services.sqlalchemy.async_sqlite", "AsyncSQLiteDialect")
