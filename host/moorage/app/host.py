@@ -417,6 +417,11 @@ class Host:
         """Bootstrap servers by cluster, for the application's own clients: of an embedded cluster, where it listens."""
         return self._parts.kafka_servers
 
+    @property
+    def servicebus_connection_strings(self) -> Mapping[str, str]:
+        """By namespace, for the application's own clients: of an embedded one, with its operator's key."""
+        return self._parts.servicebus_connection_strings
+
     # -- inside --------------------------------------------------------------------------------------------------
 
     @property

@@ -14,6 +14,7 @@ from moorage.broker.services.kafka import KafkaService
 from moorage.broker.services.log import LogService
 from moorage.broker.services.redis import RedisService
 from moorage.broker.services.secrets import SecretsService
+from moorage.broker.services.servicebus import ServiceBusService
 from moorage.broker.services.sql import SqlService
 
 
@@ -28,9 +29,10 @@ class Services:
     #: Before those that put secrets into what they send.
     secrets: SecretsService
     sql: SqlService
+    http: HttpService
     kafka: KafkaService
     redis: RedisService
-    http: HttpService
+    servicebus: ServiceBusService
 
     def __iter__(self) -> Iterator[Service]:
         return (getattr(self, field.name) for field in fields(self))

@@ -34,6 +34,7 @@ from moorage.broker.services.secrets import SecretsService
 from moorage.broker.services.secrets.base import KeySource
 from moorage.broker.services.secrets.key_file import KeyFile
 from moorage.broker.services.secrets.vault import Vault
+from moorage.broker.services.servicebus import ServiceBusService
 from moorage.broker.services.sql import SqlService
 from moorage.broker.services.sql.pace import Pace
 from moorage.broker.shard import LocalShard
@@ -134,6 +135,7 @@ class Wiring:
             http=HttpService.from_settings(settings.http, self.vault.read),
             kafka=KafkaService.from_settings(settings.kafka),
             redis=RedisService.from_settings(settings.redis, self._present_grants, _name_among_hosts(settings)),
+            servicebus=ServiceBusService.from_settings(settings.servicebus, self._present_grants),
         )
         for_developers = [ConsoleService(console, self._held)] if console is not None else []
         self.broker = Broker(
@@ -233,6 +235,10 @@ class Wiring:
     @property
     def kafka_servers(self) -> Mapping[str, str]:
         return self.services.kafka.bootstrap_servers
+    @property
+    def servicebus_connection_strings(self) -> Mapping[str, str]:
+        return self.services.servicebus.connection_strings
+
 
     async def sandbox_report(self) -> SandboxReport:
         """Probed once; what the kernel offers does not change while the host runs."""

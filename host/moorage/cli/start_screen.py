@@ -24,6 +24,12 @@ def forgotten_at_exit(settings: Settings) -> list[str]:
         if backend.bootstrap_servers == "embedded"
     ]
     sentences += [
+        f'Service Bus "{name}" is a peer inside this host: its messages are forgotten when the host stops. '
+        f"Set servicebus.{name}.connection_string to keep them."
+        for name, backend in sorted(settings.servicebus.items())
+        if backend.connection_string == "embedded"
+    ]
+    sentences += [
         f'SQL "{name}" is a database in memory: it is forgotten when the host stops. Set sql.{name}.url to a file.'
         for name, backend in sorted(settings.sql.items())
         if backend.url in ("sqlite://", "sqlite:///:memory:")

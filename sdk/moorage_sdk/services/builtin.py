@@ -12,18 +12,20 @@ from moorage_sdk.services.kafka import KafkaFace
 from moorage_sdk.services.log import LogFace
 from moorage_sdk.services.redis.face import RedisFace
 from moorage_sdk.services.secrets import SecretsFace
+from moorage_sdk.services.servicebus.face import ServiceBusFace
 from moorage_sdk.services.sql.face import SqlFace
 from moorage_sdk.services.sqlalchemy.face import ScopedSessionFace, SessionFactoryFace
 
 FACES: Tuple[Face, ...] = (
     ConfigFace(),
     EventsFace(),
-    KafkaFace(),
     HttpxFace(),
+    KafkaFace(),
     LogFace(),
     RedisFace(),
-    SecretsFace(),
     RequestsFace(),
+    SecretsFace(),
+    ServiceBusFace(),
     SqlFace(),
     ScopedSessionFace(),
     SessionFactoryFace(),

@@ -13,16 +13,18 @@ from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog
 from moorage_sdk.testing.redis import FakeRedis
 from moorage_sdk.testing.secrets import FakeSecrets
+from moorage_sdk.testing.servicebus import FakeServiceBus
 from moorage_sdk.testing.sql import FakeSql
 
 FAKES: Tuple[Callable[[], Fake], ...] = (
     FakeConfig,
     FakeEvents,
     FakeExecution,
-    FakeKafka,
     FakeHttp,
+    FakeKafka,
     FakeLog,
     FakeRedis,
     FakeSecrets,
+    FakeServiceBus,
     FakeSql,
 )

@@ -41,6 +41,7 @@ from moorage_sdk.testing.kafka import FakeKafka
 from moorage_sdk.testing.log import FakeLog, LogLine
 from moorage_sdk.testing.manifest import TestedManifest
 from moorage_sdk.testing.secrets import FakeSecrets
+from moorage_sdk.testing.servicebus import FakeServiceBus
 from moorage_sdk.testing.services import OwnServices, TypedFake
 
 _INCARNATION = "incarnation"
@@ -76,6 +77,7 @@ class Moorage:
     http: FakeHttp
     kafka: FakeKafka
     log: FakeLog
+    servicebus: FakeServiceBus
     execution: FakeExecution
     secrets: FakeSecrets
 

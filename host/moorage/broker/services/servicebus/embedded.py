@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from moorage.broker.services.servicebus.peer import Declared, Namespace, Peer, Right
 from moorage.broker.services.servicebus.peer.performatives import AmqpError
@@ -19,8 +19,8 @@ from moorage.errors import ExitCode, Invalid
 from moorage.models.installation import InstallationId
 from moorage_proto.capability import Grants, need
 
-#: The present grants of an installation, by its links.
-GrantsOf = Callable[[InstallationId], Iterable[Grants]]
+#: The present grants of an installation; none where no worker of it is there.
+GrantsOf = Callable[[InstallationId], Grants]
 
 _VERBS = {Right.SEND: "servicebus.send", Right.LISTEN: "servicebus.receive"}
 
@@ -55,7 +55,7 @@ class GrantedKeys:
         if name == OPERATOR or self._grants_of is None:
             return True
         needed = need(_VERBS[right], entity, backend=self._backend)
-        return any(grants.decide(needed).allowed for grants in self._grants_of(installation))
+        return self._grants_of(installation).decide(needed).allowed
 
 
 class EmbeddedNamespace:

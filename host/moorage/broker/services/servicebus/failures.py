@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from enum import Enum, auto
 
-from moorage.broker.services.servicebus.entity import Entity
 from moorage.broker.services.servicebus.library import client
 from moorage_proto.errors import CallError, Reason, Status
+from moorage_proto.servicebus_names import Entity
 
 log = logging.getLogger(__name__)
 

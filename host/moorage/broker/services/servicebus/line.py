@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from moorage.broker.services.servicebus import failures
-from moorage.broker.services.servicebus.entity import Entity
 from moorage.broker.services.servicebus.failures import Cure
 from moorage_proto.errors import CallError
+from moorage_proto.servicebus_names import Entity
 
 log = logging.getLogger(__name__)
 

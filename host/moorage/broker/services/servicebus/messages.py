@@ -30,7 +30,7 @@ _TEXTS = (
 )
 _IDS = ("message_id", "session_id", "reply_to_session_id", "partition_key")
 _PROPERTY_TYPES = (str, int, float, bool, bytes, datetime, uuid.UUID)
-_INTEGER_64 = range(-(2**63), 2**63)
+_INTEGER_32, _INTEGER_64 = range(-(2**31), 2**31), range(-(2**63), 2**63)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -90,6 +90,8 @@ def received(message: Any, delivery: int) -> servicebus_pb2.ServiceBusReceivedMe
         wire.message.application_properties.entries.add(key=_text(key), value=_value(value))
     if message.time_to_live is not None:
         wire.message.time_to_live_millis = message.time_to_live // timedelta(milliseconds=1)
+    if message.scheduled_enqueue_time_utc is not None:
+        wire.message.scheduled_enqueue_time_millis = millis(message.scheduled_enqueue_time_utc)
     _fill_state(wire, message)
     return wire
 
@@ -159,7 +161,25 @@ def _properties(record: value_pb2.Record) -> dict[str, Any]:
             raise _invalid(f"its application property {key!r} is no text, number, bytes, UUID or time")
         if isinstance(value, int) and value not in _INTEGER_64:
             raise _invalid(f"its application property {key!r} does not fit into 64 bits")
-    return found
+        if isinstance(value, bytes) and not _is_text(value):
+            # The library sends them as text.
+            raise _invalid(f"its application property {key!r} has bytes that are no UTF-8; put such into the body")
+    return {key: _typed(value) for key, value in found.items()}
+
+
+def _typed(value: Any) -> Any:
+    """The library takes any whole number for one of 32 bits, unless it is told otherwise."""
+    if isinstance(value, int) and not isinstance(value, bool) and value not in _INTEGER_32:
+        return {"TYPE": "LONG", "VALUE": value}
+    return value
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _lifetime(lifetime_millis: int) -> timedelta:

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from moorage.broker.services.servicebus.embedded import EmbeddedNamespace, GrantsOf, ServiceBusSettingsInvalid
-from moorage.broker.services.servicebus.entity import Entity
-from moorage.broker.services.servicebus.library import client
+from moorage.broker.services.servicebus.library import check, client
 from moorage.broker.services.servicebus.line import Line
 from moorage.config.services.servicebus import ServiceBusBackend
 from moorage.models.installation import InstallationId
 from moorage_proto.errors import CallError, Reason, Status
+from moorage_proto.servicebus_names import Entity
 
 EMBEDDED = "embedded"
 
@@ -57,11 +57,14 @@ class ServiceBusNamespace:
 
     async def open(self) -> None:
         """Raises ServiceBusClientMissing or ServiceBusSettingsInvalid. That a namespace does not answer is no error."""
-        client()
-        if self.embedded is not None:
+        check()
+        texts = [*self._settings.connection_strings.values()]
+        if self.embedded is None:
+            texts.append(self._settings.connection_string)
+        else:
             await self.embedded.start()
-        for text in (self.connection_string, *self._settings.connection_strings.values()):
-            self._check(text)
+        for text in texts:
+            await asyncio.to_thread(self._check, text)
         self._open = True
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -10,13 +11,13 @@ from typing import Self
 from moorage.broker import refusals
 from moorage.broker.scope import Scope, ScopeKind
 from moorage.broker.services.base import Caller
-from moorage.broker.services.servicebus import entity as entities
 from moorage.broker.services.servicebus import messages
 from moorage.broker.services.servicebus.embedded import GrantsOf
-from moorage.broker.services.servicebus.library import ServiceBusClientMissing
+from moorage.broker.services.servicebus.library import ServiceBusClientMissing, client
 from moorage.broker.services.servicebus.namespace import ServiceBusNamespace
 from moorage.broker.services.servicebus.receiver import Receiver
 from moorage.config.services.servicebus import ServiceBusBackend
+from moorage_proto import servicebus_names as entities
 from moorage_proto import servicebus_pb2
 from moorage_proto.capability import MAIN_BACKEND, need
 from moorage_proto.errors import CallError, Reason, Status
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 
 #: Messages that one call sends, looks at or receives.
 MAX_MESSAGES = 1000
+
+#: For messages, in one call; who waits for longer asks again.
+LONGEST_WAIT_SECONDS = 3600.0
 
 
 class ServiceBusService:
@@ -71,7 +75,7 @@ class ServiceBusService:
         self, caller: Caller, request: servicebus_pb2.ServiceBusSendRequest
     ) -> servicebus_pb2.ServiceBusSendReply:
         entity = entities.target(request.entity)
-        namespace = self._namespace(request.backend)
+        namespace = await self._namespace(request.backend)
         _check_count(len(request.messages))
         sent = [messages.outgoing(message) for message in request.messages]
         await namespace.send(caller.installation, entity, sent, caller.deadline)
@@ -81,7 +85,7 @@ class ServiceBusService:
         self, caller: Caller, request: servicebus_pb2.ServiceBusScheduleRequest
     ) -> servicebus_pb2.ServiceBusScheduleReply:
         entity = entities.target(request.entity)
-        namespace = self._namespace(request.backend)
+        namespace = await self._namespace(request.backend)
         _check_count(len(request.messages))
         at = messages.moment(request.enqueue_time_millis)
         sent = [messages.outgoing(message) for message in request.messages]
@@ -92,7 +96,7 @@ class ServiceBusService:
         self, caller: Caller, request: servicebus_pb2.ServiceBusCancelScheduledRequest
     ) -> servicebus_pb2.ServiceBusCancelScheduledReply:
         entity = entities.target(request.entity)
-        namespace = self._namespace(request.backend)
+        namespace = await self._namespace(request.backend)
         _check_count(len(request.sequence_numbers))
         await namespace.cancel(caller.installation, entity, request.sequence_numbers, caller.deadline)
         return servicebus_pb2.ServiceBusCancelScheduledReply()
@@ -108,9 +112,8 @@ class ServiceBusService:
         assert guard is not None
         needed = need("servicebus.receive", str(entity), backend=backend)
         guard.require(needed)
-        line, give_back = self._namespace(request.backend).borrow(
-            caller.installation, entity, locks=not request.receive_and_delete
-        )
+        namespace = await self._namespace(request.backend)
+        line, give_back = namespace.borrow(caller.installation, entity, locks=not request.receive_and_delete)
         try:
             await line.open(caller.deadline)
         except BaseException:
@@ -132,7 +135,8 @@ class ServiceBusService:
     ) -> servicebus_pb2.ServiceBusMessages:
         receiver = _receiver(caller.scope, request.receiver)
         most = _count(request.max_messages)
-        found = await receiver.receive(most, request.max_wait_millis / 1000, caller.deadline)
+        seconds = request.max_wait_millis / 1000 or LONGEST_WAIT_SECONDS
+        found = await receiver.receive(most, min(seconds, LONGEST_WAIT_SECONDS), caller.deadline)
         return servicebus_pb2.ServiceBusMessages(messages=found)
 
     async def receive_deferred(
@@ -179,7 +183,7 @@ class ServiceBusService:
         await receiver.release()
         return servicebus_pb2.ServiceBusCloseReceiverReply()
 
-    def _namespace(self, backend: str) -> ServiceBusNamespace:
+    async def _namespace(self, backend: str) -> ServiceBusNamespace:
         if self._missing:
             raise CallError(Status.UNAVAILABLE, Reason.BACKEND_UNAVAILABLE, f"On this host: {self._missing}")
         name = backend or MAIN_BACKEND
@@ -189,6 +193,9 @@ class ServiceBusService:
             sentence = f"This host has no Service Bus namespace named {name!r}."
             remedy = f"Its operator adds it under [servicebus.{name}]."
             raise CallError(Status.NOT_FOUND, Reason.BACKEND_UNKNOWN, f"{sentence} {remedy}")
+        if not client.cache_info().currsize:
+            # The first time it is imported; the event loop has other things to do meanwhile.
+            await asyncio.to_thread(client)
         return namespace
 
 

@@ -1,6 +1,6 @@
-"""Names of queues, topics and subscriptions, as plugins write them. Pure.
+"""Names of queues, topics and subscriptions of Service Bus, as plugins write them. Pure; both sides use it.
 
-One spelling for each entity reaches Service Bus: what the gate has decided on is what is opened there.
+One spelling of each entity is decided on, opened and shown: what the gate has allowed is what is used.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from moorage.broker import refusals
 from moorage_proto.errors import CallError, Reason, Status
 
 _SUBSCRIPTIONS = "/subscriptions/"
@@ -25,8 +24,11 @@ _PATH = re.compile(
 MAX_NAME_CHARACTERS = 260
 MAX_SUBSCRIPTION_CHARACTERS = 50
 
+#: Of a name, in a sentence.
+_SHOWN_CHARACTERS = 200
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Entity:
     """In lower case: Service Bus's names have no case."""
 
@@ -56,7 +58,7 @@ def source(text: str) -> Entity:
         or "subscriptions" in name.split("/")
     ):
         raise _invalid(
-            f"{refusals.shown(text)!r} cannot be the name of a Service Bus entity. Write a queue, or "
+            f"{text[:_SHOWN_CHARACTERS]!r} cannot be the name of a Service Bus entity. Write a queue, or "
             "topic/subscriptions/name, or one of both with /$deadletterqueue behind it; names have up to 260 letters, "
             "digits, '.', '_', '-' or '/', of a subscription up to 50."
         )
@@ -67,7 +69,7 @@ def target(text: str) -> Entity:
     """To send to. Raises CallError(REQUEST_INVALID)."""
     found = source(text)
     if not found.is_target:
-        raise _invalid(f"Nothing can be sent to {refusals.shown(text)!r}: send to the queue or topic {found.name!r}.")
+        raise _invalid(f"Nothing can be sent to {str(found)!r}: send to the queue or topic {found.name!r}.")
     return found
 
 

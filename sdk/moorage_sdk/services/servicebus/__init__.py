@@ -1,0 +1,1 @@
+"""Service Bus, with the names of Azure's own library."""
