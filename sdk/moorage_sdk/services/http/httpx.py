@@ -27,7 +27,7 @@ _ERRORS: Mapping[int, Type[httpx.TransportError]] = {
 }
 
 
-class RefusedError(httpx.TransportError, MoorageError):
+class RefusedError(MoorageError, httpx.TransportError):
     """The host made no request, or ended it. Its subclasses are those of ``moorage_sdk.errors`` too, so that a missing
     capability is caught as CapabilityMissing, and by whoever catches httpx's errors.
     """

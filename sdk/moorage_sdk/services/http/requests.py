@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, Iterator, Mapping, Optional, Tuple, Type
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import urldefragauth
 from urllib3._collections import HTTPHeaderDict
 
 from moorage_proto.http_pb2 import HttpFailure, HttpReplyHead
@@ -26,7 +27,7 @@ _ERRORS: Mapping[int, Type[requests.RequestException]] = {
 }
 
 
-class RefusedError(requests.RequestException, MoorageError):
+class RefusedError(MoorageError, requests.RequestException):
     """The host made no request, or ended it. Its subclasses are those of ``moorage_sdk.errors`` too, so that a missing
     capability is caught as CapabilityMissing, and by whoever catches the errors of requests.
     """
@@ -63,7 +64,9 @@ class Adapter(HTTPAdapter):
         cert: Any = None,  # noqa: ARG002
         proxies: Any = None,  # noqa: ARG002
     ) -> requests.Response:
-        head = request_head(request.method or "GET", request.url or "", _headers(request), _timeouts(timeout))
+        # A name and password in the URL are a header by now.
+        url = urldefragauth(request.url or "")
+        head = request_head(request.method or "GET", url, _headers(request), _timeouts(timeout))
         with _as_requests(request):
             exchange = Exchange(self._channel or channels.current(), head, _body(request.body))
         return self.build_response(request, _raw(exchange, request.method))
