@@ -125,7 +125,7 @@ def host_stage(authority: Authority) -> Iterator[Stage]:
             world.do(stack.aclose())
 
 
-@pytest.fixture(params=["fake", "host"])
+@pytest.fixture(params=["fake", pytest.param("host", marks=pytest.mark.system)])
 def stage(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Stage]:
     with fake_stage() if request.param == "fake" else host_stage(authority) as made:
         yield made

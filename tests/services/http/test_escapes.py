@@ -15,6 +15,8 @@ from servers.web import WebServer, hang
 from moorage_proto.errors import CallError, Reason
 from moorage_proto.http_pb2 import HttpFailure
 
+pytestmark = pytest.mark.system
+
 #: Everything that an operator could grant by wildcards.
 EVERYTHING = tuple(f"http.{method}:**" for method in ("get", "post", "put", "delete", "head", "options"))
 
