@@ -82,8 +82,8 @@ class WebServer:
                 await writer.drain()
                 if writer.is_closing():
                     return
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            return
+        except (ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError, ssl.SSLError):
+            return  # the client has gone, or the server is stopped
         finally:
             self._connections.discard(task)
             self.open -= 1
