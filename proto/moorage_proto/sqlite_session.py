@@ -49,6 +49,12 @@ BUSY_SECONDS = 5.0
 
 NEVER = float("inf")
 
+#: In which commits are noted, where the host's settings say so.
+COMMIT_TABLE = (
+    "CREATE TABLE IF NOT EXISTS main.moorage_commit (installation TEXT NOT NULL, execution TEXT NOT NULL, "
+    "at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (installation, execution)) WITHOUT ROWID"
+)
+
 
 class Transaction(Enum):
     NONE = "none"
@@ -152,6 +158,22 @@ class SqliteSession:
         with self._attempt():
             self._own("COMMIT")
         self._ended()
+
+    def note_commit(self, installation: str, execution: str) -> None:
+        """In the transaction that is committed next: what is committed is the work of this execution.
+
+        For who may write at this moment. Raises CallError.
+        """
+        if self.lost is not None:
+            raise self.lost
+        if self.transaction is not Transaction.WRITING:
+            self.commit()
+            self._own("BEGIN IMMEDIATE")
+            self.transaction = Transaction.WRITING
+        with self._attempt():
+            self._own(COMMIT_TABLE)
+            note = "INSERT OR IGNORE INTO main.moorage_commit (installation, execution) VALUES (?, ?)"
+            self._raw.execute(note, (installation, execution))
 
     def rollback(self) -> None:
         self.lost = None

@@ -110,6 +110,9 @@ class HostWorld:
         self._write_files()
         self.audit = RecordingAudit()
         self.databases = {name: SqliteDatabase(name, path, limits) for name, path in self.paths.items()}
+        self._run()
+
+    def _run(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, name="host", daemon=True)
         self.thread.start()

@@ -6,7 +6,7 @@ import threading
 
 from moorage.broker import refusals
 from moorage.broker.link_state import LinkState
-from moorage_proto.capability import MAIN_BACKEND, Capability, Decision
+from moorage_proto.capability import MAIN_BACKEND, Capability, Decision, Grants
 from moorage_proto.errors import CallError
 
 #: Decisions remembered for one call; what comes beyond is decided all the same.
@@ -64,6 +64,10 @@ class CallGuard:
         with self._lock:
             decision = self._denials.get(need)
         return self._refused(decision or Decision(False, need, self._link.grants.decide(need).rule))
+
+    @property
+    def grants(self) -> Grants:
+        return self._link.grants
 
     @property
     def decided(self) -> bool:

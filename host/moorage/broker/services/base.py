@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from moorage.broker.scope import Scope
 from moorage.models.installation import InstallationId
-from moorage_proto.capability import Capability, Decision
+from moorage_proto.capability import Capability, Decision, Grants
 
 
 class Guard(Protocol):
@@ -28,6 +28,10 @@ class Guard(Protocol):
 
     def require_any(self, backend: str) -> None:
         """Raises CallError(CAPABILITY_MISSING) unless some grant with one of the rule's verbs concerns the backend."""
+
+    @property
+    def grants(self) -> Grants:
+        """By which it decides at present: for a backend that is to enforce the same."""
 
     def refusal(self, need: Capability) -> Exception:
         """The CallError for a need that ``decide`` refused: names the capability and the command that grants it."""

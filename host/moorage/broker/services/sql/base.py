@@ -1,4 +1,4 @@
-"""The contract between the SQL service and a database. SQLite's stands beside it; PostgreSQL's will."""
+"""The contract between the SQL service and a database."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ class Opening:
     label: str
     #: Whether the end of the scope commits it; otherwise it rolls back.
     scoped: bool
+    #: Whose work it is; empty: of no execution.
+    execution: str = ""
 
 
 class Cursor(Held, Protocol):
@@ -93,20 +95,27 @@ class Database(Protocol):
 
     @property
     def dialect(self) -> str:
-        """SQLAlchemy's name: "sqlite"."""
+        """SQLAlchemy's name: "sqlite", "postgresql"."""
 
     @property
     def paramstyle(self) -> str:
-        """PEP 249's: "qmark"."""
+        """PEP 249's, or SQLAlchemy's: "qmark", "numeric_dollar"."""
 
     @property
-    def server_version(self) -> tuple[int, ...]: ...
+    def server_version(self) -> tuple[int, ...]:
+        """Empty as long as a server was not reached."""
 
     async def open(self) -> None:
         """Before the first connection; raises MoorageError when it cannot be used at all."""
 
     def connect(self, opening: Opening) -> Connection:
         """Does not wait: the connection opens when it is first used. Raises CallError when the caller has too many."""
+
+    async def committed(self, execution: str) -> bool:
+        """Whether the host has committed what the execution did, as far as commits are noted in the database.
+
+        False also where they are not (``commit_table``). Raises CallError when the database cannot be asked.
+        """
 
     async def close(self) -> None:
         """After the last connection was released."""

@@ -65,6 +65,8 @@ class SqliteConnection:
         share: Share,
         writer: WriterLock,
         limits: SqliteLimits,
+        *,
+        notes_commits: bool = False,
     ) -> None:
         self.opening = opening
         self._backend = backend
@@ -75,6 +77,8 @@ class SqliteConnection:
         #: Whoever takes it away closes it.
         self._session: SqliteSession | None = None
         self._released = False
+        self._notes_commits = notes_commits
+        self._has_written = False
         #: It was released while a call was in it, and is closed when that has ended.
         self._close_later = False
         self._one_call = asyncio.Lock()
@@ -141,6 +145,7 @@ class SqliteConnection:
 
     async def finish(self, *, success: bool) -> None:
         if success and self.opening.scoped:
+            await self._note_commit()
             await self.commit(None)
         elif self._session is not None and not self._released:
             self._session.stop()
@@ -162,6 +167,13 @@ class SqliteConnection:
 
     def revoked(self) -> bool:
         return self._session is not None and self._session.is_revoked()
+
+    async def _note_commit(self) -> None:
+        execution = self.opening.execution
+        if self._notes_commits and self._has_written and execution:
+            async with self._turn(None) as session:
+                await self._become_writer(None)
+                await self._in_thread(lambda: session.note_commit(self.opening.installation, execution))
 
     async def _close(self) -> None:
         """Whoever ends a scope does not wait for turns that threads without a caller keep."""
@@ -265,6 +277,7 @@ class SqliteConnection:
     def _settle(self, session: SqliteSession) -> None:
         """After every turn: whoever does not write holds no lock, and whoever holds a transaction is timed."""
         self._lift_limit()
+        self._has_written = self._has_written or session.transaction is Transaction.WRITING
         if session.transaction is not Transaction.WRITING or self._released:
             self._writer.release(self)
         if session.transaction is Transaction.NONE or self._released:

@@ -61,7 +61,7 @@ class SqlService:
             raise refusals.backend_unknown(name)
         held = HeldConnection.joined(caller.scope, name) if request.scoped else None
         if held is None:
-            opening = Opening(caller.installation, caller.label, request.scoped)
+            opening = Opening(caller.installation, caller.label, request.scoped, caller.scope.execution)
             held = HeldConnection(caller.scope, name, self._backends[name].connect(opening), is_scoped=request.scoped)
         return sql_pb2.ConnectReply(connection=held.handle)
 

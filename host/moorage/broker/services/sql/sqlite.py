@@ -13,10 +13,13 @@ from moorage.broker.services.sql.connection import SqliteConnection, SqliteLimit
 from moorage.broker.services.sql.pace import PaceOf
 from moorage.broker.services.sql.threads import Threads
 from moorage.broker.services.sql.writer_lock import WriterLock
-from moorage_proto.sqlite_session import SqliteSession
+from moorage_proto.sqlite_session import COMMIT_TABLE, SqliteSession
 
 #: Each holds up to three descriptors of the host.
 MAX_CONNECTIONS_EACH = 32
+
+#: Executions whose commits are still told of; older ones have long had their outcome.
+KEPT_COMMITS = "30 days"
 
 #: SQLite polls so long by itself before it says that the file is busy.
 BUSY_POLL_SECONDS = 0.05
@@ -39,11 +42,13 @@ class SqliteDatabase:
         limits: SqliteLimits | None = None,
         *,
         pace_of: PaceOf = lambda _: None,
+        commit_table: bool = False,
     ) -> None:
         self._name = name
         self._path = path
         self._limits = limits or SqliteLimits()
         self._pace_of = pace_of
+        self._commit_table = commit_table
         self._writer = WriterLock()
         self._threads: Threads | None = None
 
@@ -63,8 +68,20 @@ class SqliteDatabase:
         pace = share.pace
         look = None if pace is None else pace.look
         return SqliteConnection(
-            self._name, opening, lambda: self._open_session(look), share, self._writer, self._limits
+            self._name,
+            opening,
+            lambda: self._open_session(look),
+            share,
+            self._writer,
+            self._limits,
+            notes_commits=self._commit_table,
         )
+
+    async def committed(self, execution: str) -> bool:
+        if not self._commit_table:
+            return False
+        assert self._threads is not None, "the database is open"
+        return await self._threads.run(lambda: self._is_noted(execution))
 
     async def close(self) -> None:
         if self._threads is not None:
@@ -73,6 +90,17 @@ class SqliteDatabase:
     def _prepare_file(self) -> None:
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self._open_file()) as raw:
             raw.execute("PRAGMA journal_mode = WAL")
+            if self._commit_table:
+                raw.execute(COMMIT_TABLE)
+                raw.execute("DELETE FROM moorage_commit WHERE at < datetime('now', ?)", (f"-{KEPT_COMMITS}",))
+
+    def _is_noted(self, execution: str) -> bool:
+        try:
+            with contextlib.closing(self._open_file()) as raw:
+                found = raw.execute("SELECT 1 FROM moorage_commit WHERE execution = ?", (execution,)).fetchone()
+        except sqlite3.Error as error:
+            raise refusals.unavailable(self._name, str(error)) from None
+        return found is not None
 
     def _open_session(self, look: Callable[[bool], bool] | None) -> SqliteSession:
         with contextlib.ExitStack() as on_failure:
