@@ -7,9 +7,11 @@ import logging
 import re
 import ssl
 from collections.abc import Sequence
+from typing import Self
 
 from moorage.broker.egress.resolver import Address, LookUp, resolve, system_look_up
 from moorage.broker.egress.upstream import Upstream
+from moorage.config.services.http import HttpSettings
 from moorage_proto import hostname
 from moorage_proto.errors import CallError, Reason, Status
 
@@ -39,6 +41,15 @@ class Dialler:
         self._look_up = look_up
         self._upstream = upstream
         self._trusted = trusted
+
+    @classmethod
+    def from_settings(cls, settings: HttpSettings) -> Self:
+        """Raises UpstreamInvalid; OSError or ssl.SSLError for authorities that cannot be read."""
+        if settings.proxy is None:
+            return cls()
+        upstream = Upstream.parse(settings.proxy)
+        trusted = ssl.create_default_context(cafile=settings.ca_file) if upstream.scheme == "https" else None
+        return cls(upstream=upstream, trusted=trusted)
 
     async def dial(self, host: str, port: int, *, allow_private: bool) -> Streams:
         """``host`` is canonical. Raises CallError: refused for its address, unknown, or not to be reached."""

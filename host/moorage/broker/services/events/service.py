@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from moorage.broker.services.base import Caller
 from moorage.broker.services.events.hub import REPLY_SECONDS, EventHub, check, to_wire
+from moorage.broker.services.events.relay import RedisRelay
 from moorage.broker.services.events.wire import event_to_wire
 from moorage_proto import events_pb2, topics, value_pb2, values
 from moorage_proto.capability import need
@@ -20,13 +21,18 @@ MAX_PATTERNS = 100
 class EventsService:
     contract = events_pb2.DESCRIPTOR.services_by_name["EventsService"]
 
-    def __init__(self, hub: EventHub) -> None:
+    def __init__(self, hub: EventHub, relay: RedisRelay | None = None) -> None:
+        """``relay``: the way to other hosts, which is this service's from here on."""
         self._hub = hub
+        self._relay = relay
 
     async def open(self) -> None:
-        """Nothing to open."""
+        if self._relay is not None:
+            await self._relay.open()
 
     async def close(self) -> None:
+        if self._relay is not None:
+            await self._relay.close()
         self._hub.close()
 
     def publish(self, caller: Caller, request: events_pb2.PublishEventRequest) -> events_pb2.PublishEventReply:
