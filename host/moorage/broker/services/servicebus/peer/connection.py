@@ -66,6 +66,8 @@ class Connection:
         self._sessions: dict[int, Session] = {}
         self._claims: dict[tuple[str, str], Claim] = {}
         self._heartbeat: asyncio.Task[None] | None = None
+        #: While the client does not read.
+        self._draining: asyncio.Task[None] | None = None
 
     async def serve(self) -> None:
         """Until one of both ends it. What a client does wrong ends its own connection, and nothing else."""
@@ -87,7 +89,11 @@ class Connection:
 
     @property
     def is_congested(self) -> bool:
-        return self._writer.transport.get_write_buffer_size() > MAX_UNREAD_BYTES
+        """Once it is not any more, its links are looked at again."""
+        is_full = self._writer.transport.get_write_buffer_size() > MAX_UNREAD_BYTES
+        if is_full and self._draining is None:
+            self._draining = asyncio.create_task(self._drained(), name="servicebus drain")
+        return is_full
 
     def send(self, channel: int, performative: Performative, payload: bytes = b"") -> None:
         self._writer.write(frame_bytes(channel, performative, payload))
@@ -160,10 +166,7 @@ class Connection:
                 return
             if frame.performative is not None:
                 self._take(frame.channel, frame.performative, frame.payload)
-            was_congested = self.is_congested
             await self._writer.drain()
-            if was_congested:
-                self._pump()
 
     def _take(self, channel: int, performative: Performative, payload: bytes) -> None:
         if isinstance(performative, Begin):
@@ -181,9 +184,12 @@ class Connection:
         else:
             session.handle(performative, payload)
 
-    def _pump(self) -> None:
-        for session in self._sessions.values():
-            session.pump()
+    async def _drained(self) -> None:
+        with contextlib.suppress(OSError):
+            await self._writer.drain()
+            self._draining = None
+            for session in tuple(self._sessions.values()):
+                session.pump()
 
     async def _beat(self, idle_seconds: float) -> None:
         """Empty frames often enough, whatever else is sent."""
@@ -192,11 +198,11 @@ class Connection:
                 await asyncio.sleep(max(0.05, idle_seconds / 2.5))
                 self._writer.write(frame_bytes(0, None))
                 await self._writer.drain()
-                self._pump()
 
     def _end(self, error: AmqpError | None) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
+        for task in (self._heartbeat, self._draining):
+            if task is not None:
+                task.cancel()
         for session in self._sessions.values():
             session.end()
         if error is not None:

@@ -52,21 +52,20 @@ class Stored:
     sequence_number: int
     enqueued_at: float
     expires_at: float
+    #: What was taken of the budget for it, whatever has been added to it since.
+    cost_bytes: int = 0
     #: How often it was handed out in vain.
     delivery_count: int = 0
     lock: UUID | None = None
     locked_until: float = 0.0
     is_deferred: bool = False
 
-    @property
-    def size(self) -> int:
-        return self.message.size + OVERHEAD_BYTES
-
     def encode(self, state: MessageState = MessageState.ACTIVE) -> bytes:
         annotations = self.message.annotations
         annotations[Symbol("x-opt-sequence-number")] = Long(self.sequence_number)
         annotations[Symbol("x-opt-enqueued-time")] = Timestamp(int(self.enqueued_at * 1000))
         annotations[Symbol("x-opt-message-state")] = Int(MessageState.DEFERRED if self.is_deferred else state)
+        annotations.pop("x-opt-locked-until", None)
         if self.lock is not None:
             annotations[Symbol("x-opt-locked-until")] = Timestamp(int(self.locked_until * 1000))
         return self.message.encode(self.delivery_count)
@@ -164,25 +163,25 @@ class Queue:
         """All or none. Raises AmqpError."""
         self._budget.take(sum(message.size + OVERHEAD_BYTES for message in messages))
         for message in messages:
-            self._put(message)
+            self._put(message, message.size + OVERHEAD_BYTES)
         self.pump()
 
     def take_over(self, other: Queue) -> None:
         """All that waits there waits here."""
         waiting, other._ready = other._ready, []
         for stored in sorted(waiting):
-            self.add(stored.message)
+            self.add(stored.message, stored.cost_bytes)
 
-    def add(self, message: Message) -> None:
+    def add(self, message: Message, cost_bytes: int) -> None:
         """What is counted already."""
-        self._put(message)
+        self._put(message, cost_bytes)
         self.pump()
 
-    def _put(self, message: Message) -> None:
+    def _put(self, message: Message, cost_bytes: int) -> None:
         now = self._clock()
         lifetime = message.time_to_live_millis
         expires_at = float("inf") if lifetime is None else now + lifetime / 1000
-        heapq.heappush(self._ready, Stored(message, next(self.numbers), now, expires_at))
+        heapq.heappush(self._ready, Stored(message, next(self.numbers), now, expires_at, cost_bytes))
 
     # -- out ----------------------------------------------------------------------------------------------------
 
@@ -196,12 +195,12 @@ class Queue:
             self.consumers.append(consumer)
             stored = heapq.heappop(self._ready)
             if stored.expires_at <= self._clock():
-                self._budget.give_back(stored.size)
+                self._budget.give_back(stored.cost_bytes)
                 continue
             if consumer.takes_locks:
                 self._lock(stored)
             else:
-                self._budget.give_back(stored.size)
+                self._budget.give_back(stored.cost_bytes)
             consumer.deliver(stored)
 
     def peek(self, from_sequence_number: int, count: int) -> list[Stored]:
@@ -220,7 +219,7 @@ class Queue:
             if lock:
                 self._lock(stored)
             else:
-                self._budget.give_back(stored.size)
+                self._budget.give_back(stored.cost_bytes)
         return found
 
     # -- locks --------------------------------------------------------------------------------------------------
@@ -235,10 +234,9 @@ class Queue:
     def settle(self, lock: UUID, how: Settlement, reason: str = "", description: str = "") -> None:
         """Raises AmqpError when the lock was lost."""
         stored = self._held(lock)
-        del self._locked[lock]
-        stored.lock = None
+        self._unlock(stored)
         if how is Settlement.COMPLETED:
-            self._budget.give_back(stored.size)
+            self._budget.give_back(stored.cost_bytes)
         elif how is Settlement.DEFERRED:
             stored.is_deferred = True
             self._deferred[stored.sequence_number] = stored
@@ -251,10 +249,11 @@ class Queue:
         """Takes back what was held too long; when there is to be looked again."""
         now = self._clock()
         while self._locked:
-            lock, stored = next(iter(self._locked.items()))
+            stored = next(iter(self._locked.values()))
             if stored.locked_until > now:
                 return stored.locked_until
-            self.settle(lock, Settlement.ABANDONED)
+            self._unlock(stored)
+            self._give_back(stored, counts=True)
         return float("inf")
 
     def _held(self, lock: UUID) -> Stored:
@@ -262,6 +261,11 @@ class Queue:
         if stored is None or stored.locked_until <= self._clock():
             raise AmqpError("com.microsoft:message-lock-lost", "the lock has expired, or the message is settled")
         return stored
+
+    def _unlock(self, stored: Stored) -> None:
+        assert stored.lock is not None
+        del self._locked[stored.lock]
+        stored.lock = None
 
     def _lock(self, stored: Stored) -> None:
         stored.lock = uuid.uuid4()
@@ -293,7 +297,7 @@ class Queue:
         message.application_properties["DeadLetterErrorDescription"] = description[:_MAX_REASON_CHARACTERS]
         message.annotations[Symbol("x-opt-deadletter-source")] = self.name
         message.annotations[Symbol("x-opt-enqueue-sequence-number")] = Long(stored.sequence_number)
-        self.dead_letters.add(message)
+        self.dead_letters.add(message, stored.cost_bytes)
 
     def __iter__(self) -> Iterator[Stored]:
         """What waits, in its order; for tests and people."""

@@ -31,6 +31,10 @@ class Peer:
         self._timer: asyncio.TimerHandle | None = None
         self._due = float("inf")
 
+    @property
+    def connections(self) -> int:
+        return len(self._serving)
+
     def connection_string(self, key_name: str) -> str:
         """As Azure's clients take it: ``UseDevelopmentEmulator`` makes them speak without TLS, and keep the port."""
         return (
