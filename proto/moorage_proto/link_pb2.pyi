@@ -97,9 +97,9 @@ class Welcome(_message.Message):
     capabilities: _containers.RepeatedScalarFieldContainer[str]
     sql_backends: _containers.RepeatedCompositeFieldContainer[SqlBackend]
     lane_ticket: bytes
-    contracts: _containers.RepeatedScalarFieldContainer[bytes]
+    contracts: bytes
     logger_levels: _containers.ScalarMap[str, int]
-    def __init__(self, protocol_version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., installation: _Optional[str] = ..., incarnation_number: _Optional[int] = ..., incarnation_scope: _Optional[str] = ..., log_level: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., sql_backends: _Optional[_Iterable[_Union[SqlBackend, _Mapping]]] = ..., lane_ticket: _Optional[bytes] = ..., contracts: _Optional[_Iterable[bytes]] = ..., logger_levels: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    def __init__(self, protocol_version: _Optional[int] = ..., features: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., installation: _Optional[str] = ..., incarnation_number: _Optional[int] = ..., incarnation_scope: _Optional[str] = ..., log_level: _Optional[str] = ..., capabilities: _Optional[_Iterable[str]] = ..., sql_backends: _Optional[_Iterable[_Union[SqlBackend, _Mapping]]] = ..., lane_ticket: _Optional[bytes] = ..., contracts: _Optional[bytes] = ..., logger_levels: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("max_frame_bytes", "max_message_bytes", "initial_credit_bytes", "max_lanes", "max_open_calls")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Iterable, Iterator, Mapping, Tuple
-
-from google.protobuf import descriptor_pb2
+from typing import Any, Iterable, Iterator, Mapping, Tuple
 
 from moorage_proto import capability, link_pb2
 from moorage_proto.capability import Capability
+from moorage_proto.typed import offer
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class HostFacts:
     capabilities: Tuple[Capability, ...] = ()
     sql_backends: Mapping[str, SqlBackend] = field(default_factory=dict)
     #: Services of the application in typed Python: a FileDescriptorProto by its package.
-    contracts: Mapping[str, bytes] = field(default_factory=dict)
+    contracts: Mapping[str, Any] = field(default_factory=dict)
 
     def grants_any(self, verbs: Tuple[str, ...], backend: str) -> bool:
         """Whether some granted capability has one of the verbs and, for services with backends, concerns the backend.
@@ -51,7 +50,7 @@ def facts_from_welcome(welcome: link_pb2.Welcome) -> HostFacts:
             backend.name: SqlBackend(backend.name, backend.dialect, backend.paramstyle, tuple(backend.server_version))
             for backend in welcome.sql_backends
         },
-        contracts={descriptor_pb2.FileDescriptorProto.FromString(data).package: data for data in welcome.contracts},
+        contracts=offer.unpack(welcome.contracts),
     )
 
 

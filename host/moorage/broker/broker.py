@@ -14,7 +14,7 @@ from moorage.broker.methods import MethodTable, build_table, says_of, verbs_of
 from moorage.broker.net import Dialler
 from moorage.broker.quota import Quota
 from moorage.broker.services.base import Service
-from moorage.broker.services.typed import TypedService
+from moorage.broker.services.typed import pack_contracts
 from moorage.broker.session import BrokerSession
 from moorage.broker.use import Use
 from moorage.models.installation import InstallationId
@@ -47,6 +47,7 @@ class Broker:
         self._classifiers = classifiers
         self._limits = quota
         self._methods: MethodTable = {}
+        self._contracts = b""
         self._sessions: dict[str, BrokerSession] = {}
         #: Of installations that have a session.
         self._quotas: dict[InstallationId, Quota] = {}
@@ -66,6 +67,7 @@ class Broker:
         were opened before it.
         """
         self._methods = build_table(self._services, self._classifiers)
+        self._contracts = pack_contracts(self._services)
         async with AsyncExitStack() as opened:
             for service in self._services:
                 await service.open()
@@ -96,9 +98,9 @@ class Broker:
         return found
 
     @property
-    def contracts(self) -> tuple[bytes, ...]:
-        """Of the services in typed Python: workers compare theirs."""
-        return tuple(service.typed.serialized for service in self._services if isinstance(service, TypedService))
+    def contracts(self) -> bytes:
+        """Of the services in typed Python, packed: workers compare theirs."""
+        return self._contracts
 
     @property
     def uses(self) -> Mapping[InstallationId, Use]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 from typing import Any, AsyncIterable, AsyncIterator, Callable, Dict, Iterator, Mapping, Optional, Tuple, Type
 
-from google.protobuf import descriptor_pb2
-
 from moorage_proto.errors import ServiceError
 from moorage_proto.typed import Contract, ContractInvalid, contract_of
 from moorage_proto.typed.compare import difference
@@ -56,10 +54,10 @@ def offered(annotation: Any, host: HostFacts) -> bool:
     """Whether the host has the service. Raises PluginInvalid when it has it otherwise than the class says."""
     contract = contract_of(annotation)
     assert contract is not None
-    data = host.contracts.get(contract.file.package)
-    if data is None:
+    served = host.contracts.get(contract.file.package)
+    if served is None:
         return False
-    problem = difference(contract.file, descriptor_pb2.FileDescriptorProto.FromString(data))
+    problem = difference(contract.file, served)
     if problem:
         raise PluginInvalid(
             f"{_name(annotation)} is not the service {contract.name!r} of this host: {problem}; install the version of "

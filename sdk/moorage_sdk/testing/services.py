@@ -9,7 +9,7 @@ from typing import Any, AsyncIterator, Callable, Iterator, List, TypeVar
 
 from moorage_proto import link_pb2
 from moorage_proto.errors import CallError, Reason, Status
-from moorage_proto.typed import Contract, ContractInvalid, ValueUnfit, contract_of
+from moorage_proto.typed import Contract, ContractInvalid, ValueUnfit, contract_of, offer
 from moorage_proto.typed.contract import TypedMethod
 from moorage_proto.typed.signature import CALLER
 from moorage_sdk.testing.base import Fake, FakeCaller
@@ -58,7 +58,7 @@ class TypedFake:
             vars(self)[name] = _handler(method, implementation)
 
     def describe(self, welcome: link_pb2.Welcome) -> None:
-        welcome.contracts.append(self._typed.serialized)
+        welcome.contracts = offer.pack([*offer.unpack(welcome.contracts).values(), self._typed.file])
 
     def close(self) -> None:
         """Nothing is held."""

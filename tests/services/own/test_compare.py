@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Optional
 
 import pytest
+from typed_shop import Billing, ShopBilling
 
-from moorage_proto.typed import contract_of, own, service
+from moorage.broker.methods import ServiceUnusable
+from moorage.broker.services.typed import pack_contracts, served
+from moorage_proto.typed import contract_of, offer, own, service
 from moorage_proto.typed.compare import difference
 
 
@@ -113,3 +116,21 @@ def test_fields_of_what_is_sent_must_be_known():
     sender, receiver = method(order=OrderWithNote), method(order=Order)
     assert "order: the receiver has no 'note'" in difference(sender, receiver)
     assert difference(receiver, sender) == ""
+
+
+def test_what_a_host_offers_is_enough_to_compare():
+    file = contract_of(Billing).file
+    offered = offer.unpack(offer.pack([file, old()]))
+    assert set(offered) == {"moorage.own.shop.billing", "moorage.own.versions"}
+    assert difference(file, offered["moorage.own.shop.billing"]) == ""
+    assert b"billing.charge" not in offered["moorage.own.shop.billing"].SerializeToString()
+    assert file.service[0].method[0].options.ByteSize() > 0
+    assert offer.unpack(offer.pack([])) == {}
+
+
+def test_more_than_the_handshake_has_room_for_stops_the_host(monkeypatch):
+    monkeypatch.setattr(offer, "MAX_BYTES", 100)
+    with pytest.raises(
+        ServiceUnusable, match=r"shop\.billing cannot be served: together they take [\d,]+ bytes of the hand"
+    ):
+        pack_contracts([served(ShopBilling())])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from moorage.broker import refusals
@@ -12,7 +12,7 @@ from moorage.broker.methods import ServiceUnusable
 from moorage.broker.services.base import Caller, Service
 from moorage_proto.annotations import same_type
 from moorage_proto.errors import CallError
-from moorage_proto.typed import Contract, ContractInvalid, ValueUnfit, contract_of, signature
+from moorage_proto.typed import Contract, ContractInvalid, ValueUnfit, contract_of, offer, signature
 from moorage_proto.typed.contract import TypedMethod
 from moorage_proto.typed.signature import Written
 
@@ -84,6 +84,17 @@ class TypedService:
         hook = getattr(self._implementation, name, None)
         if hook is not None:
             await hook()
+
+
+def pack_contracts(services: Iterable[Service]) -> bytes:
+    """Those that are in typed Python. Raises ServiceUnusable where they are too many for the handshake."""
+    contracts = [service.typed for service in services if isinstance(service, TypedService)]
+    packed = offer.pack(contract.file for contract in contracts)
+    if len(packed) > offer.MAX_BYTES:
+        names = ", ".join(contract.name for contract in contracts)
+        problem = f"together they take {len(packed):,} bytes of the handshake, which has room for {offer.MAX_BYTES:,}"
+        raise ServiceUnusable(names, f"{problem}; write the largest ones from a proto of their own")
+    return packed
 
 
 class _Function:
