@@ -19,6 +19,7 @@ from pathlib import Path
 
 import cost
 import kill
+import services
 import uvloop
 
 from moorage.app import Host
@@ -193,6 +194,7 @@ def main() -> None:
     parser.add_argument(
         "--cost", action="store_true", help="only what a sandboxed worker's start, calls and memory cost"
     )
+    parser.add_argument("--services", action="store_true", help="only what the broker adds to a call of each service")
     parser.add_argument("--python", default="", metavar="3.12", help="of the workers whose cost is measured")
     arguments = parser.parse_args()
     # That a stream of a worker was refused, say, which was killed while it dialled.
@@ -204,6 +206,10 @@ def main() -> None:
     ):
         if arguments.kill:
             kill.show(runner.run(kill.measure(Path(folder), 10 if arguments.quick else 30)))
+            return
+        if arguments.services:
+            measured = runner.run(services.measure(Path(folder), *((3, 200) if arguments.quick else (7, 1000))))
+            services.show(measured)
             return
         figures = {} if arguments.cost else runner.run(bench(scale, Path(folder)))
         spent = runner.run(cost.measure(Path(folder), scale.starts, scale.alive, QUICK.calls, arguments.python))
