@@ -1,7 +1,7 @@
 """What the way through the broker adds to a call of each service.
 
-The same call is made from a sandboxed plugin, and on the bare client in the host's process, in turn and against the same
-servers.
+The same call is made from a sandboxed plugin, and on the bare client in the host's process, in turn and against the
+same servers.
 """
 
 from __future__ import annotations
