@@ -165,17 +165,19 @@ class Session:
             initial_delivery_count=0 if attach.is_receiver else None,
             max_message_size=self._client.namespace.limits.max_message_bytes,
         )
-        # It is attached before it is detached with an error: that is how a client hears why it cannot have it.
-        self._client.send(self._channel, answer)
         try:
-            if attach.is_receiver:
-                self._attach_outgoing(attach)
-            else:
-                self._attach_incoming(attach)
+            begin = self._outgoing_end(attach) if attach.is_receiver else self._incoming_end(attach)
         except AmqpError as error:
+            # A link with nothing at its other end, and then why (part 2, section 2.6.3).
+            answer.source = answer.target = None
+            self._client.send(self._channel, answer)
             self._client.send(self._channel, Detach(attach.handle, True, error.described()))
+        else:
+            self._client.send(self._channel, answer)
+            begin()
 
-    def _attach_outgoing(self, attach: Attach) -> None:
+    def _outgoing_end(self, attach: Attach) -> Callable[[], None]:
+        """Makes the link; what is answered begins it. Raises AmqpError."""
         address = entity_path(address_of(attach.source))
         queue: Queue | None = None
         if address != CBS:
@@ -189,8 +191,10 @@ class Session:
             self._replies[address] = link
         else:
             queue.consumers.append(link)
+        return link.pump
 
-    def _attach_incoming(self, attach: Attach) -> None:
+    def _incoming_end(self, attach: Attach) -> Callable[[], None]:
+        """As ``_outgoing_end``."""
         address = entity_path(address_of(attach.target))
         accept: Callable[[bytes, int], None]
         if address == CBS:
@@ -203,7 +207,7 @@ class Session:
             accept = self._publisher(address)
         limit = self._client.namespace.limits.max_message_bytes
         link = self._incoming[attach.handle] = IncomingLink(self, attach.handle, accept, limit)
-        link.promise()
+        return link.promise
 
     def _publisher(self, address: str) -> Callable[[bytes, int], None]:
         return lambda data, message_format: self._client.namespace.publish(address, data, message_format)
