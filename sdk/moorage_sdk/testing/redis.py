@@ -125,7 +125,9 @@ class FakeServer:
     def __init__(self) -> None:
         fakeredis = _fakeredis()
         server = fakeredis.FakeServer(version=(7,))
-        self.client = fakeredis.FakeRedis(server=server, version=(7,))
+        options: Any = importlib.import_module("moorage_sdk.services.redis.options")
+        version = options.second_version(importlib.import_module("redis").Connection)
+        self.client = fakeredis.FakeRedis(server=server, version=(7,), **version)
 
 
 class FakeConnection:

@@ -12,8 +12,12 @@ from moorage_sdk.services.redis.wire import Wire
 
 def pool_options(connection: Type[Any], retry: Type[Any], wire: Wire) -> Dict[str, Any]:
     """Nothing is tried again by itself: whether a command took effect may be unknown, and the plugin decides."""
-    options: Dict[str, Any] = {"wire": wire, "retry": retry(NoBackoff(), 0)}
-    if "protocol" in inspect.signature(connection.__init__).parameters:
-        # Version 3 is for what needs a connection of its own: client-side caching, maintenance notifications.
-        options["protocol"] = 2
-    return options
+    return {"wire": wire, "retry": retry(NoBackoff(), 0), **second_version(connection)}
+
+
+def second_version(connection: Type[Any]) -> Dict[str, Any]:
+    """Of the Redis protocol; before redis-py 5 there was no other, and no setting. The third is for what needs a
+    connection of its own: client-side caching, maintenance notifications.
+    """
+    chooses = any("protocol" in inspect.signature(base.__init__).parameters for base in connection.__mro__)
+    return {"protocol": 2} if chooses else {}

@@ -25,8 +25,8 @@ class RedisSettingsInvalid(Invalid):
 
 
 class Connections(Protocol):
-    def new(self, username: str = "", password: str = "") -> Any:
-        """A connection that is not open yet; with the settings' own login unless another is given."""
+    def new(self) -> Any:
+        """A connection that is not open yet, with the settings' own login and database."""
 
 
 class ConnectionsByUrl:
@@ -39,9 +39,8 @@ class ConnectionsByUrl:
         self._class = options.pop("connection_class", client().asyncio.Connection)
         self._options = options
 
-    def new(self, username: str = "", password: str = "") -> Any:
-        login = {"username": username, "password": password} if username else {}
-        return self._class(**{**self._options, **login, **common_options()})
+    def new(self) -> Any:
+        return self._class(**{**self._options, **common_options()})
 
 
 def common_options() -> dict[str, Any]:

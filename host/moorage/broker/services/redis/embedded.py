@@ -24,7 +24,7 @@ class EmbeddedConnections:
         client()
         self.server = fakeredis.FakeServer(version=VERSION)
 
-    def new(self, username: str = "", password: str = "") -> Any:  # noqa: ARG002 - it would not enforce what it is told
+    def new(self) -> Any:
         options = {name: value for name, value in common_options().items() if name != "parser_class"}
         return _connection_class()(server=self.server, version=VERSION, **options)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from moorage.broker.services.redis import refusals
 from moorage.broker.services.redis.library import client
-from moorage.broker.services.redis.wire import MAX_REPLY_BYTES
+from moorage.broker.services.redis.wire import MAX_REPLY_BYTES, ServerError
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,23 @@ class Line:
         self.label = ""
         self.is_open = False
 
-    async def open(self) -> None:
-        """Raises CallError(BACKEND_UNAVAILABLE) or LoginRefused."""
+    async def open(self, login: tuple[str, str] | None = None) -> None:
+        """With a ``login`` as that user, once the database is chosen: users may not choose another.
+
+        Raises CallError(BACKEND_UNAVAILABLE) or LoginRefused.
+        """
+        await self._connect()
+        self.is_open = True
+        if login is not None:
+            try:
+                (answer,) = await self.run([(b"AUTH", *(part.encode() for part in login))], "", CONNECT_SECONDS)
+            except LineSilent as error:
+                raise refusals.unavailable(self._server, "does not answer") from error
+            if isinstance(answer, ServerError):
+                await self.close()
+                raise LoginRefused(answer.line)
+
+    async def _connect(self) -> None:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await self._connection.connect()
@@ -55,7 +70,6 @@ class Line:
         except BaseException:
             await self.close()
             raise
-        self.is_open = True
 
     async def is_usable(self) -> bool:
         """Whether it is open, and nothing has arrived that nobody asked for, as far as can be told without asking."""

@@ -151,19 +151,19 @@ class Server:
         if account is None:
             return await self._opened()
         try:
-            return await self._opened(account.username, account.password)
+            return await self._opened((account.username, account.password))
         except LoginRefused:
             # It was started anew and has forgotten its users.
             account.forget()
             await account.fit(self._grants_of(installation), await self.table(), tells_reading=self._tells_reading)
-        return await self._opened(account.username, account.password)
+        return await self._opened((account.username, account.password))
 
-    async def _opened(self, username: str = "", password: str = "") -> Line:
-        line = Line(self.name, self._connections.new(username, password))
+    async def _opened(self, login: tuple[str, str] | None = None) -> Line:
+        line = Line(self.name, self._connections.new())
         try:
-            await line.open()
+            await line.open(login)
         except LoginRefused as error:
-            if username:
+            if login is not None:
                 raise
             log.warning("Redis server %s: %s", self.name, error)
             raise refusals.unavailable(self.name, "does not accept the host's login") from error
