@@ -60,6 +60,10 @@ _BACKEND = re.compile(r"[a-z0-9][a-z0-9_-]*|\*{1,2}")
 _COLUMNS = re.compile(r"(?P<table>[^()]+)\((?P<columns>[^()]+)\)")
 
 
+_SIZE = re.compile(r"(?P<number>[1-9][0-9]{0,14})(?P<unit>[KMGT]iB|B)", re.ASCII)
+_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+
+
 class CapabilityInvalid(ValueError):
     """The text is not a capability; the sentence says what one looks like."""
 
@@ -105,6 +109,8 @@ class Capability:
         """
         if self.service == HTTP:
             return self.verb == need.verb and url.covers(self.resource, need.resource)
+        if self.verb == STORAGE_USE:
+            return self.verb == need.verb and size_of(self) >= size_of(need)
         if need.wild:
             return self.verb == need.verb and not self.columns and _contains(self.resource, need.resource)
         if self.verb != need.verb or not _pattern(self.resource).fullmatch(need.resource):
@@ -142,6 +148,8 @@ def parse(text: str) -> Capability:
         raise CapabilityInvalid(text, "it holds a space, or a character that cannot be seen")
     if verb in SANDBOX_VERBS:
         _check_path(text, verb, resource)
+    if verb == STORAGE_USE and not _SIZE.fullmatch(resource):
+        raise CapabilityInvalid(text, "its resource is a size in B, KiB, MiB, GiB or TiB, such as 64MiB")
     columns: Tuple[str, ...] = ()
     service = verb.partition(".")[0]
     if service == "sql":
@@ -155,6 +163,12 @@ def need(verb: str, resource: str, *, backend: str = "", columns: Iterable[str] 
     if service in BACKEND_SERVICES:
         resource = f"{backend or MAIN_BACKEND}/{resource.lower() if service == SERVICEBUS else resource}"
     return Capability(verb, resource, tuple(columns), wild)
+
+
+def size_of(storage: Capability) -> int:
+    """Bytes that a right to storage is for."""
+    match = _SIZE.fullmatch(storage.resource)
+    return int(match["number"]) * _UNITS[match["unit"]] if match is not None else 0
 
 
 def _check_path(text: str, verb: str, resource: str) -> None:

@@ -255,6 +255,7 @@ def _program(interpreter: Interpreter, wishes: WorkerWishes) -> ProgramPlan:
         "PATH": "/venv/bin",
         "HOME": "/tmp",  # noqa: S108 - the worker's own
         "TMPDIR": "/tmp",  # noqa: S108 - the worker's own
+        "MOORAGE_DATA": "/data",
         "LANG": "C.UTF-8",
         "VIRTUAL_ENV": "/venv",
         # Another grpcio than the host's may not know what it is told here.

@@ -86,7 +86,7 @@ def test_the_examples_of_the_page_are_capabilities() -> None:
 
 
 def test_every_service_of_this_package_has_its_page() -> None:
-    for service in ("config", "http", "kafka", "log", "secrets"):
+    for service in ("config", "http", "kafka", "log", "secrets", "storage"):
         page = (DOCS / "services" / f"{service}.md").read_text()
         for name, _ in brokered():
             if name.lower().startswith(service):

@@ -20,6 +20,7 @@ from moorage_proto import (
     secrets_pb2,
     servicebus_pb2,
     sql_pb2,
+    storage_pb2,
     value_pb2,
 )
 from moorage_proto.link import LinkLimits
@@ -36,6 +37,7 @@ MODULES = (
     console_pb2,
     secrets_pb2,
     sql_pb2,
+    storage_pb2,
     kafka_pb2,
     redis_pb2,
     servicebus_pb2,

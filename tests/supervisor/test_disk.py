@@ -120,7 +120,7 @@ def test_files_without_a_name_are_found(data) -> None:
 async def test_the_watch_ends_when_it_is_too_much(data) -> None:
     clock = HandClock()
     # No process's deleted files: this one, which runs tests, has some open.
-    watch = asyncio.create_task(DataWatch(data, LIMIT, list, clock).over())
+    watch = asyncio.create_task(DataWatch(data, lambda: LIMIT, list, clock).over())
     async with asyncio.timeout(5):
         delay, ring = await clock.rings.get()
         assert delay == INTERVAL
@@ -136,7 +136,7 @@ async def test_the_watch_ends_when_it_is_too_much(data) -> None:
 
 async def test_a_folder_that_goes_away_is_no_reason(data) -> None:
     clock = HandClock()
-    watch = asyncio.create_task(DataWatch(data, LIMIT, lambda: [os.getpid()], clock).over())
+    watch = asyncio.create_task(DataWatch(data, lambda: LIMIT, lambda: [os.getpid()], clock).over())
     async with asyncio.timeout(5):
         _, ring = await clock.rings.get()
         data.rmdir()
@@ -161,7 +161,7 @@ async def test_descriptors_that_stay_on_their_way_are_too_much(data) -> None:
     clock = HandClock()
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        watch = asyncio.create_task(DataWatch(data, LIMIT, lambda: [os.getpid()], clock).over())
+        watch = asyncio.create_task(DataWatch(data, lambda: LIMIT, lambda: [os.getpid()], clock).over())
         async with asyncio.timeout(5):
             for on_their_way in (True, False, True, True):
                 _, ring = await clock.rings.get()

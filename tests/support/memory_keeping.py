@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from moorage.errors import Invalid, NotFound
+from moorage.errors import Conflict, Invalid, NotFound
 from moorage.models.config import ConfigEntry, ConfigOrder, ConfigOrigin, ConfigView, Heard
 from moorage.models.levels import LevelSetting
 from moorage.models.secret import SHARED, SecretInfo, SecretOrigin
+from moorage.models.storage import DataFate, RemovalReport, SnapshotView, StorageUse
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -103,3 +105,63 @@ class MemoryLevels:
     async def reset(self, name: str, *, logger: str | None = None, by: str = "") -> tuple[LevelSetting, ...]:
         self.settings = {} if logger is None else {key: each for key, each in self.settings.items() if key != logger}
         return await self.show(name)
+
+
+class MemoryStorage:
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self.use = StorageUse(3 * 2**20, 64 * 2**20, 12, 10_000)
+        self.taken: list[SnapshotView] = []
+        self.restored: list[str] = []
+        self.content = [b"tar", b"ball"]
+
+    async def usage(self, name: str) -> StorageUse:
+        self.host._plugin(name)
+        return self.use
+
+    async def snapshots(self, name: str) -> tuple[SnapshotView, ...]:
+        self.host._plugin(name)
+        return tuple(reversed(self.taken))
+
+    async def snapshot(self, name: str, *, by: str = "") -> SnapshotView:
+        self.host._plugin(name)
+        self.taken.append(SnapshotView(f"s-{len(self.taken) + 1}", "1.0.0", NOON, self.use.used_bytes))
+        self.host._record(by, "snapshot", name)
+        return self.taken[-1]
+
+    async def restore(self, name: str, snapshot: str = "", *, by: str = "") -> SnapshotView:
+        chosen = next((one for one in reversed(self.taken) if snapshot in ("", one.id)), None)
+        if chosen is None:
+            raise NotFound(f"There is no snapshot of {name}.")
+        self.restored.append(chosen.id)
+        self.host._record(by, "restore", name)
+        return chosen
+
+    async def delete(self, name: str, *, by: str = "") -> None:
+        self.host._plugin(name)
+        self.use, self.taken = StorageUse(0, 64 * 2**20, 0, 10_000), []
+        self.host._record(by, "delete storage", name)
+
+    async def export(self, name: str, *, by: str = "") -> AsyncGenerator[bytes, None]:
+        self.host._plugin(name)
+        self.host._record(by, "export storage", name)
+
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            for part in self.content:
+                yield part
+
+        return chunks()
+
+
+class DataUndecided(Conflict):
+    code = "data_undecided"
+
+
+async def removed(host: Any, name: str, data: DataFate | None, by: str) -> RemovalReport:
+    """Of ``MemoryHost.remove``."""
+    host._plugin(name)
+    if data is None and host.storage.use.files:
+        raise DataUndecided(f"{name} has data of its own.")
+    del host.plugins[name]
+    host._record(by, "remove", name)
+    return RemovalReport(name, data if host.storage.use.files else None, f"{name} is removed.")

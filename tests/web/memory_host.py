@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import tomllib
-from memory_keeping import MemoryConfig, MemoryLevels, MemorySecrets
+from memory_keeping import MemoryConfig, MemoryLevels, MemorySecrets, MemoryStorage, removed
 
 from moorage.config.settings import Settings
 from moorage.errors import Conflict, Invalid, NotFound
@@ -25,6 +25,7 @@ from moorage.models.installation import DesiredState, Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import Author, Manifest, ReloadMode, RequestedCapability
 from moorage.models.reload import ReloadReport
+from moorage.models.storage import DataFate, RemovalReport
 from moorage.models.usage import Usage
 from moorage.models.use import MethodUse, UseView
 from moorage.models.views import (
@@ -177,6 +178,7 @@ class MemoryHost:
         self.secrets = MemorySecrets(self)
         self.config = MemoryConfig(self)
         self.log_levels = MemoryLevels(self)
+        self.storage = MemoryStorage(self)
         self._numbers = itertools.count(1)
 
     def add(
@@ -257,6 +259,9 @@ class MemoryHost:
 
     async def broken(self) -> tuple[BrokenPlugin, ...]:
         return tuple(self.broken_plugins)
+
+    async def remove(self, name: str, *, data: DataFate | None = None, by: str = "") -> RemovalReport:
+        return await removed(self, name, data, by)
 
     async def installation(self, name: str) -> InstallationView:
         return self._view(self._plugin(name))

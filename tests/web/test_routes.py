@@ -443,3 +443,24 @@ async def test_levels_of_loggers_are_set_and_taken_back(client, host):
     for wrong in ({"level": 0}, {"level": "DEBUG"}, {"level": 10, "for_seconds": 0}, {}):
         assert (await client.post(path, json=wrong)).status_code == 422
     assert (await client.delete(path, params={"logger": "churn.parser"})).json() == {"items": []}
+
+
+async def test_private_data_is_looked_after(client, host):
+    path = "/installations/churn/storage"
+    assert (await client.get(path)).json()["limit_bytes"] == 64 * 2**20
+    taken = await client.post(f"{path}/snapshots")
+    assert taken.status_code == 201
+    assert (await client.get(f"{path}/snapshots")).json()["items"] == [taken.json()]
+    assert (await client.post(f"{path}/restore")).json()["id"] == "s-1"
+    assert (await client.post(f"{path}/restore", json={"snapshot": "s-9"})).status_code == 404
+    exported = await client.get(f"{path}/export")
+    assert (exported.content, exported.headers["content-type"]) == (b"tarball", "application/x-tar")
+    assert (await client.delete(path)).status_code == 204
+
+
+async def test_removal_wants_a_word_on_data(client, host):
+    refused = await client.delete("/installations/churn")
+    assert (refused.status_code, refused.json()["code"]) == (409, "data_undecided")
+    assert (await client.delete("/installations/churn", params={"data": "burn"})).status_code == 422
+    assert (await client.delete("/installations/churn", params={"data": "delete"})).json()["data"] == "delete"
+    assert (await client.get("/installations/churn")).status_code == 404

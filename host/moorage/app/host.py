@@ -19,8 +19,10 @@ from moorage.app.installer import Installer, InstallOrder, unknown_verbs
 from moorage.app.levels import Levels
 from moorage.app.lock import StateLock
 from moorage.app.reloading import Reloading, ReloadRequest
+from moorage.app.removal import Removal
 from moorage.app.secrets import Secrets
 from moorage.app.shown import state_of
+from moorage.app.storage import Storage
 from moorage.app.wiring import Wiring
 from moorage.broker.services.console import DeveloperConsole
 from moorage.broker.services.events import EventHub
@@ -40,6 +42,7 @@ from moorage.models.installation import Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.reload import ReloadReport
+from moorage.models.storage import DataFate, RemovalReport
 from moorage.models.views import BrokenPlugin, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
 from moorage.packages.scan import scan
@@ -200,6 +203,12 @@ class Host:
     async def installation(self, name: str) -> InstallationView:
         return await self._view(await self._parts.store.installations.get(name))
 
+    async def remove(self, name: str, *, data: DataFate | None = None, by: str = "") -> RemovalReport:
+        """It goes, with its grants, settings and secrets; ``data`` says what becomes of its private data. Its history
+        stays. Raises InstallationUnknown, ReloadUnderway; DataUndecided where there is data and nothing was said of it.
+        """
+        return await Removal(self._parts, self._act).remove(name, data, by)
+
     async def start(self, name: str, *, by: str = "") -> InstallationView:
         await self._parts.supervisor.start(name)
         await self._act("start", name, by)
@@ -332,6 +341,11 @@ class Host:
     def log_levels(self) -> Levels:
         """From which level on loggers send their records; changed while workers run."""
         return Levels(self._parts, self._act)
+
+    @property
+    def storage(self) -> Storage:
+        """Private folders: how full, copied, brought back, taken away, deleted."""
+        return Storage(self._parts, self._act)
 
     @property
     def secrets(self) -> Secrets:

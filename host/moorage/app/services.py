@@ -16,6 +16,7 @@ from moorage.broker.services.redis import RedisService
 from moorage.broker.services.secrets import SecretsService
 from moorage.broker.services.servicebus import ServiceBusService
 from moorage.broker.services.sql import SqlService
+from moorage.broker.services.storage import StorageService
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Services:
     events: EventsService
     #: Before those that put secrets into what they send.
     secrets: SecretsService
+    storage: StorageService
     sql: SqlService
     http: HttpService
     kafka: KafkaService

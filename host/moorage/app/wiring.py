@@ -10,6 +10,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,6 +38,7 @@ from moorage.broker.services.secrets.vault import Vault
 from moorage.broker.services.servicebus import ServiceBusService
 from moorage.broker.services.sql import SqlService
 from moorage.broker.services.sql.pace import Pace
+from moorage.broker.services.storage import StorageService
 from moorage.broker.shard import LocalShard
 from moorage.config.settings import InstallationSettings, Settings, SupervisionSettings
 from moorage.environments.builder import EnvironmentBuilder
@@ -48,6 +50,7 @@ from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verd
 from moorage.models.installation import Installation, InstallationId
 from moorage.models.log import LogLine
 from moorage.models.manifest import Limits
+from moorage.models.storage import StorageUse
 from moorage.orchestrator import outcomes
 from moorage.orchestrator.deliveries import Deliveries
 from moorage.orchestrator.listeners import Listeners
@@ -58,6 +61,7 @@ from moorage.store.store import Store
 from moorage.supervisor.bounded import BoundedLauncher
 from moorage.supervisor.cgroups import Cgroups
 from moorage.supervisor.desired import Hold
+from moorage.supervisor.disk import DataUse, measure
 from moorage.supervisor.health import HealthPolicy
 from moorage.supervisor.levels import LevelLauncher
 from moorage.supervisor.orders import collect_socket_folders
@@ -131,6 +135,7 @@ class Wiring:
             execution=ExecutionService(self._progressed),
             events=EventsService(self.hub),
             secrets=SecretsService(self.vault),
+            storage=StorageService(self.measure_storage),
             sql=SqlService.from_settings(settings.sql, self._sql_pace),
             http=HttpService.from_settings(settings.http, self.vault.read),
             kafka=KafkaService.from_settings(settings.kafka),
@@ -145,9 +150,12 @@ class Wiring:
         self._records = Records(settings.state_dir)
         self._levels = LevelLauncher()
         self.launcher = BoundedLauncher(self._levels, self.cgroups, self._records)
-        bounds = Bounds(settings.supervision.snapshot_bytes, settings.supervision.snapshot_files)
-        self._snapshots = Snapshots(
-            settings.state_dir / "data", settings.state_dir / "snapshots", bounds, settings.supervision.snapshots_kept
+        self.data_bounds = Bounds(settings.supervision.snapshot_bytes, settings.supervision.snapshot_files)
+        self.snapshots = Snapshots(
+            settings.state_dir / "data",
+            settings.state_dir / "snapshots",
+            self.data_bounds,
+            settings.supervision.snapshots_kept,
         )
         self.supervisor = Supervisor(
             Parts(
@@ -164,7 +172,7 @@ class Wiring:
                 audit=self.audit,
                 sockets=settings.sockets,
                 data=settings.state_dir / "data",
-                snapshots=self._snapshots,
+                snapshots=self.snapshots,
                 announce=self.events.announce,
                 policy=_policy(settings),
                 health=_health(settings.supervision),
@@ -174,6 +182,7 @@ class Wiring:
                 require=settings.required_level,
                 most_cpus=settings.most_cpus,
                 config=self.configs.of,
+                storage=settings.storage,
             )
         )
         self.grant_use = GrantUse(self.broker.uses, self.store.grants)
@@ -265,6 +274,20 @@ class Wiring:
         ready = [each for each in self.supervisor.living(name) if each.ready]
         await asyncio.gather(*(each.set_log_levels(levels) for each in ready))
 
+    def data_of(self, name: InstallationId) -> Path:
+        """Its private folder; it may not be there yet."""
+        return self._settings.state_dir / "data" / name
+
+    async def measure_storage(self, name: InstallationId) -> StorageUse:
+        """Raises InstallationUnknown."""
+        installation = await self.store.installations.get(name)
+        limit = self.supervisor.data_limit(installation, await self.store.grants.effective(name))
+        try:
+            use = await asyncio.to_thread(measure, self.data_of(name), limit)
+        except OSError:
+            use = DataUse(0, 0)  # it has none yet, or it is being put back
+        return StorageUse(use.content_bytes, limit.content_bytes, use.files, limit.files, use.problem)
+
     async def bring_back_data(self, name: InstallationId) -> None:
         """Before what was held for its data may run: what could not be brought back then is tried again.
 
@@ -273,14 +296,14 @@ class Wiring:
         if self.supervisor.reloading(name) or self.supervisor.living(name):
             return
         try:
-            await asyncio.to_thread(self._snapshots.recover, await self.store.installations.get(name))
+            await asyncio.to_thread(self.snapshots.recover, await self.store.installations.get(name))
         except SnapshotFailed as error:
             raise DataLost(name, error.problem) from error
 
     async def _bring_back_data(self, installation: Installation) -> None:
         """After a host that died in the middle of a reload in turn. Where it cannot be, nothing may touch the data."""
         try:
-            snapshot = await asyncio.to_thread(self._snapshots.recover, installation)
+            snapshot = await asyncio.to_thread(self.snapshots.recover, installation)
         except SnapshotFailed as error:
             reason = f"a reload was interrupted, and its data could not be brought back. {error.problem}"
             await self.supervisor.change(installation.id, Hold(reason, "host"), by="host")

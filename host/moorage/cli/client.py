@@ -26,6 +26,8 @@ PREFIX = "/api/v1"
 #: After which whoever waits is told that nothing has come.
 PATIENCE_SECONDS = 10.0
 
+_CHUNK_BYTES = 65_536
+
 #: Ends of the paths where waiting is what was asked for.
 WAITING = ("/executions",)
 
@@ -106,6 +108,12 @@ class ApiClient:
             for line in answer:
                 if line.strip():
                     yield json.loads(line)
+
+    def chunks(self, path: str, *, about: str | None = None) -> Iterator[bytes]:
+        """The parts of a file. Raises NoHost where it breaks off."""
+        with self._open("GET", path, about, None, "*/*") as answer:
+            while chunk := answer.read(_CHUNK_BYTES):
+                yield chunk
 
     def events(self, path: str, *, about: str | None = None, **query: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         """Name and data of server-sent events. The host sends each event's data on one line."""

@@ -92,7 +92,8 @@ def _facts(found: Installation) -> list[tuple[str, object]]:
             f"{size(limits.memory_bytes)} memory, {duration(limits.timeout_seconds)} a run, "
             f"{limits.concurrency} at a time, {limits.pids} processes and threads"
             f"{'' if limits.cpus is None else f', {limits.cpus:g} CPUs'}"
-            f", {size(limits.data_bytes)} of data in {limits.data_files:,} files",
+            f"{'' if limits.data_bytes is None else f', {size(limits.data_bytes)} of data'}"
+            f", {limits.data_files:,} files of data",
         ),
         ("log level", ", ".join(map(_level, found.log_levels))),
         ("without effect", found.unenforced),

@@ -25,6 +25,13 @@ class Installed(Event):
 
 
 @dataclass(frozen=True)
+class Removed(Event):
+    """It is there no more. Its history stays."""
+
+    by: str
+
+
+@dataclass(frozen=True)
 class DesiredChanged(Event):
     """People, or the restart policy, want something else of it: enabled, disabled, held, released, scaled, ..."""
 

@@ -41,8 +41,9 @@ class Trigger:
 @dataclass(frozen=True)
 class Limits:
     memory_bytes: int = 256 * 1024 * 1024
-    #: What its data folder may hold, and how many files and folders.
-    data_bytes: int = 256 * 1024 * 1024
+    #: What its data folder may hold, where that is less than it was granted (storage.use); None: as much as that.
+    data_bytes: int | None = None
+    #: How many files and folders.
     data_files: int = 10_000
     #: Longest run of one execution.
     timeout: timedelta = timedelta(minutes=5)

@@ -13,8 +13,8 @@ _REMEDIES = {
     " native code it is. moorage show {name}",
     VerdictKind.FORBIDDEN_SYSTEM_CALL: "Treat the plugin as hostile until you know why it made that call; it is in"
     " quarantine. Its author can run it under `moorage dev`, where the call fails and is named. moorage release {name}",
-    VerdictKind.DISK_FULL: "Make room in data/{name} of the state folder, or let its manifest ask for more with `data`"
-    " and `data_files` in its limits.",
+    VerdictKind.DISK_FULL: "Look at it: moorage storage {name}. Make room in data/{name} of the state folder, or grant"
+    " more (storage.use); `data` and `data_files` in the limits of its manifest may bound it too.",
     VerdictKind.OUT_OF_MEMORY: "Give it more with `memory` in the limits of its manifest, or fewer executions at a time"
     " with `concurrency`; if it grows without end, it leaks.",
     VerdictKind.START_DEADLINE: "Move slow work out of imports and on_load, or give it more time with `start_timeout`"

@@ -109,7 +109,7 @@ _OWN: Mapping[str, Callable[[str], str]] = {
     "events.reply": lambda name: f"It answers {_things('the question', 'every question', name)} of other plugins.",
     "secrets.read": _secret("reads"),
     "secrets.write": _secret("writes"),
-    "storage.use": lambda size: f"It keeps files of its own, {'of any size' if '*' in size else f'up to {size}'}.",
+    "storage.use": lambda size: f"It keeps files of its own, up to {size}.",
     "secrets.use": lambda resource: (
         f"The host puts {_things('the secret', 'every secret', resource)} of this installation into headers of its"
         " requests; it does not see it itself."

@@ -23,7 +23,7 @@ from moorage.packages.schema_check import check_schema
 from moorage.packages.tables import Table, one_of
 from moorage.packages.triggers import read_trigger
 from moorage.packages.units import format_duration, format_size, parse_duration, parse_size
-from moorage_proto.capability import Capability, CapabilityInvalid, parse
+from moorage_proto.capability import STORAGE_USE, Capability, CapabilityInvalid, parse
 
 #: What Moorage reads of ``[project]``.
 _PROJECT_KEYS = (
@@ -56,7 +56,8 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PYTHON = re.compile(r"3\.[0-9]{1,3}")
 _URL = re.compile(r"https?://[\x21-\x7e]{1,1000}")
 
-_MIB = 1024 * 1024
+_KIB = 1024
+_MIB = 1024 * _KIB
 _TIB = 1024 * 1024 * _MIB
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
@@ -91,6 +92,10 @@ def _read(root: Table, document: Document) -> Manifest:
     else:
         project = root.table("project")
     tool = root.table("tool").table("moorage")
+    capabilities, private_data = _read_capabilities(tool), tool.value("private_data", bool)
+    if private_data is None:
+        # Whoever asks for room keeps files there.
+        private_data = any(request.capability.verb == STORAGE_USE for request in capabilities)
     manifest = Manifest(
         name=_required(project, "name", normalised, "a plugin is known by its project's name"),
         version=_required(project, "version", parse_version, "write the version down: Moorage runs no build"),
@@ -103,11 +108,11 @@ def _read(root: Table, document: Document) -> Manifest:
         requires_python=project.parsed("requires-python", parse_requires_python, ""),
         prefer_python=_read_prefer_python(tool),
         dependencies=_read_dependencies(project),
-        capabilities=_read_capabilities(tool),
+        capabilities=capabilities,
         triggers=_read_triggers(tool),
         limits=_read_limits(tool.table("limits")),
         config_schema=_read_config_schema(tool),
-        private_data=tool.value("private_data", bool) or False,
+        private_data=private_data,
         exclusive=tool.value("exclusive", bool) or False,
         reload=tool.parsed("reload", parse_reload_mode, None),
     )
@@ -290,7 +295,7 @@ def _read_limits(table: Table) -> Limits:
     default = Limits()
     limits = Limits(
         memory_bytes=table.parsed("memory", partial(_size_within, 32 * _MIB, _TIB), default.memory_bytes),
-        data_bytes=table.parsed("data", partial(_size_within, _MIB, _TIB), default.data_bytes),
+        data_bytes=table.parsed("data", partial(_size_within, _KIB, _TIB), default.data_bytes),
         data_files=_count(table, "data_files", 10, 10_000_000, default.data_files),
         timeout=table.parsed("timeout", partial(_duration_within, 30 * _DAY), default.timeout),
         pids=_count(table, "pids", 8, 4096, default.pids),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from moorage_proto import url
-from moorage_proto.capability import HTTP, Capability
+from moorage_proto.capability import HTTP, STORAGE_USE, Capability, size_of
 
 # Stand-ins for the two wildcards of the narrower pattern; capabilities hold no control characters.
 _ANY = "\x00"
@@ -67,6 +67,8 @@ def _includes(wide: Capability, narrow: Capability) -> bool:
 
     ``Capability.covers`` would take the narrow pattern's wildcards for letters, and so find that ``*`` covers ``**``.
     """
+    if wide.verb == STORAGE_USE:
+        return size_of(wide) >= size_of(narrow)
     if wide.service == HTTP:
         return url.covers(wide.resource, narrow.resource)
     symbols = narrow.resource.replace("**", _ANY).replace("*", _SEGMENT)

@@ -163,7 +163,10 @@ class _Counting:
 class DataWatch:
     """Of one worker, for as long as it lives. ``processes`` tells which it has at the moment."""
 
-    def __init__(self, folder: Path, limit: DataLimit, processes: Callable[[], Iterable[int]], clock: Clock) -> None:
+    def __init__(
+        self, folder: Path, limit: Callable[[], DataLimit], processes: Callable[[], Iterable[int]], clock: Clock
+    ) -> None:
+        """``limit`` is asked at each look: grants may change."""
         self._folder = folder
         self._limit = limit
         self._processes = processes
@@ -178,18 +181,19 @@ class DataWatch:
         while True:
             await sleep(self._clock, pause)
             begun = self._clock.elapsed()
-            use = await asyncio.to_thread(self._measure)
-            if use.exceeds(self._limit):
+            limit = self._limit()
+            use = await asyncio.to_thread(self._measure, limit)
+            if use.exceeds(limit):
                 return Verdict(
                     VerdictKind.DISK_FULL,
-                    f"The worker filled its data folder: {use.words(self._limit)} (the limits data and data_files of"
-                    " its manifest). The host ended it. It does not start again until there is room.",
+                    f"The worker filled its data folder: {use.words(limit)} ({_BOUNDS}). The host ended it. It does not"
+                    " start again until there is room.",
                 )
             pause = max(INTERVAL, (self._clock.elapsed() - begun) / MOST_SHARE)
 
-    def _measure(self) -> DataUse:
+    def _measure(self, limit: DataLimit) -> DataUse:
         try:
-            use = measure(self._folder, self._limit)
+            use = measure(self._folder, limit)
             hidden = unnamed(self._processes(), self._folder.stat().st_dev)
         except OSError:
             return DataUse(0, 0)  # it is being put back, or removed
@@ -198,12 +202,15 @@ class DataWatch:
         return DataUse(use.content_bytes + hidden.content_bytes, use.files, use.problem or problem)
 
 
+#: Where the bounds come from.
+_BOUNDS = "its grant storage.use, and the limits data and data_files of its manifest"
+
+
 def check_room(installation: str, folder: Path, limit: DataLimit) -> None:
     """Raises NotRunnable where the folder already holds too much. Blocks as long as ``measure``."""
     use = measure(folder, limit)
     if use.exceeds(limit):
         raise NotRunnable(
             installation,
-            f"its data folder is full: {use.words(limit)}. Make room in {folder}, or let its manifest ask for more"
-            " (limits data and data_files).",
+            f"its data folder is full: {use.words(limit)}. Make room in {folder}, or let it have more ({_BOUNDS}).",
         )

@@ -75,6 +75,8 @@ class Launch:
     order: WorkerOrder
     grants: Grants
     python: str
+    #: What its data folder may hold with these grants, or others that come later.
+    data_limit: Callable[[Grants], DataLimit] = lambda _: DataLimit(2**20, 10_000)
     health: HealthPolicy = field(default_factory=HealthPolicy)
     #: What the worker before left for this one (``export_state``), of a reload alone; the version that was ready last.
     state: bytes | None = None
@@ -122,6 +124,8 @@ class Incarnation:
         self._on_condition = on_condition
         self._clock = clock or SystemClock()
         self._observer = Observer(order, capture, launch.health, self._clock, self._condition_changed, self._condemn)
+        #: The newest that it was told.
+        self._grants = launch.grants
         #: The settings that it was told last.
         self._config = launch.installation.config
         self._configuring = asyncio.Lock()
@@ -422,6 +426,7 @@ class Incarnation:
         return self._attached.denied if self._attached is not None else 0
 
     def set_grants(self, grants: Grants) -> None:
+        self._grants = grants
         if self._attached is not None:
             self._attached.set_grants(grants)
 
@@ -536,9 +541,12 @@ class Incarnation:
 
     async def _watch_data(self, worker: Worker) -> None:
         """A worker that fills the disk is not asked to leave: it would go on writing meanwhile."""
-        folder, limits = self._launch.order.data_path, self._limits
-        limit = DataLimit(limits.data_bytes, limits.data_files)
-        watch = DataWatch(folder, limit, lambda: processes_of(worker.pid, worker.group), self._clock)
+        watch = DataWatch(
+            self._launch.order.data_path,
+            lambda: self._launch.data_limit(self._grants),
+            lambda: processes_of(worker.pid, worker.group),
+            self._clock,
+        )
         self._accuse(await watch.over())
         worker.kill()
 

@@ -6,14 +6,16 @@ import asyncio
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from moorage.config.services.storage import StorageSettings
 from moorage.environments.builder import Environment
 from moorage.environments.removal import remove_tree
 from moorage.environments.runtime import Runtime
 from moorage.models.installation import Installation, InstallationId
+from moorage.models.manifest import Limits
 from moorage.packages.config_schema import ConfigInvalid
 from moorage.store.effective import includes
 from moorage.store.grants import Rights
@@ -24,7 +26,7 @@ from moorage.supervisor.errors import NotRunnable
 from moorage.supervisor.incarnation import Launch
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.widening import openings_of, widening_of
-from moorage_proto.capability import Capability
+from moorage_proto.capability import STORAGE_USE, Capability, Grants, size_of
 
 #: How the name of a worker's folder begins; short, as all of a socket's path must be.
 SOCKET_FOLDER = "w"
@@ -70,6 +72,8 @@ class Orders:
     most_cpus: Callable[[InstallationId], float | None] = lambda _: None
     #: File with the authorities that plugins with connections are to trust; None: those of this machine.
     authorities: Path | None = None
+    #: What bounds data folders where no grant does.
+    storage: StorageSettings = field(default_factory=StorageSettings)
     #: The settings of an installation, as they count now. Raises ConfigInvalid.
     config: Callable[[Installation], Mapping[str, Any]] = lambda installation: installation.config
 
@@ -92,7 +96,7 @@ class Orders:
         openings = await asyncio.to_thread(openings_of, widening, self.private) if widening else ()
         bundle = await asyncio.to_thread(bundle_of, self.authorities) if widening.net else None
         data = self._data_folder(installation)
-        await asyncio.to_thread(check_room, name, data, data_limit(installation))
+        await asyncio.to_thread(check_room, name, data, self._data_limit(installation, rights.effective))
         identity = f"{name}-{number}-{secrets.token_hex(3)}"
         return Launch(
             installation=installation,
@@ -115,10 +119,14 @@ class Orders:
                 generation=str(commission.generation),
             ),
             grants=rights.effective,
+            data_limit=lambda grants: self._data_limit(installation, grants),
             python=environment.python,
             state=commission.state,
             from_version=commission.from_version or loaded,
         )
+
+    def _data_limit(self, installation: Installation, grants: Grants) -> DataLimit:
+        return data_limit(installation.manifest.limits, grants, self.storage)
 
     def _configured(self, installation: Installation) -> Installation:
         """Settings are checked at each start: the settings file may have changed since it was installed."""
@@ -186,9 +194,12 @@ def least_cpus(*bounds: float | None) -> float | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def data_limit(installation: Installation) -> DataLimit:
-    limits = installation.manifest.limits
-    return DataLimit(limits.data_bytes, limits.data_files)
+def data_limit(limits: Limits, grants: Grants, storage: StorageSettings) -> DataLimit:
+    """What the grants say counts; the manifest may bound itself to less. Pure."""
+    granted = [right for right in grants.allow if right.verb == STORAGE_USE and grants.decide(right).allowed]
+    most = max(map(size_of, granted), default=storage.ungranted_bytes)
+    own = most if limits.data_bytes is None else limits.data_bytes
+    return DataLimit(min(most, own), min(limits.data_files, storage.max_files))
 
 
 def check_granted(installation: Installation, rights: Rights) -> None:

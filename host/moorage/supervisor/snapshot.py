@@ -134,6 +134,12 @@ class Snapshots:
             if path.name not in keep:
                 _remove(home, path.name)
 
+    def forget(self, installation: InstallationId) -> None:
+        """Removes the data, and every copy of it. May be repeated. Raises OSError."""
+        for folder in (self._data, self._folder):
+            if (folder / _checked(installation)).is_dir():
+                _remove(folder, installation)
+
     def begin_trial(self, snapshot: Snapshot, target: Installation) -> None:
         """From now on another version may change the data, and is not taken yet."""
         assert target.installed_at is not None, "only what is stored can be told from what is not"
@@ -171,11 +177,15 @@ class Snapshots:
         return found[0], note["target"]
 
     def _home(self, installation: InstallationId) -> Path:
-        if "/" in installation or installation.startswith("."):
-            raise ValueError(f"{installation!r} is no name of an installation")
-        home = self._folder / installation
+        home = self._folder / _checked(installation)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         return home
+
+
+def _checked(installation: InstallationId) -> str:
+    if "/" in installation or installation.startswith(".") or not installation:
+        raise ValueError(f"{installation!r} is no name of an installation")
+    return installation
 
 
 #: What has been copied once is copied again whatever its size.

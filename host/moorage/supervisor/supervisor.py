@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from moorage.clock import Clock, SystemClock, sleep
+from moorage.config.services.storage import StorageSettings
 from moorage.events.events import ConditionChanged, Crashed, DesiredChanged, Event, Loaded, StateChanged, Unloaded
 from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
@@ -25,13 +26,14 @@ from moorage.store.errors import StoreFailed
 from moorage.store.store import Store
 from moorage.supervisor import desired
 from moorage.supervisor.desired import Change, Hold
+from moorage.supervisor.disk import DataLimit
 from moorage.supervisor.errors import ReloadUnderway, WorkerMissing
 from moorage.supervisor.health import HealthPolicy
 from moorage.supervisor.incarnation import Incarnation, Launch, Transition
 from moorage.supervisor.keeper import Keeper, Means
 from moorage.supervisor.launcher import Launcher
 from moorage.supervisor.member import Ended
-from moorage.supervisor.orders import Commission, Environments, Orders
+from moorage.supervisor.orders import Commission, Environments, Orders, data_limit
 from moorage.supervisor.reload import Reload, ReloadOrder
 from moorage.supervisor.restarts import Policy
 from moorage.supervisor.shard import Shard
@@ -84,6 +86,8 @@ class Parts:
     most_cpus: Callable[[InstallationId], float | None] = lambda _: None
     #: As in ``Orders``.
     authorities: Path | None = None
+    #: What bounds data folders where no grant does.
+    storage: StorageSettings = field(default_factory=StorageSettings)
     #: The settings of an installation, as they count now. Raises ConfigInvalid.
     config: Callable[[Installation], Mapping[str, Any]] = lambda installation: installation.config
 
@@ -104,6 +108,7 @@ class Supervisor:
             most_cpus=parts.most_cpus,
             authorities=parts.authorities,
             config=parts.config,
+            storage=parts.storage,
         )
         self._keepers: dict[InstallationId, Keeper] = {}
         self._tasks, self._reloads = OwnedTasks(), OwnedTasks()
@@ -257,6 +262,32 @@ class Supervisor:
             self._keepers[installation.id] = Keeper(installation, self._means(installation.id))
         else:
             keeper.know(installation)
+
+    @contextlib.asynccontextmanager
+    async def at_rest(self, installation: InstallationId, reason: str) -> AsyncIterator[None]:
+        """Nothing of it runs meanwhile: what runs is brought to its end first, and what comes waits. Afterwards it is
+        up again where it was wanted. Raises InstallationUnknown, ReloadUnderway.
+        """
+        if installation in self._reloading:
+            raise ReloadUnderway(installation)
+        self._reloading.add(installation)
+        try:
+            keeper = await self._keeper(installation)
+            async with keeper.paused(reason):
+                await keeper.drained(keeper.installation.manifest.limits.timeout)
+                await keeper.retire(reason)
+                yield
+        finally:
+            self._reloading.discard(installation)
+
+    def forget(self, installation: InstallationId) -> None:
+        """It was removed from the store, and nothing of it runs."""
+        self._keepers.pop(installation, None)
+        self._changing.pop(installation, None)
+
+    def data_limit(self, installation: Installation, grants: Grants) -> DataLimit:
+        """What its data folder may hold."""
+        return data_limit(installation.manifest.limits, grants, self._parts.storage)
 
     async def regrant(self, installation: InstallationId) -> Grants:
         """Its workers' calls are decided by the grants that are stored now, each by what its own version requests.

@@ -18,6 +18,7 @@ from moorage.web.routes import (
     logs,
     reload,
     secrets,
+    storage,
     system,
     why,
 )
@@ -41,7 +42,7 @@ def create_api(operations: Operations) -> FastAPI:
     )
     app.state.operations = operations
     problems.install(app)
-    for noun in (installations, grants, reload, why, config, secrets, executions, logs, levels, audit, system):
+    for noun in (installations, grants, reload, why, config, secrets, storage, executions, logs, levels, audit, system):
         app.include_router(noun.router, prefix=PREFIX, responses=problems.RESPONSES)
     return app
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.reload import ReloadReport
 from moorage.models.secret import SecretInfo
+from moorage.models.storage import DataFate, RemovalReport, SnapshotView, StorageUse
 from moorage.models.use import UseView
 from moorage.models.views import BrokenPlugin, GrantPreview, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
@@ -65,6 +66,26 @@ class LevelOperations(Protocol):
 
     async def reset(self, name: str, *, logger: str | None = None, by: str = "") -> tuple[LevelSetting, ...]:
         """Takes one back, or all."""
+
+
+class StorageOperations(Protocol):
+    """What changes the data waits until nothing of the installation runs; what comes meanwhile waits for it."""
+
+    async def usage(self, name: str) -> StorageUse: ...
+
+    async def snapshots(self, name: str) -> tuple[SnapshotView, ...]:
+        """Newest first."""
+
+    async def snapshot(self, name: str, *, by: str = "") -> SnapshotView: ...
+
+    async def restore(self, name: str, snapshot: str = "", *, by: str = "") -> SnapshotView:
+        """The newest, if none is named."""
+
+    async def delete(self, name: str, *, by: str = "") -> None:
+        """The data and every copy of it."""
+
+    async def export(self, name: str, *, by: str = "") -> AsyncGenerator[bytes, None]:
+        """A tar, in chunks."""
 
 
 class SecretOperations(Protocol):
@@ -122,6 +143,9 @@ class Operations(Protocol):
     @property
     def secrets(self) -> SecretOperations: ...
 
+    @property
+    def storage(self) -> StorageOperations: ...
+
     async def install(
         self,
         path: Path,
@@ -160,6 +184,9 @@ class Operations(Protocol):
         """Newest first."""
 
     async def cancel(self, execution_id: str, *, by: str = "") -> Execution: ...
+
+    async def remove(self, name: str, *, data: DataFate | None = None, by: str = "") -> RemovalReport:
+        """It goes; ``data`` says what becomes of its private data, where there is any."""
 
     async def start(self, name: str, *, by: str = "") -> InstallationView:
         """Returns when a worker is ready."""

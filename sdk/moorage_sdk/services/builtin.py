@@ -15,6 +15,7 @@ from moorage_sdk.services.secrets import SecretsFace
 from moorage_sdk.services.servicebus.face import ServiceBusFace
 from moorage_sdk.services.sql.face import SqlFace
 from moorage_sdk.services.sqlalchemy.face import ScopedSessionFace, SessionFactoryFace
+from moorage_sdk.services.storage import StorageFace
 
 FACES: Tuple[Face, ...] = (
     ConfigFace(),
@@ -25,6 +26,7 @@ FACES: Tuple[Face, ...] = (
     RedisFace(),
     RequestsFace(),
     SecretsFace(),
+    StorageFace(),
     ServiceBusFace(),
     SqlFace(),
     ScopedSessionFace(),

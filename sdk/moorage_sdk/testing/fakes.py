@@ -15,6 +15,7 @@ from moorage_sdk.testing.redis import FakeRedis
 from moorage_sdk.testing.secrets import FakeSecrets
 from moorage_sdk.testing.servicebus import FakeServiceBus
 from moorage_sdk.testing.sql import FakeSql
+from moorage_sdk.testing.storage import FakeStorage
 
 FAKES: Tuple[Callable[[], Fake], ...] = (
     FakeConfig,
@@ -25,6 +26,7 @@ FAKES: Tuple[Callable[[], Fake], ...] = (
     FakeLog,
     FakeRedis,
     FakeSecrets,
+    FakeStorage,
     FakeServiceBus,
     FakeSql,
 )

@@ -43,6 +43,7 @@ from moorage_sdk.testing.manifest import TestedManifest
 from moorage_sdk.testing.secrets import FakeSecrets
 from moorage_sdk.testing.servicebus import FakeServiceBus
 from moorage_sdk.testing.services import OwnServices, TypedFake
+from moorage_sdk.testing.storage import FakeStorage
 
 _INCARNATION = "incarnation"
 
@@ -80,6 +81,7 @@ class Moorage:
     servicebus: FakeServiceBus
     execution: FakeExecution
     secrets: FakeSecrets
+    storage: FakeStorage
 
     def __init__(self, manifest: TestedManifest, *, learnt: Optional[Learnt] = None) -> None:
         """``learnt``: everything that the test does not deny is allowed, and noted there."""

@@ -117,7 +117,7 @@ class Trigger(Document):
 
 class Limits(Document):
     memory_bytes: int
-    data_bytes: int
+    data_bytes: int | None = Field(description="In place of what it was granted, where that is more.")
     data_files: int
     timeout_seconds: float
     pids: int
