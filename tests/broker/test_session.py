@@ -123,6 +123,33 @@ async def test_an_abandoned_stream_of_replies_does_not_hold_up_success(connect, 
         assert thing.events == ["thing commit", "thing release"]
 
 
+async def test_a_handler_cleans_up_undisturbed_whatever_else_ends_its_call(connect, probe) -> None:
+    """The caller cancels, its link is lost, the session ends: three reasons, and one cancellation."""
+    closing, go, closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await probe.hang()
+        finally:
+            closing.set()
+            await go.wait()
+            closed.set()
+
+    probe.work = work
+    async with connect() as link:
+        call = link.worker.open(SEND, TOPIC, scope=SCOPE)
+        await probe.entered.wait()
+        call.cancel()
+        await closing.wait()
+        await link.worker.close("the worker is gone")
+        ending = asyncio.create_task(link.session.end())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        go.set()
+        await ending
+        assert closed.is_set()
+
+
 async def test_failure_cancels_calls_in_flight_at_once(connect, probe) -> None:
     probe.work = probe.hang
     async with connect() as link:

@@ -32,17 +32,24 @@ class Running:
     def __init__(self, passage: Passage, task: asyncio.Task[None]) -> None:
         self.passage = passage
         self.task = task
+        self._unwinds = False
 
     def abort(self, error: CallError) -> None:
         """The host ends the call: its caller hears at once, and the handler unwinds. Idempotent."""
         self.passage.call.fail(error)
-        self.task.cancel()
+        self._unwind()
 
     def cancelled(self) -> None:
         """The caller no longer waits: it said so, its deadline passed, or its link ended. It is told when the handler
         has unwound.
         """
-        self.task.cancel()
+        self._unwind()
+
+    def _unwind(self) -> None:
+        """Once, whatever ends it after that: a handler may wait while it cleans up, and close what it has open."""
+        if not self._unwinds:
+            self._unwinds = True
+            self.task.cancel()
 
 
 class Dispatcher:

@@ -13,6 +13,7 @@ from moorage.broker.egress.resolver import Address, HostUnknown, LookUp, resolve
 from moorage.broker.services.http.base import Bounds, Timeouts
 from moorage.broker.services.http.network import PinnedBackend
 from moorage.broker.services.http.outward import Outward
+from moorage.owned import OwnedTasks
 from moorage_proto.http_access import Outgoing
 
 #: Names of one installation that are looked up at the same time; each takes a thread.
@@ -34,10 +35,12 @@ class Client:
         }
         #: By origin, of requests in flight.
         self._slots: dict[str, _Slots] = {}
+        self._closing = OwnedTasks()
         #: Requests in flight.
         self.in_use = 0
 
     async def close(self) -> None:
+        await self._closing.settled()
         for pool in self._pools.values():
             await pool.aclose()
 
@@ -68,7 +71,8 @@ class Client:
             try:
                 yield response
             finally:
-                await response.aclose()
+                # Whoever is cancelled here leaves no connection half closed, which would count as busy for ever.
+                await asyncio.shield(self._closing.start(response.aclose(), name=f"close a response of {url.origin}"))
 
     @contextlib.asynccontextmanager
     async def _slot(self, origin: str, seconds: float | None) -> AsyncIterator[None]:
