@@ -105,7 +105,7 @@ class PostgresConnection:
         self, guard: Guard, statement: str, parameters: Sequence[Any], *, first_rows: int, deadline: float | None
     ) -> Answer:
         bound = _bound(parameters)
-        read = self._read(statement, bound)
+        read = await self._read(statement, bound)
         async with self._turn():
             if self._place.cursors >= MAX_CURSORS:
                 raise refusals.too_many_cursors(MAX_CURSORS)
@@ -115,8 +115,7 @@ class PostgresConnection:
         self, guard: Guard, statement: str, rows: Sequence[Sequence[Any]], *, deadline: float | None
     ) -> Answer:
         bound = [_bound(row) for row in rows]
-        for row in bound:
-            read = self._read(statement, row)
+        read = await self._read(statement, *bound)
         async with self._turn():
 
             async def run() -> Answer:
@@ -203,16 +202,17 @@ class PostgresConnection:
         used = [*session.used.items(), *((each.needs, each.guard) for each in session.cursors if each.guard)]
         return not all(is_covered(needs, self._backend, guard) for needs, guard in used)
 
-    def _read(self, text: str, parameters: Sequence[Any]) -> Statement:
+    async def _read(self, text: str, *rows: Sequence[Any]) -> Statement:
         """Raises CallError."""
         try:
-            statement = self._parser.parse(text)
+            statement = await self._parser.parse(text)
         except SyntaxWrong as wrong:
             raise failures.syntax_wrong(str(wrong)) from None
         except Forbidden as forbidden:
             raise failures.translate(forbidden, self._backend) from None
-        if statement.parameters != len(parameters):
-            raise failures.parameters_wrong(statement.parameters, len(parameters))
+        for row in rows:
+            if statement.parameters != len(row):
+                raise failures.parameters_wrong(statement.parameters, len(row))
         return statement
 
     async def _run(

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from moorage.broker.services.sql.postgresql.expressions import Expressions, Node, shown, texts, unwrapped
+from moorage.broker.services.sql.postgresql.expressions import (
+    Expressions,
+    Node,
+    check_operator,
+    shown,
+    texts,
+    unwrapped,
+)
 from moorage.broker.services.sql.postgresql.from_clause import FromClause, renamed
 from moorage.broker.services.sql.postgresql.needs import Needs
 from moorage.broker.services.sql.postgresql.output import column_name
@@ -72,18 +79,23 @@ class Queries:
         for field in ("where_clause", "having_clause", "limit_offset", "limit_count"):
             if node.HasField(field):
                 read(getattr(node, field), level, known)
-        outputs = frozenset(names)
-        for each in node.group_clause:
-            name = _bare_name(each)
-            if not (name in outputs and not level.has_column(name)):
-                read(each, level, known)
-        for each in (*node.distinct_clause, *node.sort_clause):
-            if unwrapped(each) is not None and _bare_name(each) not in outputs:
-                read(each, level, known)
+        self._sorted(node, level, known, frozenset(names))
         self.expressions.read_each(node.window_clause, level, known)
         for each in node.locking_clause:
             self._lock(texts_of_relations(each.locking_clause.locked_rels), level)
         return names
+
+    def _sorted(self, node: Node, level: Level, known: CommonTables, outputs: frozenset[str]) -> None:
+        """GROUP BY, DISTINCT ON and ORDER BY, in which a name may be that of an output column."""
+        for each in node.group_clause:
+            name = _bare_name(each)
+            if not (name in outputs and not level.has_column(name)):
+                self.expressions.read(each, level, known)
+        for each in node.sort_clause:
+            check_operator(each.sort_by.use_op)
+        for each in (*node.distinct_clause, *node.sort_clause):
+            if unwrapped(each) is not None and _bare_name(each) not in outputs:
+                self.expressions.read(each, level, known)
 
     def _targets(self, node: Node, level: Level, known: CommonTables) -> Columns:
         if node.values_lists:

@@ -6,7 +6,7 @@ two cannot read it differently. Default is no: a statement, a node or a function
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -19,17 +19,17 @@ from moorage.broker.services.sql.postgresql.expressions import Node, sequence_pa
 from moorage.broker.services.sql.postgresql.facts import Facts
 from moorage.broker.services.sql.postgresql.functions import SEQUENCE_FUNCTIONS, TYPES
 from moorage.broker.services.sql.postgresql.needs import Needs
+from moorage.broker.services.sql.postgresql.nesting import MAX_LEVELS, levels
 from moorage.broker.services.sql.postgresql.queries import Queries
 from moorage.broker.services.sql.postgresql.scopes import CommonTables
 from moorage_proto.sqlite_access import AccessNeed, Forbidden
 
-#: Of a statement's text. Longer ones are nested or repeated deeper than a parser's stack is sure to hold.
+#: Of a statement's text.
 MAX_BYTES = 256 * 1024
 
-#: The parser recurses with each operator of a chain, which takes two bytes of text and 350 of stack or so: texts up to
-#: this size are safe on any thread's stack, longer ones are parsed on a larger one.
-INLINE_BYTES = 8 * 1024
-_STACK_BYTES = 128 * 1024 * 1024
+#: Texts up to this size cannot be nested deeper than is parsed at once; longer ones are looked through before, in a
+#: thread of their own.
+INLINE_BYTES = 2 * MAX_LEVELS
 
 _SETTINGS = frozenset({"lock_timeout", "statement_timeout", "timezone"})
 _SHOWN = frozenset(
@@ -92,16 +92,13 @@ class Plan:
 
 
 class Parser:
-    """Keeps one thread with a large stack, once it was needed."""
+    """Keeps one thread for long texts."""
 
     def __init__(self) -> None:
-        self._deep: ThreadPoolExecutor | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="moorage-sql-parser")
 
-    def parse(self, text: str) -> Statement:
-        """Blocks for some microseconds; of texts above INLINE_BYTES for milliseconds.
-
-        Raises SyntaxWrong, and Forbidden for several statements at once.
-        """
+    async def parse(self, text: str) -> Statement:
+        """Raises SyntaxWrong, and Forbidden for several statements at once."""
         try:
             size = len(text.encode())
         except UnicodeEncodeError:
@@ -112,13 +109,10 @@ class Parser:
             raise Forbidden(f"A statement has at most {MAX_BYTES // 1024} KiB; this one has {size // 1024}. Split it.")
         if size <= INLINE_BYTES:
             return _parse(text)
-        if self._deep is None:
-            self._deep = _thread_with_large_stack()
-        return self._deep.submit(_parse, text).result()
+        return await asyncio.get_running_loop().run_in_executor(self._thread, _parse_long, text)
 
     def close(self) -> None:
-        if self._deep is not None:
-            self._deep.shutdown()
+        self._thread.shutdown(wait=False)
 
 
 def plan(statement: Statement, facts: Facts) -> Plan:
@@ -173,16 +167,22 @@ def _setting(node: Node) -> Plan:
     )
 
 
+def _parse_long(text: str) -> Statement:
+    try:
+        if levels(text) > MAX_LEVELS:
+            raise Forbidden(_TOO_DEEP)
+    except postgast.PgQueryError as error:
+        raise SyntaxWrong(str(error.message)) from None
+    return _parse(text)
+
+
 def _parse(text: str) -> Statement:
     try:
         tree = postgast.parse(text)
     except postgast.PgQueryError as error:
         raise SyntaxWrong(str(error.message)) from None
     except DecodeError:
-        raise Forbidden(
-            "The statement is nested too deeply: about 30 levels of parentheses, operators in a chain, joins or UNIONs "
-            "are taken. Split it, or put lists into arrays."
-        ) from None
+        raise Forbidden(_TOO_DEEP) from None
     if not tree.stmts:
         raise SyntaxWrong("The statement is empty.")
     if len(tree.stmts) > 1:
@@ -250,17 +250,10 @@ def _gather_objects(node: Any, names: set[tuple[str, str]]) -> None:
             _gather_name(parts[:count], names)
 
 
-def _thread_with_large_stack() -> ThreadPoolExecutor:
-    before = threading.stack_size(_STACK_BYTES)
-    try:
-        pool = ThreadPoolExecutor(1, thread_name_prefix="moorage-sql-parser")
-        # The thread starts with its first job, and its stack is of the size that is set then.
-        pool.submit(int).result()
-    finally:
-        threading.stack_size(before)
-    return pool
-
-
+_TOO_DEEP = (
+    "The statement is nested too deeply: about 30 levels of parentheses, operators in a chain, joins or UNIONs are "
+    "taken. Split it, or put lists into arrays."
+)
 _CHANGES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _QUERIES = _CHANGES | {"SelectStmt"}
 
