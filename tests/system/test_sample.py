@@ -34,6 +34,7 @@ SHOWN = {
     "config": {"greeting": "Moin"},
     "sql": {"users": 2},
     "kafka": {"offsets": [0, 1]},
+    "storage": {"text": "Moin", "has_room": True},
     "redis": {"runs": 1},
     "servicebus": {"received": ["Moin"]},
     "events": {"answer": 21},

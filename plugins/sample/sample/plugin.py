@@ -17,6 +17,7 @@ from moorage_sdk.events import Event, Events
 from moorage_sdk.kafka import Producer
 from moorage_sdk.secrets import Secrets
 from moorage_sdk.servicebus import ServiceBusClient
+from moorage_sdk.storage import Storage
 from sample import showcase
 from sample.showcase import TOPIC, Shown
 
@@ -65,6 +66,7 @@ def services(
     config: Config,
     db: Session,
     kafka: Producer,
+    storage: Storage,
     redis: Optional[Redis] = None,
     bus: Optional[ServiceBusClient] = None,
     http: Optional[httpx.Client] = None,
@@ -76,6 +78,7 @@ def services(
         "config": showcase.show_config(config),
         "sql": showcase.show_sql(db),
         "kafka": showcase.show_kafka(kafka),
+        "storage": showcase.show_storage(storage),
     }
     if redis is not None:
         shown["redis"] = showcase.show_redis(redis)

@@ -17,6 +17,7 @@ from moorage_sdk.http import secret
 from moorage_sdk.kafka import Producer
 from moorage_sdk.secrets import Secrets
 from moorage_sdk.servicebus import ServiceBusClient, ServiceBusMessage
+from moorage_sdk.storage import Storage
 
 TOPIC = "plugin-topic"
 QUEUE = "sample"
@@ -40,6 +41,13 @@ def show_kafka(kafka: Producer) -> Shown:
     deliveries = [kafka.send(TOPIC, text, key="sample") for text in ("one", "two")]
     receipts = [delivery.result(timeout=10) for delivery in deliveries]
     return {"offsets": [receipt.offset for receipt in receipts]}
+
+
+def show_storage(storage: Storage) -> Shown:
+    """Files of the plugin's own, which outlive its workers."""
+    (storage / "greeting.txt").write_text("Moin")
+    usage = storage.usage()
+    return {"text": (storage / "greeting.txt").read_text(), "has_room": usage.free_bytes > 0}
 
 
 def show_redis(redis: Redis) -> Shown:

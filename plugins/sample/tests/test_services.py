@@ -23,13 +23,14 @@ def test_shows_what_every_service_does(world):
         "config": {"greeting": "Hello"},
         "sql": {"users": 1},
         "kafka": {"offsets": [0, 1]},
+        "storage": {"text": "Moin", "has_room": True},
         "redis": {"runs": 1},
         "servicebus": {"received": ["Moin"]},
         "http": {"status": 200, "greeting": "Moin"},
         "events": {"answer": 21},
         "secrets": {"known": False, "names": ["SAMPLE_API_KEY", "SAMPLE_SESSION"]},
     }
-    assert [line.message for line in run.logs if "shown" in line.message] == ["8 services were shown"]
+    assert [line.message for line in run.logs if "shown" in line.message] == ["9 services were shown"]
 
 
 def test_the_services_have_seen_it(world):
