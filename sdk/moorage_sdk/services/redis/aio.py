@@ -15,14 +15,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from moorage_proto import redis_pb2
+from moorage_proto.redis_decisions import Command
 from moorage_sdk.errors import MoorageError
-from moorage_sdk.services.redis.errors import from_call, is_reply
+from moorage_sdk.services.redis.errors import check, from_call, is_reply
 from moorage_sdk.services.redis.options import pool_options
 from moorage_sdk.services.redis.wire import (
     CHANGE,
     EXECUTE,
     SUBSCRIBE,
-    Command,
     Talk,
     Wire,
     from_wire,
@@ -49,11 +49,12 @@ class BrokeredConnection(Connection):
 
     def __init__(self, *, wire: Wire, **options: Any) -> None:
         # Its own base connects to nothing before it is told to, and is not.
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call, unused-ignore]  # by version
         self._wire = wire
         self._talk = Talk(wire)
         self._subscription: Optional[Subscription] = None
         self._is_open = False
+        self._failure: Optional[BaseException] = None
 
     def __del__(self, *_: Any) -> None:
         """There is no socket to close; what the host holds ends with the scope."""
@@ -68,10 +69,11 @@ class BrokeredConnection(Connection):
     async def connect(self) -> None:
         if self._is_open:
             return
-        try:
-            self._wire.check()
-        except MoorageError as error:
-            raise from_call(error) from None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            # Where a subscription was not accepted, redis-py connects anew to subscribe again, without end.
+            raise failure
+        check(self._wire)
         self._is_open = True
         for reference in list(self._connect_callbacks):
             # A subscription renews itself.
@@ -97,7 +99,8 @@ class BrokeredConnection(Connection):
         """The host's."""
 
     def pack_command(self, *args: Any) -> List[Any]:
-        return [tuple(to_bytes(self.encoder.encode(part)) for part in split_name(args))]
+        encode: Any = self.encoder.encode
+        return [tuple(to_bytes(encode(part)) for part in split_name(args))]
 
     def pack_commands(self, commands: Iterable[Iterable[Any]]) -> List[Any]:
         return [packed for command in commands for packed in self.pack_command(*command)]
@@ -110,7 +113,11 @@ class BrokeredConnection(Connection):
         if self._subscription is not None:
             await self._subscription.change(command)
         elif len(command) == 1 and is_subscription(command[0]):
-            self._subscription = await Subscription.opened(self._wire, command)
+            try:
+                self._subscription = await Subscription.opened(self._wire, command)
+            except RedisConnectionError as error:
+                self._failure = error
+                raise
         else:
             self._talk.ask(command)
 
@@ -158,10 +165,7 @@ class BrokeredConnection(Connection):
             await self._flush()
         if not self._talk.answers:
             raise RedisConnectionError("There is no answer to read: nothing was asked on this connection.")
-        answer = self._talk.answers.popleft()
-        if isinstance(answer, MoorageError):
-            raise answer
-        return answer
+        return self._talk.next_answer()
 
     async def _flush(self) -> None:
         while (request := self._talk.next_request()) is not None:
@@ -184,7 +188,7 @@ class Subscription:
     """One stream of deliveries, read by a task of its own, as redis-py wants to wait for some time only."""
 
     def __init__(self, wire: Wire, commands: Sequence[Command]) -> None:
-        wire.check()
+        check(wire)
         self._wire = wire
         self._deliveries: asyncio.Queue[Any] = asyncio.Queue(MAX_DELIVERIES)
         self._handle: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -207,8 +211,8 @@ class Subscription:
 
     async def change(self, commands: Sequence[Command]) -> None:
         request = redis_pb2.ChangeSubscriptionRequest(subscription=self._handle.result(), commands=to_wire(commands))
+        check(self._wire)
         try:
-            self._wire.check()
             with self._wire.entered():
                 await self._wire.channel.call_async(CHANGE, request)
         except MoorageError as error:

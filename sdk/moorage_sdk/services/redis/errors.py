@@ -17,6 +17,7 @@ from moorage_sdk.errors import (
     QuotaExceeded,
     ScopeClosed,
 )
+from moorage_sdk.services.redis.wire import Wire
 
 
 class CommandRefused(CapabilityMissing, exceptions.NoPermissionError):
@@ -99,6 +100,14 @@ def _of_redis_8() -> Dict[str, Any]:
 
 
 _OF_REDIS_8 = _of_redis_8()
+
+
+def check(wire: Wire) -> None:
+    """Raises ClientOutlived."""
+    try:
+        wire.check()
+    except MoorageError as error:
+        raise from_call(error) from None
 
 
 def is_reply(error: MoorageError) -> bool:

@@ -19,5 +19,9 @@ def second_version(connection: Type[Any]) -> Dict[str, Any]:
     """Of the Redis protocol; before redis-py 5 there was no other, and no setting. The third is for what needs a
     connection of its own: client-side caching, maintenance notifications.
     """
-    chooses = any("protocol" in inspect.signature(base.__init__).parameters for base in connection.__mro__)
+    chooses = any(
+        "protocol" in inspect.signature(vars(base)["__init__"]).parameters
+        for base in connection.__mro__
+        if "__init__" in vars(base)
+    )
     return {"protocol": 2} if chooses else {}

@@ -13,14 +13,14 @@ from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from moorage_proto import redis_pb2
+from moorage_proto.redis_decisions import Command
 from moorage_sdk.errors import MoorageError
-from moorage_sdk.services.redis.errors import from_call, is_reply
+from moorage_sdk.services.redis.errors import check, from_call, is_reply
 from moorage_sdk.services.redis.options import pool_options
 from moorage_sdk.services.redis.wire import (
     CHANGE,
     EXECUTE,
     SUBSCRIBE,
-    Command,
     Talk,
     Wire,
     from_wire,
@@ -49,11 +49,12 @@ class BrokeredConnection(Connection):
 
     def __init__(self, *, wire: Wire, **options: Any) -> None:
         # Its own base connects to nothing before it is told to, and is not.
-        super().__init__(**options)
+        super().__init__(**options)  # type: ignore[no-untyped-call, unused-ignore]  # by version
         self._wire = wire
         self._talk = Talk(wire)
         self._subscription: Optional[Subscription] = None
         self._is_open = False
+        self._failure: Optional[BaseException] = None
 
     @property
     def is_connected(self) -> bool:
@@ -65,10 +66,11 @@ class BrokeredConnection(Connection):
     def connect(self) -> None:
         if self._is_open:
             return
-        try:
-            self._wire.check()
-        except MoorageError as error:
-            raise from_call(error) from None
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            # Where a subscription was not accepted, redis-py connects anew to subscribe again, without end.
+            raise failure
+        check(self._wire)
         self._is_open = True
         for reference in list(self._connect_callbacks):
             # A subscription renews itself.
@@ -93,7 +95,8 @@ class BrokeredConnection(Connection):
         """The host's."""
 
     def pack_command(self, *args: Any) -> List[Any]:
-        return [tuple(to_bytes(self.encoder.encode(part)) for part in split_name(args))]
+        encode: Any = self.encoder.encode
+        return [tuple(to_bytes(encode(part)) for part in split_name(args))]
 
     def pack_commands(self, commands: Iterable[Sequence[Any]]) -> List[Any]:
         return [packed for command in commands for packed in self.pack_command(*command)]
@@ -106,7 +109,11 @@ class BrokeredConnection(Connection):
         if self._subscription is not None:
             self._subscription.change(command)
         elif len(command) == 1 and is_subscription(command[0]):
-            self._subscription = Subscription(self._wire, command)
+            try:
+                self._subscription = Subscription(self._wire, command)
+            except RedisConnectionError as error:
+                self._failure = error
+                raise
         else:
             self._talk.ask(command)
 
@@ -147,10 +154,7 @@ class BrokeredConnection(Connection):
             self._flush()
         if not self._talk.answers:
             raise RedisConnectionError("There is no answer to read: nothing was asked on this connection.")
-        answer = self._talk.answers.popleft()
-        if isinstance(answer, MoorageError):
-            raise answer
-        return answer
+        return self._talk.next_answer()
 
     def _flush(self) -> None:
         while (request := self._talk.next_request()) is not None:
@@ -178,7 +182,7 @@ class Subscription:
         self._handle = 0
         self._error: Optional[BaseException] = None
         self._closed = False
-        wire.check()
+        check(wire)
         with wire.entered():
             self._stream = wire.channel.stream(
                 SUBSCRIBE, redis_pb2.SubscribeRequest(backend=wire.backend, commands=to_wire(commands))
@@ -190,8 +194,8 @@ class Subscription:
 
     def change(self, commands: Sequence[Command]) -> None:
         request = redis_pb2.ChangeSubscriptionRequest(subscription=self._handle, commands=to_wire(commands))
+        check(self._wire)
         try:
-            self._wire.check()
             with self._wire.entered():
                 self._wire.channel.call(CHANGE, request)
         except MoorageError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence, Union
 
 from moorage_proto import redis_pb2
 from moorage_proto.capability import MAIN_BACKEND
@@ -72,7 +72,7 @@ class Talk:
         self._asked: Deque[Command] = deque()
         self._sent = 0
         #: RedisReply messages, or the MoorageErrors of calls that failed.
-        self.answers: Deque[Any] = deque()
+        self.answers: Deque[Union[redis_pb2.RedisReply, MoorageError]] = deque()
         #: The host's connection that a WATCH or MULTI is open on; 0: none.
         self.handle = 0
 
@@ -105,6 +105,13 @@ class Talk:
         """The call failed as a whole, and what comes after it is not sent: each of the commands is told."""
         self.answers.extend([error] * (self._sent + len(self._asked)))
         self._asked.clear()
+
+    def next_answer(self) -> redis_pb2.RedisReply:
+        """One that is there. Raises the MoorageError of a call that failed."""
+        answer = self.answers.popleft()
+        if isinstance(answer, MoorageError):
+            raise answer
+        return answer
 
     def end(self) -> None:
         """The connection is closed."""

@@ -7,6 +7,7 @@ reaches Python, and so the host itself.
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any
 
 from moorage.broker.services.redis.connections import common_options
@@ -32,18 +33,20 @@ class EmbeddedConnections:
 @functools.cache
 def _connection_class() -> Any:
     """Made when it is first needed, as its bases are of an extra."""
-    from fakeredis.aioredis import AsyncFakeSocket, FakeAsyncRedisConnection, FakeReader, FakeWriter  # noqa: PLC0415
+    aioredis: Any = importlib.import_module("fakeredis.aioredis")
+    socket_base: Any = aioredis.AsyncFakeSocket
+    connection_base: Any = aioredis.FakeAsyncRedisConnection
 
-    class Socket(AsyncFakeSocket):  # type: ignore[misc]
+    class Socket(socket_base):  # type: ignore[misc]
         def _decode_error(self, error: Any) -> ServerError:
             return ServerError(error.value)
 
-    class Connection(FakeAsyncRedisConnection):  # type: ignore[misc]
+    class Connection(connection_base):  # type: ignore[misc]
         async def _connect(self) -> None:
             self._sock = Socket(
                 self._server, self.db, client_class=self._client_class, lua_modules=None, client_info=self._client_info
             )
-            self._reader, self._writer = FakeReader(self._sock), FakeWriter(self._sock)
+            self._reader, self._writer = aioredis.FakeReader(self._sock), aioredis.FakeWriter(self._sock)
 
         async def disconnect(self, nowait: bool = False, **options: Any) -> None:
             """As a real server sees it: a pop that waits ends, and takes nothing any more; so do watches."""

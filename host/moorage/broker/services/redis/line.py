@@ -87,7 +87,7 @@ class Line:
         Raises CallError, or LineSilent. Whatever is raised, the line is closed then.
         """
         sent = [*self._naming(label), *commands]
-        replies = await self._guarded(self._exchange(sent), seconds)
+        replies: list[Any] = await self._guarded(self._exchange(sent), seconds)
         self.label = label
         return replies[len(sent) - len(commands) :]
 

@@ -173,10 +173,18 @@ class Server:
         """The server's answer to the operator's own login. Raises CallError."""
         async with self._asking:
             if self._owners is None or not await self._owners.is_usable():
-                self._owners = await self._opened()
-                await self._learn(self._owners)
+                await self._renew()
+            assert self._owners is not None, "it was renewed"
             (answer,) = await self._run_own(self._owners, [command])
             return answer
+
+    async def _renew(self) -> None:
+        if self._owners is not None:
+            await self._owners.close()
+            self._owners = None
+        line = await self._opened()
+        await self._learn(line)
+        self._owners = line
 
     async def _run_own(self, line: Line, commands: Sequence[Sequence[bytes]]) -> list[Any]:
         try:
