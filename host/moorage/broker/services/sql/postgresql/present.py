@@ -13,7 +13,8 @@ SELECT n.nspname, c.relname, c.relkind::pg_catalog.text,
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum),
   (SELECT o.relname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_class o ON o.oid = d.refobjid
    WHERE c.relkind = 'S' AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid
-     AND d.refclassid = d.classid AND d.deptype IN ('a', 'i') LIMIT 1)
+     AND d.refclassid = d.classid AND d.deptype IN ('a', 'i') LIMIT 1),
+  pg_catalog.pg_has_role(c.relowner, 'USAGE')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
   AND n.nspname <> 'information_schema' AND n.nspname !~ '^(pg|moorage)_'
@@ -34,19 +35,19 @@ WHERE x.grantee = (SELECT oid FROM me) AND c.relowner <> x.grantee
 """
 
 
-async def relations(transaction: Transaction, default_schema: str) -> tuple[Relation, ...]:
-    """Tables, views and sequences of everybody but plugins."""
+async def relations(transaction: Transaction, default_schema: str) -> dict[Relation, bool]:
+    """Tables, views and sequences of everybody but plugins, and whether the operator's role can give rights to them."""
     found = await transaction.rows(_RELATIONS)
-    return tuple(
+    return {
         Relation(
             schema,
             name,
             kind,
             tuple(columns),
             (filled if schema == default_schema else f"{schema}.{filled}") if filled else "",
-        )
-        for schema, name, kind, columns, filled in found
-    )
+        ): grantable
+        for schema, name, kind, columns, filled, grantable in found
+    }
 
 
 async def privileges(transaction: Transaction, role: str) -> frozenset[Privilege]:

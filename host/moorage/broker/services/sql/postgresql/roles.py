@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -90,8 +91,13 @@ def plan_role(
 @dataclass
 class _Role:
     password: str = ""
-    #: Of the newest epoch; of several versions of a plugin that run beside each other all count.
-    grants: frozenset[Grants] = frozenset()
+    #: That count: those of the newest epoch by which some worker of the installation is decided. Several versions of a
+    #: plugin may run beside each other. Whoever has them at heart is the link; they go with it.
+    grants: weakref.WeakSet[Grants] = field(default_factory=weakref.WeakSet)
+    #: How many counted when the rights were given.
+    counted: int = 0
+    #: The last that were asked about, by identity.
+    last: weakref.ref[Grants] | None = None
     #: Tables and their columns as they were when the rights were given.
     known: Mapping[tuple[str, str], Relation] = field(default_factory=dict)
     defines: bool = False
@@ -138,8 +144,12 @@ class Roles:
         self, installation: InstallationId, grants: Grants, relations: Mapping[tuple[str, str], Relation]
     ) -> bool:
         role = self._roles.get(installation)
-        if role is None or grants not in role.grants:
+        if role is None or len(role.grants) != role.counted:
             return False
+        if role.last is None or role.last() is not grants:
+            if grants not in role.grants:
+                return False
+            role.last = weakref.ref(grants)
         own = schema_name(installation)
         return all(role.known.get(name) == found for name, found in relations.items() if found.schema != own)
 
@@ -153,7 +163,8 @@ class Roles:
             if self._terms.commit_table:
                 await transaction.run(*script.create_commit_table(self._terms.default_schema))
             relations = await present.relations(transaction, self._terms.default_schema)
-            plan = plan_role(self._terms, installation, counting, relations)
+            grantable = [relation for relation, can in relations.items() if can]
+            plan = plan_role(self._terms, installation, counting, grantable)
             password = role.password or secrets.token_urlsafe(32)
             await self._make(transaction, plan, password, is_new=not role.password)
             has_schema = await present.has_schema(transaction, plan.schema)
@@ -162,7 +173,8 @@ class Roles:
             has = await present.privileges(transaction, plan.role)
             await transaction.run(*script.grant_and_revoke(plan, has))
         known = {(each.schema, each.name): each for each in relations}
-        self._roles[installation] = _Role(password, frozenset(counting), known, plan.defines)
+        kept = weakref.WeakSet(counting)
+        self._roles[installation] = _Role(password, kept, len(kept), weakref.ref(grants), known, plan.defines)
 
     async def _make(self, transaction: Transaction, plan: RolePlan, password: str, *, is_new: bool) -> None:
         role = script.quoted(plan.role)
