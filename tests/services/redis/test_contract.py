@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from typing import Any
 
 import pytest
 import redis
@@ -19,6 +20,16 @@ from moorage_sdk.services.redis.face import ASYNC_POOL, SYNC_POOL
 WAIT_SECONDS = 5.0
 
 DATA = (*EVERYTHING[:4],)
+
+
+def from_pool(kind: Any, pool: Any) -> Any:
+    """redis-py has had it since version 5."""
+    return kind.from_pool(pool) if hasattr(kind, "from_pool") else kind(connection_pool=pool)
+
+
+async def closed(r: Any) -> None:
+    """Under the name that it has since version 5."""
+    await (r.aclose() if hasattr(r, "aclose") else r.close())
 
 
 @pytest.fixture
@@ -267,7 +278,7 @@ def test_scripts_need_their_right_and_their_keys(redis_with, kind: str) -> None:
 
 
 def test_settings_of_redis_py(r: redis.Redis) -> None:
-    texts = redis.Redis.from_pool(connection_pool(r, decode_responses=True))
+    texts = from_pool(redis.Redis, connection_pool(r, decode_responses=True))
     assert texts.set("a", "grüß") is True
     assert texts.get("a") == "grüß"
     assert texts.hset("h", mapping={"k": "v"}) == 1
@@ -399,7 +410,7 @@ async def test_asyncio(world: World) -> None:
         await r.lpush("a", 1)
     assert await asyncio.gather(*(r.incr("n") for _ in range(50))) != []
     assert await r.get("n") == b"50"
-    await r.aclose()
+    await closed(r)
 
 
 async def test_asyncio_waits_for_others(world: World) -> None:
@@ -429,10 +440,10 @@ async def test_asyncio_subscriptions(world: World) -> None:
 
 async def test_asyncio_pools_and_settings(world: World) -> None:
     pool = client(world.worker(*DATA), ASYNC_POOL)
-    texts = redis.asyncio.Redis.from_pool(connection_pool(pool, decode_responses=True))
+    texts = from_pool(redis.asyncio.Redis, connection_pool(pool, decode_responses=True))
     assert await texts.set("a", "b") is True
     assert await texts.get("a") == "b"
-    await texts.aclose()
+    await closed(texts)
 
 
 async def test_asyncio_refusals(world: World) -> None:
