@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Iterable, Optional, Tuple
 
 from moorage_proto import url
+from moorage_proto.glob import ANY, SOME, compiled
 
 MAIN_BACKEND = "main"
 
@@ -51,6 +52,9 @@ STORAGE_USE = "storage.use"
 UNCALLED_VERBS = SANDBOX_VERBS | {NET_CONNECT, NET_PRIVATE, STORAGE_USE}
 #: At the end of a path: the folder, and all that is in it.
 WHOLE_FOLDER = "/**"
+
+#: A single ``*`` stands for anything but these.
+STOPS = "/.:"
 
 #: The columns of a need that reads no column.
 ROWS_ALONE = ("",)
@@ -113,7 +117,7 @@ class Capability:
             return self.verb == need.verb and size_of(self) >= size_of(need)
         if need.wild:
             return self.verb == need.verb and not self.columns and _contains(self.resource, need.resource)
-        if self.verb != need.verb or not _pattern(self.resource).fullmatch(need.resource):
+        if self.verb != need.verb or not _fits(self.resource, need.resource):
             return False
         if not self.columns:
             return True
@@ -126,7 +130,7 @@ class Capability:
     def touches(self, verb: str, backend: str) -> bool:
         """Whether this right has the verb and may concern some resource of the backend."""
         own, _, _ = self.resource.partition("/")
-        return self.verb == verb and _pattern(own).fullmatch(backend) is not None
+        return self.verb == verb and _fits(own, backend)
 
 
 def parse(text: str) -> Capability:
@@ -226,16 +230,20 @@ def _complete_url(text: str, resource: str) -> str:
         raise CapabilityInvalid(text, f"of its URL, {error.problem}") from None
 
 
+def _fits(pattern: str, text: str) -> bool:
+    """A regular expression is quicker, but with several wildcards its time grows with a power of the text."""
+    expression = _expression(pattern)
+    return compiled(pattern, STOPS).matches(text) if expression is None else expression.fullmatch(text) is not None
+
+
 @functools.lru_cache(maxsize=4096)
-def _pattern(glob: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*|\*)", glob)
+def _expression(pattern: str) -> Optional[re.Pattern[str]]:
+    """None for a pattern with more than one wildcard."""
+    if pattern.replace("**", "*").count("*") > 1:
+        return None
     expression = {"**": r"(?s:.*)", "*": r"[^/.:]*"}
-    return re.compile("".join(expression.get(part) or re.escape(part) for part in parts))
+    return re.compile("".join(expression.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*)", pattern)))
 
-
-#: What stands for ``**`` and ``*`` of a wild need while a right is compared with it. No right holds these characters; a
-#: need that does is taken for wider than it is.
-_ANY, _ANY_IN_SEGMENT = "\x01", "\x02"
 
 #: Longer patterns are covered by nothing and denied by everything: comparing two patterns takes time.
 MAX_WILD_CHARACTERS = 512
@@ -245,22 +253,14 @@ def _contains(glob: str, pattern: str) -> bool:
     """Whether the glob matches everything that the pattern matches. May say no where it does, never yes where not."""
     if len(pattern) > MAX_WILD_CHARACTERS:
         return False
-    marked = pattern.replace("**", _ANY).replace("*", _ANY_IN_SEGMENT)
-    return _marked_pattern(glob).fullmatch(marked) is not None
-
-
-@functools.lru_cache(maxsize=4096)
-def _marked_pattern(glob: str) -> re.Pattern[str]:
-    """What the glob's own ``*`` swallows has no ``**`` in it."""
-    expression = {"**": r"(?s:.*)", "*": rf"[^/.:{_ANY}]*"}
-    return re.compile("".join(expression.get(part) or re.escape(part) for part in re.split(r"(\*\*|\*)", glob)))
+    return compiled(glob, STOPS).includes(pattern)
 
 
 def _overlap(glob: str, pattern: str) -> bool:
     """Whether some text fits both."""
     if len(pattern) > MAX_WILD_CHARACTERS:
         return True
-    left, right = (text.replace("**", _ANY).replace("*", _ANY_IN_SEGMENT) for text in (glob, pattern))
+    left, right = (text.replace("**", ANY).replace("*", SOME) for text in (glob, pattern))
     seen, ahead = set(), [(0, 0)]
     while ahead:
         state = ahead.pop()
@@ -282,7 +282,7 @@ def _overlap(glob: str, pattern: str) -> bool:
 
 def _takes(wildcard: str, text: str) -> bool:
     """Whether it is a wildcard that may stand for this character, or for none."""
-    return wildcard == _ANY or (wildcard == _ANY_IN_SEGMENT and text not in ("/", ".", ":"))
+    return wildcard == ANY or (wildcard == SOME and text not in ("/", ".", ":"))
 
 
 @dataclass(frozen=True)
