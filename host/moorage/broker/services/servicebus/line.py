@@ -23,6 +23,40 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+
+class Connections:
+    """Those that a link has opened, by way of attributes that the library keeps to itself.
+
+    It forgets, without closing it, a connection that breaks, or is given up while it is being opened.
+    """
+
+    def __init__(self, link: Any) -> None:
+        self._link = link
+        self._clients: list[Any] = []
+        self._writers: list[asyncio.StreamWriter] = []
+        create = getattr(link, "_create_handler", None)
+        if create is not None:
+            self._create = create
+            link._create_handler = self._remember  # noqa: SLF001 - there is no public way to them
+
+    def note(self) -> None:
+        """While the library still knows its connection."""
+        for client in self._clients:
+            transport = getattr(getattr(client, "_connection", None), "_transport", None)
+            writer = getattr(transport, "writer", None)
+            if writer is not None and writer not in self._writers:
+                self._writers.append(writer)
+
+    def cut(self) -> None:
+        self.note()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def _remember(self, auth: Any) -> None:
+        self._create(auth)
+        self._clients.append(self._link._handler)  # noqa: SLF001 - as above
+
+
 #: Longest time of an operation for callers without a deadline of their own.
 PATIENCE_SECONDS = 30.0
 
@@ -47,6 +81,7 @@ class Line:
         self._backend = backend
         self._make = make
         self._link: Any = None
+        self._connections: Connections | None = None
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
@@ -89,8 +124,8 @@ class Line:
         for task in tuple(self._tasks):
             task.cancel()
         link, self._link = self._link, None
-        if link is not None:
-            await _closed(link)
+        if link is not None and self._connections is not None:
+            await _closed(link, self._connections)
 
     async def _run(
         self, operation: Callable[[Any], Awaitable[Result]], deadline: float | None, *, retry: bool
@@ -134,22 +169,24 @@ class Line:
     async def _opened(self) -> Any:
         if self._link is None:
             link = self._make()
+            self._connections = Connections(link)
             try:
                 await link.__aenter__()
             except BaseException:
-                self._abandon(link)
+                self._abandon(link, self._connections)
                 raise
+            self._connections.note()
             self._link = link
         return self._link
 
     def _forget(self) -> None:
         """The next operation opens another link; this one is closed beside it."""
         link, self._link = self._link, None
-        if link is not None:
-            self._abandon(link)
+        if link is not None and self._connections is not None:
+            self._abandon(link, self._connections)
 
-    def _abandon(self, link: Any) -> None:
-        task = asyncio.create_task(_closed(link), name=f"close servicebus {self.entity}")
+    def _abandon(self, link: Any, connections: Connections) -> None:
+        task = asyncio.create_task(_closed(link, connections), name=f"close servicebus {self.entity}")
         self._tasks.add(task)
         task.add_done_callback(self._done)
 
@@ -164,10 +201,13 @@ async def _nothing(_link: Any) -> None:
     """What an operation does that only opens the link."""
 
 
-async def _closed(link: Any) -> None:
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await link.close()
+async def _closed(link: Any, connections: Connections) -> None:
+    try:
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await link.close()
+    finally:
+        connections.cut()
 
 
 def _end(deadline: float | None) -> float:

@@ -23,6 +23,9 @@ Settlement = servicebus_pb2.ServiceBusSettleRequest.Settlement
 #: One wait for messages; between two of them other operations of the same receiver have their turn.
 SLICE_SECONDS = 0.25
 
+#: After so long without a word from the namespace it is asked for one: a connection may only seem to be there.
+SILENCE_SECONDS = 20.0
+
 #: Messages of one receiver that are handed out and not settled; each is memory of the host.
 MAX_UNSETTLED = 256
 MAX_UNSETTLED_BYTES = 16 * 1024 * 1024
@@ -81,6 +84,7 @@ class Receiver:
         self._receiving = asyncio.Lock()
         self._renewing: asyncio.Task[None] | None = None
         self._last_peeked = 0
+        self._heard_at = time.monotonic()
         self._closed = False
         self._released: asyncio.Task[None] | None = None
 
@@ -104,6 +108,9 @@ class Receiver:
                 await self._line.run(pull, deadline)
                 if loop.time() >= end:
                     break
+                if time.monotonic() - self._heard_at > SILENCE_SECONDS:
+                    await self._line.run(lambda link: link.peek_messages(1, sequence_number=1), deadline)
+                    self._heard_at = time.monotonic()
             return self._hand_out(most)
 
     async def receive_deferred(
@@ -151,6 +158,7 @@ class Receiver:
 
     def _add(self, found: Sequence[Any]) -> None:
         for message in found:
+            self._heard_at = time.monotonic()
             self._count += 1
             try:
                 wire = messages.received(message, self._count if self._locks else 0)
