@@ -13,6 +13,7 @@ from http_wire import Failure, head, headers_of, read, until
 from memory_link import SCOPE
 from servers.web import Received, WebServer, hang, reply, web_server
 
+from moorage.broker.egress.upstream import UpstreamInvalid
 from moorage.broker.services.http.outward import HttpUnusable, Outward
 from moorage_proto.errors import CallError, Reason
 from moorage_proto.http_pb2 import HttpFailure, HttpRequestItem
@@ -246,7 +247,7 @@ def test_settings_that_cannot_be_used_stop_the_host(tmp_path) -> None:
         {"ca_file": None, "proxy": "proxy:3128"},
         {"ca_file": None, "proxy": "http://proxy:port"},
     ):
-        with pytest.raises(HttpUnusable, match="cannot be used"):
+        with pytest.raises((HttpUnusable, UpstreamInvalid), match="cannot be used"):
             Outward(**options)
     assert Outward(ca_file=None, proxy="http://proxy:3128").proxied
     assert ssl.get_default_verify_paths() is not None

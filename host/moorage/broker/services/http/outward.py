@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import httpcore
 
+from moorage.broker.egress.upstream import Upstream
 from moorage.broker.services.http.base import Bounds
 from moorage.errors import ExitCode, MoorageError
 
@@ -23,19 +23,20 @@ class HttpUnusable(MoorageError):
 
 
 class Outward:
-    """Made once, from the settings. Raises HttpUnusable."""
+    """Made once, from the settings. Raises HttpUnusable, or UpstreamInvalid for a proxy that is none."""
 
     def __init__(self, *, ca_file: Path | None, proxy: str | None) -> None:
         self._tls = _trusting(ca_file)
-        self._proxy = None if proxy is None else _proxy(proxy)
+        self._upstream = None if proxy is None else Upstream.parse(proxy)
 
     @property
     def proxied(self) -> bool:
-        return self._proxy is not None
+        return self._upstream is not None
 
     def pool(self, pinned: httpcore.AsyncNetworkBackend, bounds: Bounds) -> httpcore.AsyncConnectionPool:
         """Without a proxy all its connections are opened by ``pinned``."""
-        if self._proxy is None:
+        upstream = self._upstream
+        if upstream is None:
             return httpcore.AsyncConnectionPool(
                 ssl_context=self._tls,
                 max_connections=bounds.connections,
@@ -43,10 +44,10 @@ class Outward:
                 network_backend=pinned,
             )
         return httpcore.AsyncHTTPProxy(
-            proxy_url=self._proxy.url,
-            proxy_auth=self._proxy.auth,
+            proxy_url=httpcore.URL(scheme=upstream.scheme, host=upstream.host, port=upstream.port, target="/"),
+            proxy_auth=upstream.auth,
             ssl_context=self._tls,
-            proxy_ssl_context=self._tls if self._proxy.url.scheme == b"https" else None,
+            proxy_ssl_context=self._tls if upstream.scheme == "https" else None,
             max_connections=bounds.connections,
             keepalive_expiry=KEEPALIVE_SECONDS,
             network_backend=httpcore.AnyIOBackend(),
@@ -67,26 +68,3 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
             f"http.ca_file = {str(ca_file)!r} cannot be used: {error}. It has to be a PEM file of certificates."
         ) from error
     return context
-
-
-class _Proxy:
-    def __init__(self, url: httpcore.URL, auth: tuple[str, str] | None) -> None:
-        self.url = url
-        self.auth = auth
-
-
-def _proxy(text: str) -> _Proxy:
-    try:
-        parts = urlsplit(text)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if host is None or parts.scheme not in ("http", "https"):
-        raise HttpUnusable(
-            "http.proxy cannot be used: it has to be http://host:port, or https://user:password@host:port."
-        )
-    url = httpcore.URL(
-        scheme=parts.scheme, host=host, port=port or {"http": 80, "https": 443}[parts.scheme], target="/"
-    )
-    auth = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-    return _Proxy(url, auth)
