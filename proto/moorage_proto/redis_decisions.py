@@ -7,13 +7,8 @@ from typing import Any, List, Protocol, Sequence, Tuple
 from moorage_proto.capability import Capability
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.redis_access import CommandRefused, Examined, examine, examine_subscription
+from moorage_proto.redis_limits import MAX_ARGUMENTS, MAX_COMMANDS, Command
 from moorage_proto.redis_table import CommandTable, KeysUnclear
-
-#: Of one call.
-MAX_COMMANDS = 1_024
-MAX_ARGUMENTS = 16_384
-
-Command = Tuple[bytes, ...]
 
 
 class Guard(Protocol):

@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from moorage_proto import redis_pb2
-from moorage_proto.redis_decisions import Command
+from moorage_proto.redis_limits import Command
 from moorage_sdk.errors import MoorageError
 from moorage_sdk.services.redis.errors import check, from_call, is_reply
 from moorage_sdk.services.redis.options import pool_options

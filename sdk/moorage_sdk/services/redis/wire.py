@@ -10,7 +10,7 @@ from moorage_proto import redis_pb2
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.errors import Reason, Status
 from moorage_proto.methods import Method, service_methods
-from moorage_proto.redis_decisions import MAX_ARGUMENTS, MAX_COMMANDS, Command
+from moorage_proto.redis_limits import MAX_ARGUMENTS, MAX_COMMANDS, Command
 from moorage_sdk import scope as scopes
 from moorage_sdk.channel import Channel
 from moorage_sdk.errors import MoorageError, ScopeClosed

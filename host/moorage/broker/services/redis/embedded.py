@@ -12,10 +12,14 @@ from typing import Any
 
 from moorage.broker.services.redis.connections import common_options
 from moorage.broker.services.redis.library import client, fakeredis
+from moorage.broker.services.redis.room import Room
 from moorage.broker.services.redis.wire import ServerError
 
 #: What it says of itself. Its commands are those of the committed table, as far as it has them.
 VERSION = (7, 0)
+
+
+FULL = ServerError("OOM The embedded Redis server is full. Delete keys, or let the operator set a real server's URL.")
 
 
 class EmbeddedConnections:
@@ -24,6 +28,8 @@ class EmbeddedConnections:
     def __init__(self) -> None:
         client()
         self.server = fakeredis.FakeServer(version=VERSION)
+        databases = self.server.dbs
+        self.server.room = Room(lambda: (database._dict for database in databases.values()))  # noqa: SLF001 - to weigh
 
     def new(self) -> Any:
         options = {name: value for name, value in common_options().items() if name != "parser_class"}
@@ -38,6 +44,15 @@ def _connection_class() -> Any:
     connection_base: Any = aioredis.FakeAsyncRedisConnection
 
     class Socket(socket_base):  # type: ignore[misc]
+        def _process_command(self, fields: list[bytes]) -> None:
+            if fields and not self._server.room.admits(fields):
+                # A transaction that could not be queued as a whole is not run.
+                if self._queueing:
+                    self._transaction_failed = True
+                self.put_response(FULL)
+            else:
+                super()._process_command(fields)
+
         def _decode_error(self, error: Any) -> ServerError:
             return ServerError(error.value)
 

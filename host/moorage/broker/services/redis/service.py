@@ -21,7 +21,8 @@ from moorage_proto import redis_pb2
 from moorage_proto.capability import MAIN_BACKEND, Capability
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.redis_access import Examined
-from moorage_proto.redis_decisions import Command, commands_of, decide, decide_subscription
+from moorage_proto.redis_decisions import commands_of, decide, decide_subscription
+from moorage_proto.redis_limits import Command
 
 log = logging.getLogger(__name__)
 
