@@ -31,9 +31,7 @@ def worker_plan(usual: WorkerPlan, base: ZygotePlan, widening: Widening, opening
         openings=mounts,
         own_root=_own_root(base, proc=widening.proc) if mounts or widening.proc else None,
         files=_files(usual, base, widening, mounts),
-        filter=replace(
-            usual.filter, subprocess=widening.subprocess, devices=bool(widening.devices), net=widening.net
-        ),
+        filter=replace(usual.filter, subprocess=widening.subprocess, devices=bool(widening.devices), net=widening.net),
     )
     if not widening.subprocess:
         return result

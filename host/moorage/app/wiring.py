@@ -19,9 +19,11 @@ from moorage.app.configs import Configs
 from moorage.app.folders import make_folder
 from moorage.app.late_news import LateNews
 from moorage.app.log_levels import LogLevels
+from moorage.app.relay import relay_of
 from moorage.app.services import Services
 from moorage.app.use import GrantUse
 from moorage.broker.broker import Broker
+from moorage.broker.net import Dialler
 from moorage.broker.services.base import Service
 from moorage.broker.services.config import ConfigService
 from moorage.broker.services.console import ConsoleService, DeveloperConsole
@@ -133,7 +135,7 @@ class Wiring:
             config=ConfigService(self._config_of),
             log=LogService(self.logs),
             execution=ExecutionService(self._progressed),
-            events=EventsService(self.hub),
+            events=EventsService(self.hub, relay_of(settings, self.hub)),
             secrets=SecretsService(self.vault),
             storage=StorageService(self.measure_storage),
             sql=SqlService.from_settings(settings.sql, self._sql_pace),
@@ -144,7 +146,11 @@ class Wiring:
         )
         for_developers = [ConsoleService(console, self._held)] if console is not None else []
         self.broker = Broker(
-            (*self.services, *for_developers, *services), self.audit, quota=self._quota, learnt=learnt
+            (*self.services, *for_developers, *services),
+            self.audit,
+            quota=self._quota,
+            learnt=learnt,
+            dialler=Dialler.from_settings(settings.http),
         )
         self.cgroups = Cgroups(settings.state_dir, settings.sandbox.cgroup)
         self._records = Records(settings.state_dir)
@@ -181,6 +187,7 @@ class Wiring:
                 development=settings.sandbox.development,
                 require=settings.required_level,
                 most_cpus=settings.most_cpus,
+                authorities=settings.http.ca_file,
                 config=self.configs.of,
                 storage=settings.storage,
             )
@@ -244,10 +251,10 @@ class Wiring:
     @property
     def kafka_servers(self) -> Mapping[str, str]:
         return self.services.kafka.bootstrap_servers
+
     @property
     def servicebus_connection_strings(self) -> Mapping[str, str]:
         return self.services.servicebus.connection_strings
-
 
     async def sandbox_report(self) -> SandboxReport:
         """Probed once; what the kernel offers does not change while the host runs."""

@@ -90,7 +90,9 @@ async def test_a_broker_that_dies_and_comes_back(server: KafkaServer, produce: P
     await asyncio.to_thread(server.make_topic, "plays", 1)
     # It has forgotten what it had in memory. The host was not restarted.
     offset = await produce(b"after")
-    values = [message.value() for message in await asyncio.to_thread(read_messages, server.address, "plays", offset + 1)]
+    values = [
+        message.value() for message in await asyncio.to_thread(read_messages, server.address, "plays", offset + 1)
+    ]
     assert values[-1] == b"after"
     assert set(values[:-1]) <= {b"meanwhile"}
 

@@ -20,12 +20,11 @@ from servers.kafka import free_port
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
-PASSWORD = "of-the-superuser"  # noqa: S105 - of a server that only this test knows
+PASSWORD = "of-the-superuser"
 
 #: Nothing has to survive a power cut here. Statements of tests may be many at a time.
 _OPTIONS = {
     "fsync": "off",
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",

@@ -116,7 +116,7 @@ async def reply(writer: asyncio.StreamWriter, status: int, body: bytes, headers:
     await writer.drain()
 
 
-async def hang(received: Received, writer: asyncio.StreamWriter) -> None:  # noqa: ARG001 - a handler
+async def hang(received: Received, writer: asyncio.StreamWriter) -> None:
     """Answers nothing until the client goes."""
     assert received.reader is not None
     await received.reader.read()
