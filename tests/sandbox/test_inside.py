@@ -69,7 +69,8 @@ def test_looks_like_the_plugins_own_environment(stage, start) -> None:
     assert (uid, seen["pid"], seen["threads"]) == (WORKER_UID, 1, 1)
     assert (seen["node"], seen["cwd"], seen["argv"]) == ("plugin", "/tmp", ["plugin"])
     assert set(seen["env"]) == {
-        "PATH", "HOME", "TMPDIR", "MOORAGE_DATA", "LANG", "VIRTUAL_ENV", "GRPC_ENABLE_FORK_SUPPORT", "GRPC_EXPERIMENTS", "STAGE"
+        "PATH", "HOME", "TMPDIR", "MOORAGE_DATA", "LANG", "VIRTUAL_ENV", "GRPC_ENABLE_FORK_SUPPORT", "GRPC_EXPERIMENTS",
+        "STAGE",
     }  # fmt: skip
 
 
