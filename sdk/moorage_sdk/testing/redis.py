@@ -13,10 +13,11 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 from moorage_proto import link_pb2, redis_pb2
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.errors import CallError, Reason, Status
-from moorage_proto.redis_access import OWN_NAME, Examined, Session, waiting_limited, waiting_seconds
+from moorage_proto.redis_access import OWN_NAME, Examined, Session
 from moorage_proto.redis_decisions import commands_of, decide, decide_subscription, refused
 from moorage_proto.redis_limits import Command
 from moorage_proto.redis_table import committed_table
+from moorage_proto.redis_waiting import waiting_limited, waiting_seconds
 from moorage_sdk.testing.base import FakeCaller, FakeScope, Guard
 
 #: Seconds between two looks whether somebody still waits.

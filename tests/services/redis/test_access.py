@@ -15,10 +15,10 @@ from moorage_proto.redis_access import (
     examine_subscription,
     offered,
     script_digest,
-    waiting_limited,
 )
 from moorage_proto.redis_names import glob_pattern, name_text, pattern_text
 from moorage_proto.redis_table import KeysUnclear, committed_table, table_from_reply, whole_number
+from moorage_proto.redis_waiting import waiting_limited
 
 SHA = script_digest(b"return 1").decode()
 

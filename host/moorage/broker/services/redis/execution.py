@@ -12,8 +12,9 @@ from moorage.broker.services.redis.held import HeldLine
 from moorage.broker.services.redis.line import Line, LineSilent
 from moorage.broker.services.redis.server import Server
 from moorage.broker.services.redis.wire import answer_of
-from moorage_proto.redis_access import Examined, Session, waiting_limited
+from moorage_proto.redis_access import Examined, Session
 from moorage_proto.redis_decisions import refused
+from moorage_proto.redis_waiting import waiting_limited
 
 #: The server's own end of waiting has to come before the caller's: this part of the time, at most so many seconds.
 MARGIN, MAX_MARGIN_SECONDS = 0.1, 0.25
