@@ -1,5 +1,7 @@
+import re
 import uuid
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Optional
 
 import pytest
@@ -327,3 +329,11 @@ def test_the_sync_client_closes_its_receivers(kit, bus):
         assert bus.waiting("orders")[0].delivery_count == 1
 
     run(kit, execute)
+
+
+def test_the_examples_of_the_page_run(kit, bus):
+    page = (Path(__file__).parents[2] / "docs" / "services" / "servicebus.md").read_text(encoding="utf-8")
+    task, test = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names = {"plugin": Plugin()}
+    exec(task + test, names)
+    names["test_invoices"](kit)
