@@ -23,7 +23,7 @@ from moorage_proto.capability import BACKEND_SERVICES, parse
         ("redis.write:cache:hits", "It writes and deletes the key cache:hits."),
         ("redis.publish:plays", "It publishes to the channel plays."),
         ("redis.subscribe:plays", "It receives what is published to the channel plays."),
-        ("redis.script:**", "It runs Lua scripts on every key."),
+        ("redis.script:**", "It runs every Lua script and function."),
         ("kafka.produce:plugin-topic", "It sends messages to the topic plugin-topic."),
         ("kafka.produce:*/plays", "It sends messages to the topic plays of every Kafka cluster."),
         ("servicebus.send:orders", "It sends messages to the queue or topic orders."),

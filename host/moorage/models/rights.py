@@ -130,7 +130,7 @@ _BACKENDS: Mapping[str, tuple[str, str, str, str]] = {
     "redis.write": ("writes and deletes", "the key", "every key", "Redis server"),
     "redis.publish": ("publishes to", "the channel", "every channel", "Redis server"),
     "redis.subscribe": ("receives what is published to", "the channel", "every channel", "Redis server"),
-    "redis.script": ("runs Lua scripts on", "the keys of", "every key", "Redis server"),
+    "redis.script": ("runs", "the Lua script or function", "every Lua script and function", "Redis server"),
     "kafka.produce": ("sends messages to", "the topic", "every topic", "Kafka cluster"),
     "servicebus.send": (
         "sends messages to",
