@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,7 +89,8 @@ class PostgresWorld(HostWorld):
         """As new, but for the threads, the loop, the roles and the connections at rest."""
         self.do(self._end_workers())
         for database in self.names.values():
-            self._owner(_FORGET_OWN, f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY", ROWS, database=database)
+            empty = f"TRUNCATE {', '.join(TABLES)} RESTART IDENTITY"
+            self._owner(_FORGET_OWN, empty, ROWS, database=database)
         self.audit.passed.clear()
         self.audit.refused.clear()
 
@@ -97,18 +99,16 @@ class PostgresWorld(HostWorld):
 
     def contents(self) -> list[str]:
         found = []
-        for (table,) in self.rows(
-            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname !~ '^(pg_|information)' ORDER BY 1"
-        ):
+        for (table,) in self.rows(_ALL_TABLES):
             found += [f"{table} {row}" for row in self.rows(f"SELECT * FROM {table} ORDER BY 1")]
         found += [str(row) for row in self.rows(_SHAPE)]
         return found
 
-    def backends(self, database: str = "") -> int:
-        """Connections of plugins' roles."""
-        ((count,),) = self.server.run(
-            "SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 'moorage%'"
-            + (f" AND datname = '{database}'" if database else "")
+    def backends(self, state: str = "") -> int:
+        """Connections of plugins' roles to the main database; in a state, such as "active"."""
+        ((count,),) = self.rows(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 'moorage%' AND datname = current_database()"
+            + (f" AND state LIKE '{state}'" if state else "")
         )
         return int(count)
 
@@ -118,12 +118,27 @@ class PostgresWorld(HostWorld):
             connection.close()
 
     def _owner(self, *statements: str, database: str) -> Any:
-        """As a superuser, on one connection: each takes some milliseconds to make."""
-        if database not in self._owners or self._owners[database].broken:
-            self._owners[database] = psycopg.connect(self.server.url(database=database), autocommit=True)
+        """As a superuser, on one connection: each takes some milliseconds to make. It may have died with its server."""
+        found = self._owners.get(database)
+        if found is not None:
+            try:
+                found.execute("SELECT 1")
+            except psycopg.OperationalError:
+                found.close()
+                found = None
+        if found is None:
+            found = self._owners[database] = psycopg.connect(self.server.url(database=database), autocommit=True)
         for statement in statements:
-            cursor = self._owners[database].execute(statement)  # type: ignore[call-overload]  # the tests' own text
+            cursor = found.execute(statement)  # type: ignore[call-overload]  # the tests' own text
         return cursor.fetchall() if cursor.description else None
+
+
+_numbers = itertools.count(1)
+
+
+def fresh_name() -> str:
+    """Of a database that is not there yet."""
+    return f"db{next(_numbers)}"
 
 
 def make_database(server: PostgresServer, name: str) -> None:
@@ -138,6 +153,11 @@ def postgres_world(server: PostgresServer, name: str, **options: Any) -> Iterato
     finally:
         world.close()
 
+
+_ALL_TABLES = """
+SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+WHERE schemaname !~ '^(pg_|information)' AND tablename <> 'moorage_commit' ORDER BY 1
+"""
 
 _SHAPE = """
 SELECT table_schema, table_name, column_name, data_type FROM information_schema.columns

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from postgres_worlds import PostgresWorld, fresh_name, make_operator, postgres_world
+from servers.postgres import PostgresServer, postgres_server
 from sql_worlds import FakeWorld, HostWorld, World, closing_world
 
 from moorage.broker.services.sql.connection import SqliteLimits
@@ -38,3 +40,23 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         return
     with closing_world(FakeWorld()) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """Started once; each world has databases of its own on it."""
+    with postgres_server() as made:
+        make_operator(made)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared_postgres(server: PostgresServer) -> Iterator[PostgresWorld]:
+    with postgres_world(server, fresh_name()) as made:
+        yield made
+
+
+@pytest.fixture
+def postgres(shared_postgres: PostgresWorld) -> PostgresWorld:
+    shared_postgres.reset()
+    return shared_postgres

@@ -145,6 +145,33 @@ async def test_a_call_is_cancelled_at_every_await(
     assert wait > 0
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 2",
+        "SELECT abs(-9223372036854775807 - value) FROM json_each('[0, 1]')",
+        "INSERT INTO one VALUES (1)",
+    ],
+    ids=["its first step", "a later row", "a row that fails", "a constraint"],
+)
+async def test_a_statement_that_failed_or_was_stopped_keeps_no_file_open(
+    database: SqliteDatabase, tmp_path: Path, statement: str
+):
+    """Its error is kept, as some traceback always is."""
+    connection = connect(database)
+    await run(connection, "CREATE TABLE one (i PRIMARY KEY)")
+    await run(connection, "INSERT INTO one VALUES (1)")
+    deadline = asyncio.get_running_loop().time() + 0.05
+
+    with pytest.raises(CallError) as kept:
+        await connection.execute(GUARD, statement, (), first_rows=2, deadline=deadline)
+    await connection.release()
+
+    assert kept.value.__traceback__ is not None
+    await none_open(tmp_path)
+
+
 async def _awaited(work: CancelledAt) -> None:
     await work
 

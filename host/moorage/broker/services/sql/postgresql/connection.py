@@ -159,11 +159,11 @@ class PostgresConnection:
             if self._session is not None:
                 await self._end(self._session, self._session.commit(), deadline, commits=True)
 
-    async def rollback(self, deadline: float | None) -> None:
+    async def rollback(self, deadline: float | None) -> None:  # noqa: ARG002 - it has a limit of its own
         """Works when the server is gone, too."""
         async with self._turn(acknowledges=True):
             if self._session is not None:
-                await self._roll_back(self._session, deadline)
+                await self._roll_back(self._session)
 
     async def cancel(self) -> None:
         if self._running is not None:
@@ -191,7 +191,7 @@ class PostgresConnection:
         try:
             async with self._one_call:
                 if self._session is not None:
-                    await self._roll_back(self._session, asyncio.get_running_loop().time() + CANCEL_SECONDS)
+                    await self._roll_back(self._session)
         finally:
             self._place.connections -= 1
 
@@ -374,24 +374,21 @@ class PostgresConnection:
         """Commits or rolls back. Raises CallError."""
         try:
             await self._limited(session, work, deadline)
-        except CallError:
-            if commits and self._session is None:
-                # The answer did not come: it may have been committed or not.
-                error = failures.commit_unknown(self._backend)
+        except CallError as error:
+            # Where the connection is gone the answer did not come: it may have been committed or not.
+            told = failures.commit_unknown(self._backend) if commits and self._session is None else error
             if session.is_usable:
                 # PostgreSQL rolls a transaction back whose commit fails, as when a deferred constraint does.
                 self._give_up(session)
             if self._session is None:
-                self._lost = error
-            raise error from None
+                self._lost = told
+            raise told from None
         self._give_up(session)
 
-    async def _roll_back(self, session: Session, deadline: float | None) -> None:
-        """It is gone afterwards, whatever becomes of the connection."""
-        with contextlib.suppress(CallError):
-            await self._end(session, session.rollback(), deadline)
-        if self._session is not None:
-            self._give_up(session)
+    async def _roll_back(self, session: Session) -> None:
+        """It is gone afterwards, whatever becomes of the connection: to cut that off rolls back as well."""
+        await _to_the_end(_undo(session))
+        self._give_up(session)
         self._lost = None
 
     async def _note_commit(self) -> None:
@@ -439,7 +436,7 @@ class PostgresConnection:
             return
         if not session.has_succeeded:
             # Nothing was done before what failed: an aborted, or empty, transaction would only be in the way.
-            await self._roll_back(session, None)
+            await self._roll_back(session)
         else:
             self.transaction_since = self.transaction_since or datetime.now(UTC)
             loop = asyncio.get_running_loop()
@@ -470,7 +467,7 @@ class PostgresConnection:
             session = self._session
             if session is None or self._released or self._turns != turn:
                 return
-            await self._roll_back(session, None)
+            await self._roll_back(session)
             self._lost = refusals.transaction_idle(self._limits.idle)
 
 
@@ -503,6 +500,16 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
     while not task.done():
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait((task,))
+
+
+async def _undo(session: Session) -> None:
+    task = asyncio.get_running_loop().create_task(session.rollback(), name="sql rolls back")
+    await asyncio.wait((task,), timeout=CANCEL_SECONDS)
+    if not task.done():
+        session.connection.sever()
+        await asyncio.wait((task,))
+    # Whatever it raises: a connection that is not in order afterwards is closed.
+    task.exception()
 
 
 def _bound(parameters: Sequence[Any]) -> list[Any]:

@@ -212,10 +212,10 @@ class Definitions:
 
     def _comment(self, node: Node) -> None:
         kind = _value(node, "objtype")
-        if kind not in ("OBJECT_TABLE", "OBJECT_COLUMN", "OBJECT_VIEW", "OBJECT_INDEX", "OBJECT_SEQUENCE"):
-            raise Forbidden("Plugins comment on tables, views, columns, indexes and sequences.")
+        if kind not in _COMMENTED:
+            raise Forbidden("Plugins comment on tables, views, columns, constraints, indexes and sequences.")
         names = texts(node.object.list.items)
-        names = names[:-1] if kind == "OBJECT_COLUMN" else names
+        names = names[:-1] if kind in ("OBJECT_COLUMN", "OBJECT_TABCONSTRAINT") else names
         self._defined(names[0] if len(names) == 2 else "", names[-1])
 
     _READ: dict[str, Callable[[Definitions, Any], None]] = {
@@ -255,6 +255,16 @@ _NO_SCHEMA = (
     "sql.define, where the database has a role for each installation (mode managed or provided)."
 )
 
+_COMMENTED = frozenset(
+    {
+        "OBJECT_COLUMN",
+        "OBJECT_INDEX",
+        "OBJECT_SEQUENCE",
+        "OBJECT_TABCONSTRAINT",
+        "OBJECT_TABLE",
+        "OBJECT_VIEW",
+    }
+)
 _IDENTITY = frozenset(
     {"start", "increment", "minvalue", "maxvalue", "cache", "cycle", "restart", "generated", "sequence_name"}
 )

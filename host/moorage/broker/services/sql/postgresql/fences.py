@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+import psycopg
 from sqlalchemy.engine import URL
 
 from moorage.broker.services.sql.postgresql import pipeline, script
@@ -61,6 +62,14 @@ class ManagedFence:
         await self._roles.ready(installation, grants, relations)
 
     async def connect(self, installation: InstallationId) -> BoundedConnection:
+        try:
+            return await self._connect(installation)
+        except psycopg.OperationalError:
+            # The server may have lost the password: it was restored, or another host has given the role its own.
+            await self._roles.renew(installation)
+            return await self._connect(installation)
+
+    async def _connect(self, installation: InstallationId) -> BoundedConnection:
         user, password = self._roles.credentials(installation)
         path = self.path(installation)
         return await self._server.connect(f"moorage/{installation}", path, user=user, password=password)

@@ -29,7 +29,9 @@ class Operator:
     async def transaction(self) -> AsyncIterator[Transaction]:
         """Committed at the end of the block, or rolled back. Raises psycopg.Error, OSError and TimeoutError."""
         async with asyncio.timeout(SECONDS), self._lock:
-            if self._connection is None or not self._connection.seems_alive():
+            if self._connection is not None and not self._connection.seems_alive():
+                await self.close()
+            if self._connection is None:
                 self._connection = await self._server.connect("moorage", ("pg_catalog",))
             transaction = Transaction(self._connection)
             try:

@@ -123,6 +123,14 @@ class Roles:
             if not self._is_ready(installation, grants, relations):
                 await self._prepare(installation, grants)
 
+    async def renew(self, installation: InstallationId) -> None:
+        """With another password. Raises as ``ready``."""
+        async with self._locks.setdefault(installation, asyncio.Lock()):
+            role = self._roles[installation]
+            role.password = ""
+            grants = role.last() if role.last is not None else None
+            await self._prepare(installation, grants or Grants())
+
     def credentials(self, installation: InstallationId) -> tuple[str, str]:
         """Role and password. The password is this process's alone, and another one after each start."""
         return self._terms.role(installation), self._roles[installation].password

@@ -47,6 +47,14 @@ class Server:
             keepalives_interval=10,
             keepalives_count=3,
         )
+        try:
+            await self._settle(connection, path)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _settle(self, connection: BoundedConnection, path: Sequence[str]) -> None:
         version = connection.info.server_version
         self.version = (version // 10_000, version % 10_000)
         settings = {
@@ -62,7 +70,6 @@ class Server:
         )
         named = [part for item in settings.items() for part in item]
         await pipeline.run(connection, [(f"SELECT {calls}", named)])
-        return connection
 
 
 def _parameters(url: URL, user: str, password: str) -> str:
