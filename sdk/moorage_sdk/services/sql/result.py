@@ -40,6 +40,11 @@ class CursorResult:
         self._state.arraysize = rows
 
     @property
+    def server_side(self) -> bool:
+        """Whether rows that were not fetched stay in the host, and are lost when its transaction ends."""
+        return self._state.server_side
+
+    @property
     def timeout(self) -> Optional[float]:
         """Seconds that each statement of this cursor may take; None: as its connection has it."""
         return self._state.timeout

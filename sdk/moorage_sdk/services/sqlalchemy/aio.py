@@ -27,11 +27,12 @@ class AsyncBrokered:
     """Of a dialect; comes before everything else."""
 
     is_async = True
+    name: str
 
     @classmethod
     def dbapi(cls) -> Any:
         """SQLAlchemy 1.4's name of import_dbapi."""
-        return AsyncDriver()
+        return AsyncDriver(cls.name)
 
     def get_driver_connection(self, connection: Any) -> Any:
         return connection.driver_connection

@@ -13,4 +13,4 @@ class AsyncPostgreSQLDialect(AsyncBrokered, PostgreSQLDialect):  # type: ignore[
 
     @classmethod
     def import_dbapi(cls) -> Any:
-        return AsyncDriver()
+        return AsyncDriver(cls.name)

@@ -13,4 +13,4 @@ class AsyncSQLiteDialect(AsyncBrokered, SQLiteDialect):  # type: ignore[misc]  #
 
     @classmethod
     def import_dbapi(cls) -> Any:
-        return AsyncDriver()
+        return AsyncDriver(cls.name)

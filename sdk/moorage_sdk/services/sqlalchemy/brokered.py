@@ -21,6 +21,7 @@ class BrokeredDialect:
     """Comes before SQLAlchemy's own dialect for the database."""
 
     driver = "moorage"
+    name: str
     supports_statement_cache = True
     supports_server_side_cursors = True
     #: Of SQLAlchemy 1.4.
@@ -29,7 +30,7 @@ class BrokeredDialect:
     @classmethod
     def dbapi(cls) -> Any:
         """SQLAlchemy 1.4's name of import_dbapi, which SQLAlchemy 2 wants to find in the class itself."""
-        return Driver()
+        return Driver(cls.name)
 
     @classmethod
     def get_pool_class(cls, url: Any) -> Any:  # noqa: ARG003 - the same for every backend

@@ -11,11 +11,16 @@ from moorage_sdk.services import sql
 #: When the host has not said which SQLite it has: the oldest that any supported Python comes with.
 OLDEST_VERSION = (3, 35, 0)
 
+#: Of the driver's styles, the one that the stock dialect uses.
+_PARAMSTYLES = {"sqlite": "qmark", "postgresql": "pyformat"}
+
 
 class Driver:
-    """The driver's names, and the version of SQLite that answers behind it: one, as all of a host's are."""
+    """The driver's names for one dialect."""
 
-    def __init__(self, sqlite_version_info: Tuple[int, ...] = ()) -> None:
+    def __init__(self, dialect: str = "sqlite", sqlite_version_info: Tuple[int, ...] = ()) -> None:
+        """The version of SQLite is by default what the host has told: one for all of its files."""
+        self.paramstyle = _PARAMSTYLES[dialect]
         self.sqlite_version_info = sqlite_version_info or _told_version() or OLDEST_VERSION
         self.sqlite_version = ".".join(map(str, self.sqlite_version_info))
 

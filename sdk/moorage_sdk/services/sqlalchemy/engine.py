@@ -41,7 +41,7 @@ def _known(host: HostFacts, backend: str) -> Tuple[str, Tuple[int, ...]]:
 @functools.lru_cache(maxsize=64)
 def _engine(dialect: str, version: Tuple[int, ...], backend: str, scoped: bool) -> Any:
     arguments: Dict[str, Any] = {"scoped": scoped}
-    return create_engine(f"{dialect}+moorage:///{backend}", connect_args=arguments, module=Driver(version))
+    return create_engine(f"{dialect}+moorage:///{backend}", connect_args=arguments, module=Driver(dialect, version))
 
 
 @functools.lru_cache(maxsize=64)
@@ -51,10 +51,12 @@ def _async_engine(dialect: str, version: Tuple[int, ...], backend: str, scoped: 
     )
 
     arguments: Dict[str, Any] = {"scoped": scoped}
-    return create_engine(f"{dialect}+moorage_async:///{backend}", connect_args=arguments, module=AsyncDriver(version))
+    return create_engine(
+        f"{dialect}+moorage_async:///{backend}", connect_args=arguments, module=AsyncDriver(dialect, version)
+    )
 
 
-# A worker has no metadata of the SDK in which SQLAlchemy could find the entry points.
+# For where the SDK is on the path without its metadata, in which SQLAlchemy finds the entry points: a checkout.
 _HERE = __name__.rpartition(".")[0]
 registry.register("sqlite.moorage", f"{_HERE}.sqlite", "SQLiteDialect")
 registry.register("sqlite.moorage_async", f"{_HERE}.async_sqlite", "AsyncSQLiteDialect")

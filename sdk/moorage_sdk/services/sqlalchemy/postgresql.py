@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import Any, List, Tuple
 
-from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.base import PGDialect, PGExecutionContext
 
 from moorage_sdk.services.sqlalchemy.brokered import BrokeredDialect, StreamingContext, raw_connection, told_version
@@ -43,7 +42,7 @@ class PostgreSQLDialect(BrokeredDialect, Reflection, PGDialect):  # type: ignore
 
     @classmethod
     def import_dbapi(cls) -> Any:
-        return Driver()
+        return Driver(cls.name)
 
     @classmethod
     def get_async_dialect_cls(cls, url: Any) -> Any:  # noqa: ARG003 - the same for every backend
@@ -107,10 +106,3 @@ class PostgreSQLDialect(BrokeredDialect, Reflection, PGDialect):  # type: ignore
     def _get_default_schema_name(self, connection: Any) -> str:
         found: str = raw_connection(connection).inspect().default_schema
         return found
-
-
-# A worker has no metadata of the SDK in which SQLAlchemy could find the entry points.
-registry.register("postgresql.moorage", "moorage_sdk.services.sqlalchemy.postgresql", "PostgreSQLDialect")
-registry.register(
-    "postgresql.moorage_async", "moorage_sdk.services.sqlalchemy.async_postgresql", "AsyncPostgreSQLDialect"
-)

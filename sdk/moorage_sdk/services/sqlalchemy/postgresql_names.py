@@ -17,6 +17,7 @@ _ARRAY = re.compile(r"(?:\[\])+$")
 _REFERENCE = re.compile(r"REFERENCES (?:(\"(?:[^\"]|\"\")+\"|\w+)\.)?(?:\"(?:[^\"]|\"\")+\"|\w+)\s*\(")
 _RULE = r"(NO ACTION|RESTRICT|CASCADE|SET NULL(?: \([^)]*\))?|SET DEFAULT(?: \([^)]*\))?)"
 _CHECK = re.compile(r"CHECK \((.+)\)( NO INHERIT)?( NOT VALID)?$", re.DOTALL)
+_PARENTHESES = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|[()]")
 _SEQUENCE = re.compile(r"(nextval\(')([^']+)('.*$)")
 
 
@@ -98,11 +99,23 @@ def check(definition: str) -> Tuple[str, Dict[str, Any]]:
     if found is None:
         util.warn(f"Could not parse CHECK constraint text: {definition!r}")
         return "", {}
-    condition = re.sub(r"^[\s\n]*\((.+)\)[\s\n]*$", r"\1", found[1], flags=re.DOTALL)
     options = {"no_inherit": True} if found[2] else {}
     if found[3]:
         options["not_valid"] = True
-    return condition, options
+    return _unwrapped(found[1]), options
+
+
+def _unwrapped(condition: str) -> str:
+    """Without parentheses around the whole of it."""
+    stripped = condition.strip()
+    if not (stripped.startswith("(") and stripped.endswith(")")):
+        return condition
+    depth = 0
+    for token in _PARENTHESES.finditer(stripped):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0 and token.end() < len(stripped):
+            return condition
+    return stripped[1:-1]
 
 
 def qualified_default(default: str, schema: Optional[str]) -> Tuple[str, bool]:

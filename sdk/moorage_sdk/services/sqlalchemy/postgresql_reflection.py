@@ -56,6 +56,12 @@ class Reflection:
     def has_table(self, connection: Any, table_name: str, schema: Optional[str] = None, **kw: Any) -> bool:
         return any(one.name == table_name for one in _listing(connection, schema, kw).relations)
 
+    def has_multi_table(
+        self, connection: Any, table_names: Sequence[str], schema: Optional[str] = None, **kw: Any
+    ) -> List[Tuple[Tuple[Optional[str], str], bool]]:
+        there = {one.name for one in _listing(connection, schema, kw).relations}
+        return [((schema, name), name in there) for name in table_names]
+
     def has_sequence(self, connection: Any, sequence_name: str, schema: Optional[str] = None, **kw: Any) -> bool:
         return sequence_name in self.get_sequence_names(connection, schema, **kw)
 
@@ -134,7 +140,10 @@ class Reflection:
         _relation(connection, table_name, schema, kw)
         return {}
 
-    def get_enums(self, connection: Any, schema: Optional[str] = None, **kw: Any) -> Any:
+    def get_table_oid(self, connection: Any, table_name: str, schema: Optional[str] = None, **kw: Any) -> int:
+        raise NotImplementedError("the host tells nobody the numbers that the database has for its tables")
+
+    def _load_enums(self, connection: Any, schema: Optional[str] = None, **kw: Any) -> Any:
         """``*``: of all schemas."""
         listing = _listing(connection, None if schema == "*" else schema, kw)
         return [
@@ -142,7 +151,7 @@ class Reflection:
             for one in listing.enumerations
         ]
 
-    def get_domains(self, connection: Any, schema: Optional[str] = None, **kw: Any) -> Any:
+    def _load_domains(self, connection: Any, schema: Optional[str] = None, **kw: Any) -> Any:
         listing = _listing(connection, None if schema == "*" else schema, kw)
         return [
             {

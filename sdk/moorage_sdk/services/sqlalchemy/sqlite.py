@@ -9,7 +9,6 @@ import re
 from typing import Any, Dict, List, Optional, Tuple
 
 from sqlalchemy import exc, text
-from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect as Base
 from sqlalchemy.dialects.sqlite.base import SQLiteExecutionContext
 
@@ -36,7 +35,7 @@ class SQLiteDialect(BrokeredDialect, Base):  # type: ignore[misc]  # 1.4's dbapi
 
     @classmethod
     def import_dbapi(cls) -> Any:
-        return Driver()
+        return Driver(cls.name)
 
     @classmethod
     def get_async_dialect_cls(cls, url: Any) -> Any:  # noqa: ARG003 - the same for every backend
@@ -117,8 +116,3 @@ def _sql(connection: Any, name: str, kinds: Tuple[str, ...]) -> Optional[str]:
     )
     found: Optional[str] = connection.exec_driver_sql(statement, (*kinds, name)).scalar()
     return found
-
-
-# A worker has no metadata of the SDK in which SQLAlchemy could find the entry points.
-registry.register("sqlite.moorage", "moorage_sdk.services.sqlalchemy.sqlite", "SQLiteDialect")
-registry.register("sqlite.moorage_async", "moorage_sdk.services.sqlalchemy.async_sqlite", "AsyncSQLiteDialect")
