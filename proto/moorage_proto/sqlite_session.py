@@ -311,10 +311,11 @@ class SqliteSession:
 
     def _execute(self, plan: Plan, run: Callable[[sqlite3.Cursor], Any]) -> sqlite3.Cursor:
         cursor = self._raw.cursor()
-        if plan.writes and self.transaction is not Transaction.WRITING:
-            self._upgrade(lambda: run(cursor))
-        else:
-            run(cursor)
+        with _closed_on_error(cursor):
+            if plan.writes and self.transaction is not Transaction.WRITING:
+                self._upgrade(lambda: run(cursor))
+            else:
+                run(cursor)
         if plan.changes_schema:
             self._changed_schema = True
             self._authorizer.forget()
@@ -336,7 +337,8 @@ class SqliteSession:
     def _result(self, cursor: OpenCursor, first_rows: int) -> Result:
         raw = cursor.raw
         columns = tuple(column[0] for column in raw.description or ())
-        rows, complete = batch(raw, first_rows)
+        with _closed_on_error(raw):
+            rows, complete = batch(raw, first_rows)
         last_row_id = raw.lastrowid if cursor.plan.inserts else None
         if complete:
             row_count = raw.rowcount
@@ -412,6 +414,18 @@ class SqliteSession:
     def _must_wait(self, *, between: bool) -> bool:
         """After it has waited a little. A writer is not held up: others wait for it."""
         return self._pace is not None and self.transaction is not Transaction.WRITING and self._pace(between)
+
+
+@contextlib.contextmanager
+def _closed_on_error(cursor: sqlite3.Cursor) -> Iterator[None]:
+    """The traceback keeps the cursor, and a statement that is alive keeps the file open though its connection is
+    closed: until a garbage collection, and how many there are meanwhile is the plugin's to choose.
+    """
+    try:
+        yield
+    except BaseException:
+        cursor.close()
+        raise
 
 
 def _refusal(guard: Guard, missing: Capability) -> Exception:
