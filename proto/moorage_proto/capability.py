@@ -48,8 +48,10 @@ NET_CONNECT = "net.connect"
 NET_PRIVATE = "net.private"
 #: Its resource is a size.
 STORAGE_USE = "storage.use"
+#: Its resource is a topic; it is the host that asks a plugin what the plugin replies to.
+EVENTS_REPLY = "events.reply"
 #: What no method of the contract asks for: it is decided when a worker starts, or on the way of something else.
-UNCALLED_VERBS = SANDBOX_VERBS | {NET_CONNECT, NET_PRIVATE, STORAGE_USE}
+UNCALLED_VERBS = SANDBOX_VERBS | {NET_CONNECT, NET_PRIVATE, STORAGE_USE, EVENTS_REPLY}
 #: At the end of a path: the folder, and all that is in it.
 WHOLE_FOLDER = "/**"
 

@@ -55,11 +55,14 @@ def test_a_reload_that_is_refused_says_what_each_missing_right_means() -> None:
 
 
 def test_verbs_that_nobody_knows_are_told_and_the_host_s_own_are_known() -> None:
-    asked = manifest("1.0.0", "sql.raed:users", "net.connect:example.com:443", "sandbox.subprocess", "my.thing:a")
+    own = ("net.connect:example.com:443", "sandbox.subprocess", "events.reply:price.quote")
+    asked = manifest("1.0.0", "sql.raed:users", *own, "my.thing:a")
 
     wrong, foreign = unknown_verbs(asked, frozenset({"sql.read", "sql.write"}))
 
     assert wrong == ("churn asks for sql.raed:users, and no service of this host knows it; did you mean sql.read?")
-    assert foreign.startswith("churn asks for my.thing:a, and no service of this host knows it; It knows: files.read,")
+    assert foreign.startswith(
+        "churn asks for my.thing:a, and no service of this host knows it; It knows: events.reply,"
+    )
     assert unknown_verbs(manifest("1.0.0", "sql.read:users"), frozenset({"sql.read"})) == ()
     assert "storage.use" in UNCALLED_VERBS

@@ -12,12 +12,12 @@ from moorage.models.event import HandlerView, PluginEvent
 from moorage.models.installation import Installation, InstallationId
 from moorage.store.store import Store
 from moorage.supervisor import desired
-from moorage_proto.capability import Grants, need
+from moorage_proto.capability import EVENTS_REPLY, Grants, need
 
 #: Handlers of the worker that runs now, or None where none does.
 Handlers = Callable[[InstallationId], "Sequence[HandlerView] | None"]
 
-SUBSCRIBE, REPLY = "events.subscribe", "events.reply"
+SUBSCRIBE, REPLY = "events.subscribe", EVENTS_REPLY
 
 
 @dataclass
