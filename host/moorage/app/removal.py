@@ -63,6 +63,7 @@ class Removal:
             parts.vault.forget(name)
             parts.configs.forget(name)
             parts.log_levels.forget(name)
+        await parts.broker.forget(name)
         parts.logs.forget(name)
         if data != "keep":
             await asyncio.to_thread(parts.snapshots.forget, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
@@ -13,7 +14,7 @@ from moorage.broker.loop_shares import LoopShare, LoopShares
 from moorage.broker.methods import MethodTable, build_table, says_of, verbs_of
 from moorage.broker.net import Dialler
 from moorage.broker.quota import Quota
-from moorage.broker.services.base import Service
+from moorage.broker.services.base import Forgetting, Service
 from moorage.broker.services.typed import pack_contracts
 from moorage.broker.session import BrokerSession
 from moorage.broker.use import Use
@@ -25,6 +26,11 @@ from moorage_proto.learning import Learnt
 from moorage_proto.rules import Classifier
 
 __all__ = ["Broker", "Identity"]
+
+log = logging.getLogger(__name__)
+
+#: Of one service, for doing away with what it has made for an installation.
+FORGET_SECONDS = 15.0
 
 
 class Broker:
@@ -79,6 +85,17 @@ class Broker:
         if self._sessions:
             await asyncio.gather(*(session.end() for session in self._sessions.values()))
         await self._opened.aclose()
+
+    async def forget(self, installation: InstallationId) -> None:
+        """Of one that was removed. What a service cannot do away with now, because its server is away, is logged."""
+        for service in self._services:
+            if isinstance(service, Forgetting):
+                try:
+                    async with asyncio.timeout(FORGET_SECONDS):
+                        await service.forget(installation)
+                except Exception as error:  # noqa: BLE001 - whatever one service raises, the others forget it too
+                    name = type(service).__name__
+                    log.warning("%s: %s has left something of it behind: %s", installation, name, error)
 
     @property
     def methods(self) -> MethodTable:

@@ -58,7 +58,8 @@ class LocalChannel:
         # As over a link, other tasks come to their turn meanwhile.
         await asyncio.sleep(0)
         if self._gate.waits(method):
-            return await _beside(self.call, method, request)
+            reply: Reply = await _beside(self.call, method, request)
+            return reply
         return self.call(method, request, timeout=timeout)
 
     def submit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from moorage.broker.scope import Scope
 from moorage.models.installation import InstallationId
@@ -89,3 +89,11 @@ class Service(Protocol):
 
     async def close(self) -> None:
         """After the last call; scopes have ended."""
+
+
+@runtime_checkable
+class Forgetting(Protocol):
+    """A service that makes something for an installation elsewhere, such as a user on a server."""
+
+    async def forget(self, installation: InstallationId) -> None:
+        """It was removed: what was made for it goes. May raise, where a server is away."""
