@@ -325,6 +325,33 @@ async def test_receiving_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         await open_receiver(world)
 
 
+async def test_what_an_installation_holds_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver, "MAX_UNSETTLED_BYTES", 2500)
+    async with brokered(ServiceBusBackend()) as (world, service, _):
+        for _ in range(5):
+            await send(world, b"x" * 1000)
+        first, second = await open_receiver(world), await open_receiver(world)
+        found = await receive(world, first, 2)
+        found += await receive(world, second)
+        for handle in (first, second):
+            with pytest.raises(CallError, match="bytes") as full:
+                await receive(world, handle)
+            assert full.value.reason == Reason.QUOTA_EXCEEDED
+        await world.call("settle", receiver=first, delivery=found[0].delivery, settlement=COMPLETE)
+        assert len(await receive(world, second)) == 1
+        await world.end_scope()
+        assert service._namespaces["main"].holding("churn").size_bytes == 0
+
+
+async def test_many_are_received_in_one_call() -> None:
+    async with brokered(ServiceBusBackend()) as (world, _, _):
+        for _ in range(5):
+            await world.call("send", entity="orders", messages=[Message(body=b"x")] * 30)
+        handle = await open_receiver(world)
+        assert len(await receive(world, handle, 100)) == 100
+        assert len(await receive(world, handle, 100)) == 50
+
+
 async def test_links_are_kept_for_the_next_and_old_ones_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(namespace, "MAX_SENDERS", 2)
     async with brokered(ServiceBusBackend()) as (world, service, _):

@@ -11,6 +11,7 @@ from typing import Any
 from moorage.broker.services.servicebus.embedded import EmbeddedNamespace, GrantsOf, ServiceBusSettingsInvalid
 from moorage.broker.services.servicebus.library import check, client
 from moorage.broker.services.servicebus.line import Line
+from moorage.broker.services.servicebus.receiver import Holding
 from moorage.config.services.servicebus import ServiceBusBackend
 from moorage.models.installation import InstallationId
 from moorage_proto.errors import CallError, Reason, Status
@@ -47,6 +48,8 @@ class ServiceBusNamespace:
         self._spare: dict[_Key, list[Line]] = {}
         #: Of receivers that workers hold, by installation.
         self._held: dict[InstallationId, set[Line]] = {}
+        #: Of their messages.
+        self._holdings: dict[InstallationId, Holding] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._open = False
 
@@ -105,6 +108,9 @@ class ServiceBusNamespace:
         """Raises CallError."""
         line = self._sender(installation, entity)
         await line.run(lambda link: link.cancel_scheduled_messages(list(numbers)), deadline)
+
+    def holding(self, installation: InstallationId) -> Holding:
+        return self._holdings.setdefault(installation, Holding())
 
     def borrow(
         self, installation: InstallationId, entity: Entity, *, locks: bool

@@ -26,9 +26,16 @@ SLICE_SECONDS = 0.25
 #: After so long without a word from the namespace it is asked for one: a connection may only seem to be there.
 SILENCE_SECONDS = 20.0
 
-#: Messages of one receiver that are handed out and not settled; each is memory of the host.
+#: Messages of one receiver that are handed out and not settled.
 MAX_UNSETTLED = 256
-MAX_UNSETTLED_BYTES = 16 * 1024 * 1024
+
+#: Of all receivers of an installation together: they are memory of the host.
+MAX_UNSETTLED_BYTES = 32 * 1024 * 1024
+
+#: Asked for at a time: how large they are is known when they are here.
+PULL_MESSAGES = 32
+#: When that many came, for further ones.
+MORE_SECONDS = 0.1
 
 #: Of the messages in one answer; the others wait for the next.
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
@@ -40,6 +47,13 @@ ABANDON_SECONDS = 30.0
 #: Locks are renewed when this part of their time is over.
 RENEW_AFTER = 0.5
 SHORTEST_RENEWAL_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class Holding:
+    """What the host holds for all receivers of an installation."""
+
+    size_bytes: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +77,7 @@ class Receiver:
         self,
         backend: str,
         line: Line,
+        holding: Holding,
         *,
         locks: bool,
         renews: bool,
@@ -72,6 +87,7 @@ class Receiver:
         """``renews``: locks are kept for as long as it is open. ``give_back`` takes the line when nothing is left."""
         self._backend = backend
         self._line = line
+        self._holding = holding
         self._locks = locks
         self._renews = renews and locks
         self._is_revoked = is_revoked
@@ -104,8 +120,7 @@ class Receiver:
             end = min(end, deadline - SLICE_SECONDS)
         async with self._receiving:
             while not self._waiting:
-                pull = partial(self._pull, most=self._room(most), seconds=min(SLICE_SECONDS, end - loop.time()))
-                await self._line.run(pull, deadline)
+                await self._pull(most, min(SLICE_SECONDS, end - loop.time()), deadline)
                 if loop.time() >= end:
                     break
                 if time.monotonic() - self._heard_at > SILENCE_SECONDS:
@@ -117,7 +132,8 @@ class Receiver:
         self, numbers: Sequence[int], deadline: float | None
     ) -> list[servicebus_pb2.ServiceBusReceivedMessage]:
         """Raises CallError."""
-        self._room(len(numbers))
+        if self._room(len(numbers)) < len(numbers):
+            raise self._full()
 
         async def take(link: Any) -> None:
             self._add(await link.receive_deferred_messages(list(numbers)))
@@ -137,24 +153,40 @@ class Receiver:
             self._last_peeked = wire[-1].sequence_number
         return wire
 
-    async def _pull(self, link: Any, most: int, seconds: float) -> None:
+    async def _pull(self, most: int, seconds: float, deadline: float | None) -> None:
+        """Waits for the first, then goes on while there is more."""
+        wanted = min(PULL_MESSAGES, self._room(most))
+        while await self._line.run(partial(self._take, most=wanted, seconds=max(seconds, 0.01)), deadline) == wanted:
+            wanted = min(PULL_MESSAGES, most - len(self._waiting), MAX_UNSETTLED - len(self._deliveries))
+            if wanted <= 0 or sum(wire.ByteSize() for wire in self._waiting) > MAX_ANSWER_BYTES or self._is_full:
+                return
+            seconds = MORE_SECONDS
+
+    async def _take(self, link: Any, most: int, seconds: float) -> int:
         """In the line's own task: what arrives is kept, even when the call that asked for it was cancelled."""
-        found = await link.receive_messages(max_message_count=most, max_wait_time=max(seconds, 0.01))
+        found = await link.receive_messages(max_message_count=most, max_wait_time=seconds)
         self._add(found)
         if len(found) < most:
             await _stop_credit(link)
+        return len(found)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._deliveries) >= MAX_UNSETTLED or self._holding.size_bytes > MAX_UNSETTLED_BYTES
 
     def _room(self, wanted: int) -> int:
         """Raises CallError(QUOTA_EXCEEDED)."""
-        size = sum(delivery.size_bytes for delivery in self._deliveries.values())
-        room = MAX_UNSETTLED - len(self._deliveries)
-        if room <= 0 or size > MAX_UNSETTLED_BYTES:
-            sentence = (
-                f"{len(self._deliveries)} messages of {self._line.entity} wait to be settled, with {size:,} bytes. "
-                f"Settle some before receiving more; at most {MAX_UNSETTLED} wait, with {MAX_UNSETTLED_BYTES:,} bytes."
-            )
-            raise CallError(Status.RESOURCE_EXHAUSTED, Reason.QUOTA_EXCEEDED, sentence, retryable=True)
-        return min(wanted, room)
+        if self._is_full:
+            raise self._full()
+        return min(wanted, MAX_UNSETTLED - len(self._deliveries))
+
+    def _full(self) -> CallError:
+        sentence = (
+            f"{len(self._deliveries)} messages of {self._line.entity} wait to be settled, and those of all receivers "
+            f"have {self._holding.size_bytes:,} bytes. Settle some before receiving more; at most {MAX_UNSETTLED} of "
+            f"one receiver wait, and {MAX_UNSETTLED_BYTES:,} bytes of all."
+        )
+        return CallError(Status.RESOURCE_EXHAUSTED, Reason.QUOTA_EXCEEDED, sentence, retryable=True)
 
     def _add(self, found: Sequence[Any]) -> None:
         for message in found:
@@ -168,6 +200,7 @@ class Receiver:
                 continue
             if self._locks:
                 self._deliveries[self._count] = Delivery(self._count, message, wire.ByteSize(), _renewal(message))
+                self._holding.size_bytes += wire.ByteSize()
             self._waiting.append(wire)
         if self._renews and self._deliveries and self._renewing is None:
             self._renewing = asyncio.create_task(self._renew_locks(), name=f"renew locks of {self._line.entity}")
@@ -215,7 +248,7 @@ class Receiver:
         async def settle(link: Any) -> None:
             await operation(link)
             # Here, and not where it is waited for: the caller may be gone.
-            self._deliveries.pop(delivery.number, None)
+            self._forget(delivery)
 
         try:
             await self._line.run(settle, deadline)
@@ -232,7 +265,11 @@ class Receiver:
     def _note_loss(self, delivery: Delivery, error: CallError) -> None:
         """Nothing more can be done with a message whose lock was lost."""
         if error.reason == Reason.MESSAGE_LOCK_LOST:
-            self._deliveries.pop(delivery.number, None)
+            self._forget(delivery)
+
+    def _forget(self, delivery: Delivery) -> None:
+        if self._deliveries.pop(delivery.number, None) is not None:
+            self._holding.size_bytes -= delivery.size_bytes
 
     async def _renew_locks(self) -> None:
         while self._deliveries:
@@ -291,7 +328,8 @@ class Receiver:
         except CallError as error:
             # The namespace does not answer: the locks expire by themselves.
             log.warning("%d messages of %s are not abandoned: %s", len(self._deliveries), self._line.entity, error)
-        self._deliveries.clear()
+        for delivery in tuple(self._deliveries.values()):
+            self._forget(delivery)
         self._waiting.clear()
         self._give_back(self._line)
 

@@ -122,6 +122,7 @@ class ServiceBusService:
         receiver = Receiver(
             backend,
             line,
+            namespace.holding(caller.installation),
             locks=not request.receive_and_delete,
             # An execution ends in time; what belongs to the worker itself might hold its messages for ever.
             renews=caller.scope.kind is not ScopeKind.INCARNATION,
