@@ -103,6 +103,41 @@ async def test_cancelling_stops_the_statement(world: PostgresWorld):
     assert await asyncio.to_thread(world.backends, "active") == 0
 
 
+def test_a_cancel_request_that_was_lost_is_repeated(world: PostgresWorld, monkeypatch: pytest.MonkeyPatch):
+    """The server ignores one that comes between two statements."""
+    connection = scoped(world.worker(*ALL))
+    stop, lost = raw.BoundedConnection.stop, []
+
+    async def lose_the_first(connection: raw.BoundedConnection) -> None:
+        if not lost:
+            lost.append(True)
+        else:
+            await stop(connection)
+
+    monkeypatch.setattr(raw.BoundedConnection, "stop", lose_the_first)
+    with pytest.raises(DeadlineExceeded):
+        execute(connection, "SELECT pg_sleep(30)", 0.1)
+    until(lambda: world.backends("active") == 0)
+    connection.rollback()
+    assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert lost
+    # It was not cut off, which is the last resort.
+    assert world.databases["main"].pool.open_connections == 1
+
+
+def test_a_server_notices_that_it_was_cut_off(world: PostgresWorld, monkeypatch: pytest.MonkeyPatch):
+    """It computes, and nobody's cancel request reaches it."""
+
+    async def lose(_: raw.BoundedConnection) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(raw.BoundedConnection, "stop", lose)
+    monkeypatch.setattr("moorage.broker.services.sql.postgresql.connection.CANCEL_SECONDS", 0.1)
+    with pytest.raises(DeadlineExceeded):
+        execute(scoped(world.worker(*ALL)), "SELECT pg_sleep(30)", 0.1)
+    until(lambda: world.backends("active") == 0)
+
+
 def test_another_call_cancels_the_statement(world: PostgresWorld, pool):
     connection = scoped(world.worker(*ALL))
     connection.execute("SELECT 1")

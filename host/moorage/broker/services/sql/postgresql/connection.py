@@ -23,7 +23,7 @@ from moorage.broker.services.sql.postgresql.catalog import Catalog
 from moorage.broker.services.sql.postgresql.facts import Relation
 from moorage.broker.services.sql.postgresql.inspection import inspected
 from moorage.broker.services.sql.postgresql.pool import Pool
-from moorage.broker.services.sql.postgresql.raw import CANCEL_SECONDS, BoundedConnection
+from moorage.broker.services.sql.postgresql.raw import CANCEL_SECONDS, REPEAT_SECONDS, BoundedConnection
 from moorage.broker.services.sql.postgresql.session import OpenCursor, Result, Session
 from moorage.broker.services.sql.postgresql.statements import Parser, Plan, Statement, SyntaxWrong
 from moorage_proto import sql_pb2
@@ -57,10 +57,13 @@ class Place(Protocol):
     cursors: int
     connections: int
 
-    async def ready(self, guard: Guard, relations: Mapping[tuple[str, str], Relation]) -> None:
+    async def ready(self, user: object, guard: Guard, relations: Mapping[tuple[str, str], Relation]) -> None:
         """Before a connection is taken, and before a statement runs that touches the relations: the role is there, and
-        has the rights that the guard's grants say. Raises CallError.
+        has the rights that the guard's grants say, as long as the user does not leave. Raises CallError.
         """
+
+    def leave(self, user: object) -> None:
+        """Its transaction has ended."""
 
 
 class PostgresConnection:
@@ -252,7 +255,7 @@ class PostgresConnection:
             raise failures.translate(Forbidden(plan.forbidden), self._backend)
         if plan.unknown_column:
             raise failures.column_unknown(plan.unknown_column)
-        await self._place.ready(guard, catalog.relations_of(statement.names))
+        await self._place.ready(self, guard, catalog.relations_of(statement.names))
         return plan, session
 
     def _note(
@@ -282,7 +285,7 @@ class PostgresConnection:
     async def _ready(self, guard: Guard, deadline: float | None) -> Session:
         """In a transaction, or about to begin one."""
         if self._session is None:
-            await self._place.ready(guard, {})
+            await self._place.ready(self, guard, {})
             connection = await self._pool.take(self.opening.installation, deadline)
             self._session = Session(self._backend, connection, self.opening.label)
         return self._session
@@ -329,9 +332,11 @@ class PostgresConnection:
             raise self._settle_failure(session, error, why) from None
 
     async def _interrupt(self, connection: BoundedConnection, task: asyncio.Task[Any]) -> None:
-        """Until the task has ended."""
-        await connection.stop()
-        await asyncio.wait((task,), timeout=CANCEL_SECONDS)
+        """Until the task has ended. The server ignores a request that comes between two statements: hence another."""
+        until = asyncio.get_running_loop().time() + CANCEL_SECONDS
+        while not task.done() and asyncio.get_running_loop().time() < until:
+            await connection.stop()
+            await asyncio.wait((task,), timeout=REPEAT_SECONDS)
         if not task.done():
             connection.sever()
             await asyncio.wait((task,))
@@ -366,6 +371,7 @@ class PostgresConnection:
         else:
             self._pool.drop(installation, session.connection)
         self._session = None
+        self._place.leave(self)
         self.transaction_since = None
 
     async def _end(

@@ -28,6 +28,9 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 #: For a cancel request to reach the server, and for the statement to end after it; then the connection is cut off.
 CANCEL_SECONDS = 2.0
 
+#: Between two cancel requests for one statement.
+REPEAT_SECONDS = 0.1
+
 
 class BoundedConnection(AsyncConnection[tuple[Any, ...]]):
     """Never wait for it in a task that may be cancelled: that would leave the server in the middle of a statement."""
