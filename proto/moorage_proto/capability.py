@@ -55,6 +55,9 @@ UNCALLED_VERBS = SANDBOX_VERBS | {NET_CONNECT, NET_PRIVATE, STORAGE_USE, EVENTS_
 #: At the end of a path: the folder, and all that is in it.
 WHOLE_FOLDER = "/**"
 
+#: Of the text of a right. People read it before they grant it, and rights are compared with each other.
+MAX_CHARACTERS = 1_000
+
 #: A single ``*`` stands for anything but these.
 STOPS = "/.:"
 
@@ -140,6 +143,8 @@ def parse(text: str) -> Capability:
 
     Raises CapabilityInvalid.
     """
+    if len(text) > MAX_CHARACTERS:
+        raise CapabilityInvalid(f"{text[:80]}...", f"it has more than {MAX_CHARACTERS:,} characters")
     verb, colon, resource = text.partition(":")
     if verb in BARE_VERBS:
         if colon:

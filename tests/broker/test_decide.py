@@ -178,3 +178,10 @@ def test_many_needs_fill_no_memory() -> None:
     for number in range(10_000):
         assert grants.decide(need("kafka.produce", str(number))).allowed
     assert len(grants._memo) <= 4096
+
+
+def test_a_capability_that_nobody_reads_is_none() -> None:
+    with pytest.raises(CapabilityInvalid, match="it has more than 1,000 characters") as caught:
+        parse(f"kafka.produce:{'a' * 1_000_000}")
+    assert len(str(caught.value)) < 300
+    assert parse(f"kafka.produce:{'a' * 900}").resource == f"main/{'a' * 900}"

@@ -115,6 +115,10 @@ def _with(project: str = "", moorage: str = "", **replaced: str) -> str:
     return f"[project]\n{lines['name']}\n{lines['version']}\n{project}\n[tool.moorage]\n{lines['plugin']}\n{moorage}\n"
 
 
+def _asked(capability: str) -> str:
+    return f"{{ allow = '{capability}', because = 'x' }}"
+
+
 # Text, line, key, and words of the sentence.
 BAD = {
     "malformed": ("[project\n", 1, "", "this is not TOML"),
@@ -229,6 +233,18 @@ BAD = {
         8,
         "tool.moorage.optional[0].allow",
         "sql.read:a is requested a second time",
+    ),
+    "capabilities, too many": (
+        _with(moorage=f"required = [{', '.join(_asked(f'sql.read:t{number}') for number in range(301))}]"),
+        7,
+        "tool.moorage.required[300]",
+        "at most 300 capabilities, of 16,000 characters together",
+    ),
+    "capabilities, too much": (
+        _with(moorage=f"required = [{', '.join(_asked(f'sql.read:{number:0900}') for number in range(20))}]"),
+        7,
+        "tool.moorage.required[18]",
+        "at most 300 capabilities, of 16,000 characters together",
     ),
     "capability key": (
         _with(moorage="required = [{ allow = 'sql.read:a', because = 'x', becuase = 'y' }]"),

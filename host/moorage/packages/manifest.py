@@ -56,6 +56,10 @@ _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PYTHON = re.compile(r"3\.[0-9]{1,3}")
 _URL = re.compile(r"https?://[\x21-\x7e]{1,1000}")
 
+#: Each is compared with each that was granted, and read by a person.
+MAX_CAPABILITIES = 300
+MAX_CAPABILITIES_CHARACTERS = 16_000
+
 _KIB = 1024
 _MIB = 1024 * _KIB
 _TIB = 1024 * 1024 * _MIB
@@ -262,14 +266,22 @@ def _read_prefer_python(tool: Table) -> tuple[str, ...]:
 
 def _read_capabilities(tool: Table) -> tuple[RequestedCapability, ...]:
     requests: dict[Capability, RequestedCapability] = {}
+    characters = 0
     for key in ("required", "optional"):
         for entry in tool.tables(key):
+            if len(requests) == MAX_CAPABILITIES or characters > MAX_CAPABILITIES_CHARACTERS:
+                entry.problem(
+                    f"a manifest asks for at most {MAX_CAPABILITIES} capabilities, of {MAX_CAPABILITIES_CHARACTERS:,} "
+                    "characters together; ask for fewer, with * where names begin alike."
+                )
+                return tuple(requests.values())
             request = _read_capability(entry, required=key == "required")
             if request is None:
                 continue
             if request.capability in requests:
                 entry.problem(f"{request.capability} is requested a second time; keep one of the two.", "allow")
             requests.setdefault(request.capability, request)
+            characters += len(str(request.capability))
     return tuple(requests.values())
 
 
