@@ -1,6 +1,7 @@
-"""What plugins do with SQLAlchemy. Each scenario runs with SQLAlchemy 2 and 1.4, over the host and over the fake.
+"""What plugins do with SQLAlchemy. Each scenario runs with SQLAlchemy 2 and 1.4, over both databases and the fake.
 
-Also a program: ``python orm_scenarios.py`` runs all of them over the fake, and prints which it ran.
+Also a program: ``python orm_scenarios.py`` runs all of them over the fake, and prints which it ran; ``python
+orm_scenarios.py postgresql`` over a host's broker and PostgreSQL.
 """
 
 from __future__ import annotations
@@ -13,23 +14,29 @@ import enum
 import importlib.util
 import json
 import sys
+import uuid
 
 import sqlalchemy
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Date,
     DateTime,
     Enum,
+    Float,
     ForeignKey,
     Index,
     Integer,
+    Interval,
     LargeBinary,
     MetaData,
     Numeric,
     String,
     Table,
+    Text,
+    Time,
     UniqueConstraint,
     create_engine,
     delete,
@@ -39,14 +46,18 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import declarative_base, joinedload, relationship, selectinload
 
 from moorage_sdk import channel as channels
+from moorage_sdk import host as hosts
 from moorage_sdk.errors import CapabilityMissing, SerializationFailure
 from moorage_sdk.host import HostFacts, SqlBackend
 from moorage_sdk.scope import Scope, entered
 from moorage_sdk.services.base import Ask
 from moorage_sdk.services.sqlalchemy.face import (
+    ASYNC_ENGINE,
+    ASYNC_FACTORY,
     ASYNC_SESSION,
     ENGINE,
     FACTORY,
@@ -56,7 +67,12 @@ from moorage_sdk.services.sqlalchemy.face import (
 )
 
 ALL = ("sql.read:**", "sql.write:**", "sql.define:**")
-FACTS = HostFacts("churn", sql_backends={"main": SqlBackend("main", "sqlite", "qmark", (3, 40, 1))})
+FACTS = {
+    "sqlite": HostFacts("churn", sql_backends={"main": SqlBackend("main", "sqlite", "qmark", (3, 40, 1))}),
+    "postgresql": HostFacts(
+        "churn", sql_backends={"main": SqlBackend("main", "postgresql", "numeric_dollar", (15, 0))}
+    ),
+}
 IS_14 = sqlalchemy.__version__.startswith("1.4")
 
 Base = declarative_base()
@@ -94,6 +110,24 @@ class Everything(Base):
     blob = Column(LargeBinary)
 
 
+class Rich(declarative_base()):
+    """What PostgreSQL has, and SQLite has not."""
+
+    __tablename__ = "rich"
+    id = Column(Integer, primary_key=True)
+    moment = Column(DateTime(timezone=True))
+    span = Column(Interval)
+    clock = Column(Time)
+    key = Column(postgresql.UUID(as_uuid=True))
+    numbers = Column(postgresql.ARRAY(Integer))
+    words = Column(postgresql.ARRAY(Text))
+    extra = Column(postgresql.JSONB(none_as_null=True))
+    big = Column(BigInteger)
+    ratio = Column(Float(53))
+    colour = Column(Enum(Colour, name="rich_colour"))
+    blob = Column(LargeBinary)
+
+
 class Caught:
     error = None
 
@@ -113,9 +147,18 @@ def raises(kind):
 class Stage:
     """One world with a plugin in it. ``worker`` makes a link with rights; ``rows`` is the application's own look."""
 
-    def __init__(self, worker, rows):
+    def __init__(self, worker, rows, dialect="sqlite"):
         self.worker = worker
         self.rows = rows
+        self.dialect = dialect
+        self.facts = FACTS[dialect]
+        hosts.install(self.facts)
+
+    def tables(self, pattern):
+        """Names of tables and indexes."""
+        if self.dialect == "sqlite":
+            return self.rows(f"SELECT name FROM sqlite_master WHERE name LIKE '{pattern}'")
+        return self.rows(f"SELECT relname FROM pg_class WHERE relname LIKE '{pattern}'")
 
     @contextlib.contextmanager
     def session(self, *capabilities, outcome=True):
@@ -123,7 +166,7 @@ class Stage:
         worker = self.worker(*(capabilities or ALL))
         channels.install(worker.channel)
         scope = Scope("e-1")
-        provided = ScopedSessionFace().make(Ask(SESSION, "main", worker.channel, scope, FACTS))
+        provided = ScopedSessionFace().make(Ask(SESSION, "main", worker.channel, scope, self.facts))
         success = False
         try:
             with entered(scope):
@@ -140,7 +183,7 @@ class Stage:
         worker = self.worker(*(capabilities or ALL))
         channels.install(worker.channel)
         scope = Scope("e-1")
-        provided = ScopedSessionFace().make(Ask(ASYNC_SESSION, "main", worker.channel, scope, FACTS))
+        provided = ScopedSessionFace().make(Ask(ASYNC_SESSION, "main", worker.channel, scope, self.facts))
         success = False
         try:
             with entered(scope):
@@ -158,7 +201,7 @@ class Stage:
         channels.install(worker.channel)
         try:
             with entered(Scope("e-1")):
-                yield SessionFactoryFace().make(Ask(type_name, "main", worker.channel, Scope("i"), FACTS)).value
+                yield SessionFactoryFace().make(Ask(type_name, "main", worker.channel, Scope("i"), self.facts)).value
         finally:
             worker.end(success=True)
             channels.install(None)
@@ -295,7 +338,7 @@ def own_tables(stage):
     with stage.session(*rights) as db:
         assert db.execute(select(metadata.tables["stats_a"].c.n)).scalar() == 1
         metadata.drop_all(db.connection())
-    assert stage.rows("SELECT name FROM sqlite_master WHERE name LIKE '%stats%'") == []
+    assert stage.tables("stats%") == []
     with stage.session("sql.write:stats_*") as db:
         with raises(CapabilityMissing) as missing:
             metadata.create_all(db.connection())
@@ -319,6 +362,9 @@ def refusals_are_of_both_kinds(stage):
 
 def conflicts_are_of_both_kinds(stage):
     stage.create()
+    if stage.dialect == "postgresql":
+        _conflict_between_updates(stage)
+        return
     with stage.session() as db:
         assert db.execute(select(Author)).all() == []
         stage.rows("INSERT INTO authors (name) VALUES ('Ada')")
@@ -334,6 +380,23 @@ def conflicts_are_of_both_kinds(stage):
         db.rollback()
         db.add(Author(name="Grace"))
     assert stage.rows("SELECT count(*) FROM authors") == [(2,)]
+
+
+def _conflict_between_updates(stage):
+    with stage.session() as db:
+        db.add(Author(name="Ada"))
+    with stage.session() as db:
+        db.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        author = db.execute(select(Author)).scalars().one()
+        stage.rows("UPDATE authors SET name = 'Countess'")
+        author.name = "Lovelace"
+        with raises(SerializationFailure) as conflict:
+            db.flush()
+        assert isinstance(conflict.error, sqlalchemy.exc.OperationalError)
+        assert conflict.error.orig.sqlstate == "40001"
+        db.rollback()
+        db.execute(select(Author)).scalars().one().name = "Lovelace"
+    assert stage.rows("SELECT name FROM authors") == [("Lovelace",)]
 
 
 def columns_that_were_not_granted(stage):
@@ -358,7 +421,7 @@ def reflection(stage):
         Column("parent", ForeignKey("parents.id")),
         UniqueConstraint("b", name="only_b"),
     )
-    Index("some_b", tagged.c.b, sqlite_where=tagged.c.a > 5)
+    Index("some_b", tagged.c.b, sqlite_where=tagged.c.a > 5, postgresql_where=tagged.c.a > 5)
     with stage.session() as db:
         metadata.create_all(db.connection())
         db.execute(text("CREATE VIEW tagged_names AS SELECT b FROM tagged"))
@@ -366,7 +429,7 @@ def reflection(stage):
         inspector = inspect(db.connection())
         assert sorted(inspector.get_table_names()) == ["parents", "tagged"]
         assert inspector.get_view_names() == ["tagged_names"]
-        assert "SELECT b" in inspector.get_view_definition("tagged_names")
+        assert "FROM tagged" in inspector.get_view_definition("tagged_names")
         assert inspector.has_table("tagged")
         found = Table("tagged", MetaData(), autoload_with=db.connection())
         assert [column.name for column in found.columns] == ["a", "b", "parent"]
@@ -374,7 +437,7 @@ def reflection(stage):
         assert not found.c.b.nullable
         (key,) = found.foreign_keys
         assert key.target_fullname == "parents.id"
-        (index,) = inspector.get_indexes("tagged")
+        (index,) = [one for one in inspector.get_indexes("tagged") if not one.get("duplicates_constraint")]
         assert (index["name"], index["column_names"]) == ("some_b", ["b"])
         assert inspector.get_unique_constraints("tagged")[0]["name"] == "only_b"
         whole = MetaData()
@@ -383,9 +446,11 @@ def reflection(stage):
     with stage.session("sql.read:parents") as db:
         inspector = inspect(db.connection())
         assert inspector.get_table_names() == ["parents"]
-        with raises(CapabilityMissing) as missing:
+        # The host shows nothing of other tables of PostgreSQL; SQLite's pragmas are asked for one by one.
+        kind = CapabilityMissing if stage.dialect == "sqlite" else sqlalchemy.exc.NoSuchTableError
+        with raises(kind) as missing:
             Table("tagged", MetaData(), autoload_with=db.connection())
-        assert missing.error.capability == "sql.read:tagged"
+        assert getattr(missing.error, "capability", "sql.read:tagged") == "sql.read:tagged"
 
 
 def factory_and_engine(stage):
@@ -410,7 +475,7 @@ def factory_and_engine(stage):
 def an_engine_of_ones_own(stage):
     stage.create()
     with stage.long_lived(ENGINE):
-        engine = create_engine("sqlite+moorage:///main")
+        engine = create_engine(f"{stage.dialect}+moorage:///main")
         with engine.begin() as connection:
             connection.execute(insert(Author).values(name="Ada"))
         assert inspect(engine).has_table("authors")
@@ -425,6 +490,106 @@ def statements_stream(stage):
         streamed = iter(db.execute(select(Author.name).execution_options(yield_per=100)))
         assert len([next(streamed) for _ in range(150)]) == 150
         assert len(db.execute(select(Author.id)).all()) == 2000
+
+
+def values_of_postgresql(stage):
+    if stage.dialect != "postgresql":
+        return
+    values = {
+        "moment": dt.datetime(2026, 11, 20, 6, tzinfo=dt.timezone.utc),
+        "span": dt.timedelta(days=400, microseconds=3),
+        "clock": dt.time(6, 0, 0, 250000),
+        "key": uuid.UUID(int=7),
+        "numbers": [1, None, 3],
+        "words": [["a", "b"], ["ö", "%"]],
+        "extra": {"list": [1, None], "text": 'it\'s 100% \\ "quoted"'},
+        "big": 2**60,
+        "ratio": 0.1,
+        "colour": Colour.RED,
+        "blob": bytes(range(256)),
+    }
+    with stage.session() as db:
+        Base.metadata.create_all(db.connection())
+        Rich.__table__.create(db.connection())
+        db.add(Rich(**values))
+        db.add(Rich())
+    with stage.session() as db:
+        full, empty = db.execute(select(Rich).order_by(Rich.id)).scalars()
+        assert {name: getattr(full, name) for name in values} == values
+        assert [getattr(empty, name) for name in values] == [None] * len(values)
+        assert db.scalar(select(Rich.id).where(Rich.numbers.contains([3]))) == 1
+        assert db.scalar(select(Rich.id).where(Rich.extra["list"][0].as_integer() == 1)) == 1
+        assert db.scalar(select(Rich.id).where(Rich.extra.contains({"list": [1, None]}))) == 1
+        assert db.scalar(select(Rich.id).where(Rich.key == uuid.UUID(int=7), Rich.moment < func.now())) == 1
+        assert db.scalar(select(Rich.id).where(Rich.colour.in_([Colour.RED, Colour.BLUE]), Rich.big % 2 == 0)) == 1
+        full.words = [["c"]]
+        full.extra = {**full.extra, "more": 1.5}
+    with stage.session() as db:
+        assert db.execute(select(Rich.words, Rich.extra["more"]).where(Rich.id == 1)).one() == ([["c"]], 1.5)
+        found = Table("rich", MetaData(), autoload_with=db.connection())
+        assert [repr(one.type) for one in found.columns] == [repr(one.type) for one in _reflected_rich()]
+
+
+def _reflected_rich():
+    """As PostgreSQL would describe them: some of SQLAlchemy's general types come back as its special ones."""
+    return Table(
+        "rich",
+        MetaData(),
+        Column("id", sqlalchemy.INTEGER()),
+        Column("moment", postgresql.TIMESTAMP(timezone=True)),
+        Column("span", postgresql.INTERVAL()),
+        Column("clock", postgresql.TIME()),
+        Column("key", postgresql.UUID()),
+        Column("numbers", postgresql.ARRAY(sqlalchemy.INTEGER())),
+        Column("words", postgresql.ARRAY(sqlalchemy.TEXT())),
+        Column("extra", postgresql.JSONB(astext_type=sqlalchemy.Text())),
+        Column("big", sqlalchemy.BIGINT()),
+        Column("ratio", postgresql.DOUBLE_PRECISION(precision=53)),
+        Column("colour", postgresql.ENUM("RED", "BLUE", name="rich_colour")),
+        Column("blob", postgresql.BYTEA()),
+    ).columns
+
+
+def isolation_and_time_limits(stage):
+    stage.create()
+    with stage.long_lived(ENGINE) as engine:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(insert(Author).values(name="Ada"))
+            connection.execute(insert(Author).values(name="Grace"))
+        with engine.connect().execution_options(isolation_level="SERIALIZABLE") as connection:
+            assert connection.get_isolation_level() == "SERIALIZABLE"
+            assert connection.execute(select(func.count(Author.id))).scalar() == 2
+        with raises(sqlalchemy.exc.ArgumentError):
+            engine.connect().execution_options(isolation_level="CHAOS")
+        with engine.connect() as connection:
+            connection.execute(select(Author.id).execution_options(timeout=5.0)).all()
+    assert stage.rows("SELECT name FROM authors ORDER BY id") == [("Ada",), ("Grace",)]
+
+
+def async_engines(stage):
+    if importlib.util.find_spec("greenlet") is None or IS_14:
+        return
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    stage.create()
+
+    async def tasks():
+        with stage.long_lived(ASYNC_FACTORY) as make_session:
+            async with make_session() as db:
+                db.add(Author(name="Ada"))
+                await db.commit()
+                db.add(Author(name="Grace"))
+                await db.flush()
+        with stage.long_lived(ASYNC_ENGINE) as engine:
+            async with engine.begin() as connection:
+                await connection.execute(insert(Author).values(name="Joan"))
+                assert (await connection.run_sync(lambda sync: inspect(sync).has_table("authors"))) is True
+        with stage.long_lived(ASYNC_ENGINE):
+            async with create_async_engine(f"{stage.dialect}+moorage:///main").connect() as connection:
+                streamed = await connection.stream(select(Author.name).order_by(Author.name))
+                assert [row async for row in streamed] == [("Ada",), ("Joan",)]
+
+    asyncio.run(tasks())
 
 
 def async_sessions(stage):
@@ -474,6 +639,9 @@ SCENARIOS = [
     factory_and_engine,
     an_engine_of_ones_own,
     statements_stream,
+    values_of_postgresql,
+    isolation_and_time_limits,
+    async_engines,
     async_sessions,
 ]
 
@@ -503,8 +671,33 @@ def run_over_the_fake():
             sql.close()
 
 
+def run_over_postgresql():
+    from postgres_worlds import fresh_name, make_operator, postgres_world
+    from servers.postgres import postgres_server
+
+    with postgres_server() as server:
+        make_operator(server)
+        with postgres_world(server, fresh_name()) as world:
+            for scenario in SCENARIOS:
+                world.reset()
+                scenario(stage_on_postgresql(world))
+
+
+def stage_on_postgresql(world):
+    """The plugin's tables are in its own schema; the application looks there first."""
+
+    def rows(statement):
+        world.rows("SET search_path TO moorage_churn, public")
+        return world.rows(statement)
+
+    return Stage(world.worker, rows, "postgresql")
+
+
 if __name__ == "__main__":
-    run_over_the_fake()
+    if "postgresql" in sys.argv:
+        run_over_postgresql()
+    else:
+        run_over_the_fake()
     json.dump(
         {"sqlalchemy": sqlalchemy.__version__, "scenarios": [scenario.__name__ for scenario in SCENARIOS]}, sys.stdout
     )

@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from orm_scenarios import SCENARIOS, Author, Stage
+from orm_scenarios import SCENARIOS, Author, Stage, stage_on_postgresql
+from postgres_worlds import PostgresWorld
 from sql_worlds import World
 from sqlalchemy import select
 from sqlalchemy.exc import ResourceClosedError
+from virtualenvs import uv
 
 from moorage.environments.interpreters import Interpreters
+from moorage_sdk import host as hosts
 from moorage_sdk.errors import PluginInvalid
 from moorage_sdk.host import HostFacts, SqlBackend
 from moorage_sdk.services.sqlalchemy.engine import engine_for
@@ -29,6 +33,13 @@ VERSIONS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def nothing_told() -> Iterator[None]:
+    """Of databases, to the tests that come after."""
+    yield
+    hosts.install(HostFacts(""))
+
+
 @pytest.fixture
 def stage(world: World) -> Stage:
     """With an empty database."""
@@ -41,6 +52,12 @@ def stage(world: World) -> Stage:
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_orm(stage: Stage, scenario):
     scenario(stage)
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_orm_on_postgresql(postgres: PostgresWorld, scenario):
+    scenario(stage_on_postgresql(postgres))
 
 
 def test_a_session_after_its_scope(stage: Stage):
@@ -84,3 +101,25 @@ async def test_other_versions(tmp_path: Path, python: str, requirements: list[st
 
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["scenarios"]) == len(SCENARIOS)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("requirement", ["sqlalchemy==1.4.*", "sqlalchemy==2.0.0"])
+def test_other_versions_on_postgresql(tmp_path: Path, requirement: str):
+    """On this Python, as the host's broker is in the same process; another SQLAlchemy comes before its own."""
+    uv("pip", "install", "--python", sys.executable, "--target", tmp_path, "--no-deps", requirement)
+
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "tests" / "support" / "orm_scenarios.py", "postgresql"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(REPOSITORY / "tests" / "support")))},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=120,
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["sqlalchemy"].startswith(requirement.partition("==")[2].rstrip("*"))
+    assert len(told["scenarios"]) == len(SCENARIOS)

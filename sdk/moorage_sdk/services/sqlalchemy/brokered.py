@@ -94,8 +94,12 @@ class StreamingContext:
 def raw_connection(connection: Any) -> Any:
     """The driver's, beneath a Connection of SQLAlchemy's."""
     fairy = connection.connection
-    found = getattr(fairy, "dbapi_connection", None)
-    return fairy.connection if found is None else found
+    for name in ("dbapi_connection", "connection"):  # of SQLAlchemy 2 and 1.4
+        found = getattr(fairy, name, None)
+        if found is not None:
+            return found
+    # SQLAlchemy 1.4 has none of its own around the first one.
+    return fairy
 
 
 def told_version(connection: Any) -> Tuple[int, ...]:

@@ -11,6 +11,9 @@ SESSION = "sqlalchemy.orm.session:Session"
 ASYNC_SESSION = "sqlalchemy.ext.asyncio.session:AsyncSession"
 FACTORY = "sqlalchemy.orm.session:sessionmaker"
 ENGINE = "sqlalchemy.engine.base:Engine"
+#: Of SQLAlchemy 2.
+ASYNC_FACTORY = "sqlalchemy.ext.asyncio.session:async_sessionmaker"
+ASYNC_ENGINE = "sqlalchemy.ext.asyncio.engine:AsyncEngine"
 
 
 class ScopedSessionFace:
@@ -27,13 +30,19 @@ class ScopedSessionFace:
 
 
 class SessionFactoryFace:
-    """One factory, or Engine, for the worker's life; what it makes belongs to the scope in which it is made."""
+    """One factory, or engine, for the worker's life; what it makes belongs to the scope in which it is made."""
 
-    provides: Tuple[str, ...] = (FACTORY, ENGINE)
+    provides: Tuple[str, ...] = (FACTORY, ENGINE, ASYNC_FACTORY, ASYNC_ENGINE)
     per_scope = False
     capability_verbs: Tuple[str, ...] = VERBS
 
     def make(self, ask: Ask) -> Provided:
         from moorage_sdk.services.sqlalchemy import session  # noqa: PLC0415 - the plugin that asks has SQLAlchemy
 
-        return session.engine(ask) if ask.type_name == ENGINE else session.session_factory(ask)
+        makers = {
+            FACTORY: session.session_factory,
+            ENGINE: session.engine,
+            ASYNC_FACTORY: session.async_session_factory,
+            ASYNC_ENGINE: session.async_engine,
+        }
+        return makers[ask.type_name](ask)

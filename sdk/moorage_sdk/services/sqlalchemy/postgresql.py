@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect, PGExecutionContext
 from moorage_sdk.services.sqlalchemy.brokered import BrokeredDialect, StreamingContext, raw_connection, told_version
 from moorage_sdk.services.sqlalchemy.driver import Driver
 from moorage_sdk.services.sqlalchemy.postgresql_reflection import Reflection
-from moorage_sdk.services.sqlalchemy.postgresql_types import colspecs
+from moorage_sdk.services.sqlalchemy.postgresql_types import colspecs, statement_compiler
 
 _DIGITS = re.compile(r"\d+")
 
@@ -37,6 +37,7 @@ class PostgreSQLDialect(BrokeredDialect, Reflection, PGDialect):  # type: ignore
     supports_unicode_binds = True
     use_native_uuid = True
     execution_ctx_cls = ExecutionContext
+    statement_compiler = statement_compiler
     colspecs = colspecs(PGDialect.colspecs)
     _has_native_hstore = False
 

@@ -1,7 +1,8 @@
 """How SQLAlchemy's types meet values that are as psycopg's: most are what they are.
 
 On SQLAlchemy 2 those of its psycopg dialect, which write casts into the statement, but for what psycopg itself wraps:
-JSON and ranges. SQLAlchemy 1.4 has no such dialect: there parameters have no types, as in its psycopg2 dialect.
+JSON and ranges. SQLAlchemy 1.4 has no such dialect: there the server infers types, as with its psycopg2 dialect, but
+for arrays, whose items are sent as the smallest integers that hold them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Dict, Type
 
 from sqlalchemy import types as sqltypes
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGCompiler
 
 from moorage_sdk.services.sql import Range as DriverRange
 
@@ -75,6 +77,17 @@ class _Uuid(postgresql.UUID):  # type: ignore[type-arg]  # SQLAlchemy 1.4's take
         return None if self.as_uuid else lambda value: None if value is None else str(value)
 
 
+class CastingCompiler(PGCompiler):
+    """Of SQLAlchemy 1.4; SQLAlchemy 2 casts by itself."""
+
+    def visit_bindparam(self, bindparam: Any, *arguments: Any, **kw: Any) -> str:
+        text: str = super().visit_bindparam(bindparam, *arguments, **kw)
+        if isinstance(bindparam.type, sqltypes.ARRAY) and text.startswith("%("):
+            compiler: Any = self.dialect.type_compiler
+            return f"{text}::{compiler.process(bindparam.type)}"
+        return text
+
+
 def _to_driver(value: Any) -> Any:
     if isinstance(value, ranges.Range):
         return DriverRange(value.lower, value.upper, value.bounds, value.empty)
@@ -132,6 +145,9 @@ _OURS: Dict[Any, Any] = {
     postgresql.JSON: _Json,
     postgresql.JSONB: _Jsonb,
 }
+
+
+statement_compiler = PGCompiler if ranges is not None else CastingCompiler
 
 
 def colspecs(of_base: Any) -> Dict[Any, Any]:

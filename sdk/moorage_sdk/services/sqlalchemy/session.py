@@ -59,6 +59,25 @@ def session_factory(ask: Ask) -> Provided:
     return Provided(sessionmaker(bind=engine_for(ask.host, ask.backend, scoped=False)))
 
 
+def async_session_factory(ask: Ask) -> Provided:
+    """As ``session_factory``, for coroutines."""
+    from sqlalchemy.ext.asyncio import (  # noqa: PLC0415 - needs greenlet, which a sync plugin may not have
+        async_sessionmaker,
+    )
+
+    return Provided(async_sessionmaker(_async_engine(ask)))
+
+
+def async_engine(ask: Ask) -> Provided:
+    return Provided(_async_engine(ask))
+
+
+def _async_engine(ask: Ask) -> Any:
+    from sqlalchemy.ext.asyncio import AsyncEngine  # noqa: PLC0415 - as above
+
+    return AsyncEngine(async_engine_for(ask.host, ask.backend, scoped=False))
+
+
 def engine(ask: Ask) -> Provided:
     found: Any = engine_for(ask.host, ask.backend, scoped=False)
     return Provided(found)
