@@ -12,6 +12,8 @@ from typing import Dict, FrozenSet, Iterable, List, Optional, Sequence, Set, Tup
 
 from moorage_proto.capability import (
     BACKEND_SERVICES,
+    EVENTS_REPLY,
+    UNCALLED_VERBS,
     Capability,
     CapabilityInvalid,
     Decision,
@@ -24,6 +26,9 @@ MAX_LEARNT = 20_000
 
 #: So many resources that begin alike, up to a separator, become one entry with ``**``, and a comment that says so.
 MANY = 12
+
+#: What no use shows, or not everywhere where one learns: entries with these verbs are kept as they are.
+UNSEEN_VERBS = UNCALLED_VERBS - {EVENTS_REPLY}
 
 #: What ``because`` says where the manifest has no entry yet: for the author to replace.
 SAY_WHY = "..."
@@ -127,8 +132,9 @@ class Lesson:
 def lesson(needs: Iterable[Capability], requests: Sequence[Request] = ()) -> Lesson:
     """What was needed, as the fewest and narrowest entries; ``because`` is taken from those that the manifest has.
 
-    Each is what was used and no more, but for two cases that are said in a note: rows that were only counted, because a
-    right to no column cannot be written, and names of which there are very many.
+    Each is what was used and no more, but for three cases that are said in a note: rows that were only counted, because
+    a right to no column cannot be written; names of which there are very many; and what the manifest asks for and no
+    use shows, such as the size of a folder.
     """
     groups: Dict[Tuple[str, str, bool], Set[Tuple[str, ...]]] = {}
     for need in needs:
@@ -142,8 +148,14 @@ def lesson(needs: Iterable[Capability], requests: Sequence[Request] = ()) -> Les
             rights.append(entry)
     entries = _without_repetitions(_generalised(rights, requests))
     used = [entry.right for entry in entries]
-    unused = [request for request in requests if not any(_meets(request.capability, right) for right in used)]
-    return Lesson(tuple(entries), tuple(unnameable), tuple(unused))
+    rest = [request for request in requests if not any(_meets(request.capability, right) for right in used)]
+    kept = [_kept(request) for request in rest if request.capability.verb in UNSEEN_VERBS]
+    unused = [request for request in rest if request.capability.verb not in UNSEEN_VERBS]
+    return Lesson((*entries, *kept), tuple(unnameable), tuple(unused))
+
+
+def _kept(request: Request) -> Entry:
+    return Entry(request.capability, request.because, request.required, "kept: whether it is used cannot be seen here")
 
 
 def _entry(
@@ -160,7 +172,8 @@ def _entry(
         right = parse(str(Capability(verb, resource, named)))
     except CapabilityInvalid:
         return None
-    is_literal = "*" in resource and not wild and right.service != "http"
+    # A star in the name of a URL or an event is never one of its characters.
+    is_literal = "*" in resource and not wild and right.service not in ("http", "events")
     if is_literal or not right.covers(Capability(verb, resource, named, wild)):
         return None
     return _described(right, note, requests)

@@ -100,6 +100,29 @@ def test_what_no_entry_can_name_is_told_and_harmless(name: str) -> None:
     assert found.lines[0].startswith("# no entry can name what was used as sql.read:")
 
 
+def test_what_no_use_shows_stays_in_the_manifest() -> None:
+    requests = (
+        Request(parse("storage.use:64MiB"), "keeps a cache", required=True),
+        Request(parse("sandbox.subprocess"), "runs ffmpeg", required=False),
+        Request(parse("events.reply:price.*"), "quotes", required=True),
+    )
+    assert lesson([], requests).lines == [
+        "required = [",
+        '  { allow = "storage.use:64MiB", because = "keeps a cache" },  # kept: whether it is used cannot be seen here',
+        "]",
+        "optional = [",
+        '  { allow = "sandbox.subprocess", because = "runs ffmpeg" },  # kept: whether it is used cannot be seen here',
+        "]",
+        "# asked for, and not used: events.reply:price.*",
+    ]
+
+
+def test_topics_of_subscriptions_and_handlers_are_patterns() -> None:
+    assert learnt(need("events.subscribe", "track.playing"), need("events.subscribe", "track.*")) == [
+        "events.subscribe:track.*"
+    ]
+
+
 def test_nothing_used_is_said() -> None:
     assert lesson([]).lines == ["# no capability was used"]
 

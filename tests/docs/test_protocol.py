@@ -10,6 +10,7 @@ from moorage_proto import (
     config_pb2,
     console_pb2,
     error_pb2,
+    events_pb2,
     execution_pb2,
     http_pb2,
     kafka_pb2,
@@ -42,6 +43,7 @@ MODULES = (
     redis_pb2,
     servicebus_pb2,
     http_pb2,
+    events_pb2,
 )
 METHODS = [
     method

@@ -101,9 +101,10 @@ def test_a_handler_is_called_as_a_task_is(kit):
     @plugin.on_event("track.*")
     def played(play: Play, event: Event, ctx: Context, log: logging.Logger, events: Optional[Events]) -> None:
         log.info("%s by %s", play.track, event.source)
-        assert events is None
+        assert events is not None  # it may hear some
         assert (ctx.event, ctx.trigger, ctx.execution) == (event, "track.playing", "")
 
+    kit.grant("events.subscribe:track.*")
     run = kit.handle(played, "track.playing", Play("Halleluhwah", 1104), source="jukebox")
     assert run.result is None
     assert [line.message for line in run.logs] == ["Halleluhwah by jukebox"]
@@ -120,7 +121,31 @@ async def test_a_handler_that_replies(kit):
     async def quote(event: Event) -> Play:
         return Play("quoted", event.data["n"] * 2)
 
+    kit.grant("events.reply:price.*")
     assert (await kit.handle_async(quote, "price.quote", {"n": 2})).result == Play("quoted", 4)
+
+
+def test_a_handler_is_called_with_what_its_plugin_may_hear(kit):
+    plugin = Plugin()
+
+    @plugin.on_event("track.*")
+    def played(play: Play) -> str:
+        return play.track
+
+    @plugin.reply_to("price.quote")
+    def quote() -> int:
+        return 7
+
+    run = kit.handle(played, "track.playing", Play("Clocks"))
+    assert isinstance(run.error, CapabilityMissing)
+    assert run.error.remedy == "moorage grant churn 'events.subscribe:track.playing'"
+    kit.grant("events.subscribe:track.*")
+    assert kit.handle(played, "track.playing", Play("Clocks")).error is None
+    assert isinstance(kit.handle(quote, "price.quote").error, CapabilityMissing)
+    assert [sentence.split(";")[0] for sentence in kit.denials] == [
+        "churn lacks the capability events.subscribe:track.playing",
+        "churn lacks the capability events.reply:price.quote",
+    ]
 
 
 def test_what_a_handler_raises_is_told_and_rolled_back(kit):
@@ -130,6 +155,7 @@ def test_what_a_handler_raises_is_told_and_rolled_back(kit):
     def played() -> None:
         raise ValueError("no")
 
+    kit.grant("events.subscribe:track.playing")
     with pytest.raises(ValueError, match="no"):
         _ = kit.handle(played, "track.playing").result
 

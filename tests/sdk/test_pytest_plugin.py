@@ -7,9 +7,13 @@ import textwrap
 
 import pytest
 import tomllib
+from sqlalchemy import Column, Integer
+from sqlalchemy.orm import declarative_base
 
 from moorage_proto.capability import need
 from moorage_proto.learning import Learnt
+from moorage_sdk import Plugin
+from moorage_sdk.sql import Connection
 from moorage_sdk.testing import ManifestMissing, Moorage, find_manifest
 
 PYPROJECT = """
@@ -141,6 +145,23 @@ def test_what_a_test_denies_stays_denied_while_it_learns(project):
     assert not grants.decide(need("config.read", "greeting")).allowed
     assert grants.decide(need("kafka.produce", "elsewhere")).allowed
     assert learnt.needs == frozenset()
+    kit.close()
+
+
+def test_mapped_tables_are_there_while_it_learns_but_not_those_of_the_plugin(project):
+    base = declarative_base()
+    for name in ("learnt_users", "learnt_stats"):
+        type(name, (base,), {"__tablename__": name, "id": Column(Integer, primary_key=True)})
+    plugin = Plugin()
+
+    @plugin.task
+    def count(db: Connection, input: str) -> int:  # noqa: A002 - the word that plugins use
+        return db.execute(f"SELECT count(*) FROM {input}").fetchone()[0]
+
+    kit = Moorage(find_manifest(project), learnt=Learnt())
+    kit.grant("sql.define:learnt_stats")
+    assert kit.run(count, "learnt_users").result == 0
+    assert "no such table" in str(kit.run(count, "learnt_stats").error)
     kit.close()
 
 

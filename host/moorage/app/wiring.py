@@ -199,7 +199,7 @@ class Wiring:
             self.store, self.supervisor, self.events, tell=self._log_outcome, plain=self.maskers.plain
         )
 
-        listeners = Listeners(self.store, self.events, self._handlers_of)
+        listeners = Listeners(self.store, self.events, self._handlers_of, learnt)
         self.deliveries = Deliveries(listeners, self.supervisor, self._log_delivery)
         self.hub.attach(self.deliveries, replier=self.deliveries)
 

@@ -13,6 +13,7 @@ from moorage.models.installation import Installation, InstallationId
 from moorage.store.store import Store
 from moorage.supervisor import desired
 from moorage_proto.capability import EVENTS_REPLY, Grants, need
+from moorage_proto.learning import Learnt, open_grants
 
 #: Handlers of the worker that runs now, or None where none does.
 Handlers = Callable[[InstallationId], "Sequence[HandlerView] | None"]
@@ -31,8 +32,10 @@ class _Listener:
 class Listeners:
     """Reads the store anew when something has changed there."""
 
-    def __init__(self, store: Store, events: EventBus, handlers: Handlers) -> None:
+    def __init__(self, store: Store, events: EventBus, handlers: Handlers, learnt: Learnt | None = None) -> None:
+        """``learnt``: everything that is not denied is allowed, and what was received is noted there."""
         self._store = store
+        self._learnt = learnt
         self._handlers = handlers
         self._known: dict[InstallationId, _Listener] = {}
         self._stale = True
@@ -43,7 +46,16 @@ class Listeners:
         """In the order of their names."""
         async with self._turn:
             await self._refresh()
-        return [name for name, one in sorted(self._known.items()) if _may(one, event, verb)]
+        found = [name for name, one in sorted(self._known.items()) if _may(one, event, verb)]
+        if self._learnt is not None:
+            self._note(self._learnt, found, event, verb)
+        return found
+
+    def _note(self, learnt: Learnt, found: list[InstallationId], event: PluginEvent, verb: str) -> None:
+        for name in found:
+            for handler in self._known[name].handlers or ():
+                if handler.takes(event) and handler.replies == (verb == REPLY):
+                    learnt.note(need(verb, handler.topic))
 
     async def _refresh(self) -> None:
         while self._changes.pending:
@@ -61,7 +73,10 @@ class Listeners:
     async def _read(self) -> dict[InstallationId, _Listener]:
         found = {}
         for installation in await self._store.installations.list():
-            listener = _Listener(installation, await self._store.grants.effective(installation.id))
+            grants = await self._store.grants.effective(installation.id)
+            if self._learnt is not None:
+                grants = open_grants(grants, (SUBSCRIBE, REPLY))
+            listener = _Listener(installation, grants)
             known = self._known.get(installation.id)
             if known is not None and known.installation.code_hash == installation.code_hash:
                 listener.handlers = known.handlers

@@ -30,6 +30,9 @@ class Guard(Protocol):
     def covers(self, need: Capability) -> bool:
         """Whether the need would be allowed; records nothing."""
 
+    def asks_for(self, need: Capability) -> bool:
+        """Whether manifest or test allow it, also where everything is allowed to learn; records nothing."""
+
     def require(self, need: Capability) -> None:
         """Raises CallError(CAPABILITY_MISSING) when the need is not covered."""
 

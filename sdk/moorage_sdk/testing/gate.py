@@ -8,6 +8,7 @@ from typing import Any, Callable, ContextManager, Dict, List, Optional, Set, Tup
 
 from google.protobuf.message import Message
 
+from moorage_proto import capability
 from moorage_proto.capability import MAIN_BACKEND, Capability, Decision, Grants
 from moorage_proto.classifiers import CLASSIFIERS, verbs_of
 from moorage_proto.errors import CallError, Reason, Status
@@ -23,6 +24,8 @@ class Gate:
     def __init__(self, installation: str, fakes: Tuple[Fake, ...], learnt: Optional[Learnt] = None) -> None:
         self.installation = installation
         self.grants = Grants()
+        #: The same without what is allowed only to learn.
+        self.asked = Grants()
         #: Notes what is needed, where everything is allowed to learn it.
         self.learnt = learnt
         #: Those that some method's access rule asks for.
@@ -54,6 +57,16 @@ class Gate:
         if decision.allowed and self.learnt is not None:
             self.learnt.note(need)
         return decision
+
+    def require_event(self, verb: str, topic: str, pattern: str) -> None:
+        """For an event, which the host decides on before it calls a handler of such topics. Raises CallError."""
+        decision = self.grants.decide(capability.need(verb, topic))
+        if not decision.allowed:
+            error = self.missing(decision)
+            self.denials.append(error.message)
+            raise error
+        if self.learnt is not None:
+            self.learnt.note(capability.need(verb, pattern))
 
     def enter(self, method: Method[Any, Any], scope_id: str, over: Optional[threading.Event] = None) -> Passage:
         """For one call, which nobody waits for any more once it is ``over``. Raises CallError."""
@@ -172,6 +185,9 @@ class CallGuard:
 
     def covers(self, need: Capability) -> bool:
         return need.verb in self._verbs and self._gate.grants.decide(need).allowed
+
+    def asks_for(self, need: Capability) -> bool:
+        return self._gate.asked.decide(need).allowed
 
     def require(self, need: Capability) -> None:
         if not self.decide(need).allowed:

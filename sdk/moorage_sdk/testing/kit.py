@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
 
 from moorage_proto import capability, link_pb2, value_pb2, values
-from moorage_proto.capability import Capability, Grants
+from moorage_proto.capability import EVENTS_REPLY, Capability, Grants
 from moorage_proto.errors import CallError, Reason
 from moorage_proto.learning import Learnt, open_grants
 from moorage_sdk import channel, entry_points
 from moorage_sdk import host as hosts
 from moorage_sdk import scope as scopes
 from moorage_sdk.errors import MoorageError, typed
+from moorage_sdk.handlers import DeclaredHandler
 from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts, facts_from_welcome
 from moorage_sdk.loaded import LoadedPlugin
@@ -111,13 +112,13 @@ class Moorage:
 
     def grant(self, *capabilities: str) -> None:
         """Adds to the manifest's capabilities, for this test."""
-        grants = self._gate.grants
+        grants = self._gate.asked
         self._set_grants((*grants.allow, *map(capability.parse, capabilities)), grants.deny)
 
     def deny(self, *capabilities: str) -> None:
         """As an operator would: an optional one is then injected as None, and a deny beats every allow."""
         denied = tuple(map(capability.parse, capabilities))
-        grants = self._gate.grants
+        grants = self._gate.asked
         self._set_grants((right for right in grants.allow if right not in denied), (*grants.deny, *denied))
 
     def run(
@@ -196,7 +197,8 @@ class Moorage:
 
     def handle(self, handler: Callable[..., Any], topic: str, data: Any = None, *, source: str = "") -> TaskRun:
         """Calls an event handler, given as its function, with an event, as if ``source`` had published it: the name of
-        an installation; empty: the application. As ``run``; ``result`` is the reply of one that replies.
+        an installation; empty: the application. As ``run``; ``result`` is the reply of one that replies. Without the
+        right to the topic, which the host asks for before it calls, ``error`` is a CapabilityMissing.
         """
         _refuse_inside_a_loop()
         return asyncio.run(self.handle_async(handler, topic, data, source=source))
@@ -205,11 +207,13 @@ class Moorage:
         self, handler: Callable[..., Any], topic: str, data: Any = None, *, source: str = ""
     ) -> TaskRun:
         """As ``handle``, for async tests."""
-        plugin, name = _handler_of(handler, topic)
+        plugin, declared = _handler_of(handler, topic)
+        name, right = declared.name, EVENTS_REPLY if declared.replies else "events.subscribe"
         event = events.from_wire(self.events.event(topic, plain(data, "data"), source=source))
         scope = Scope(f"s-{next(self._numbers)}", trigger=topic)
 
         def begin(loaded: LoadedPlugin) -> Run:
+            self._gate.require_event(right, topic, declared.topic)
             return loaded.handle(name, scope, event)
 
         return await self._play(plugin, scope, begin, lambda loaded: loaded.handlers[name].task)
@@ -330,15 +334,16 @@ class Moorage:
 
     def _set_grants(self, allow: Iterable[Capability], deny: Tuple[Capability, ...]) -> None:
         grants = Grants(tuple(dict.fromkeys(allow)), deny, self._gate.grants.epoch + 1)
+        self._gate.asked = grants
         self._gate.grants = grants if self._gate.learnt is None else open_grants(grants, self._gate.verbs)
 
 
-def _handler_of(function: Callable[..., Any], topic: str) -> Tuple[Plugin, str]:
+def _handler_of(function: Callable[..., Any], topic: str) -> Tuple[Plugin, DeclaredHandler]:
     plugin = getattr(function, PLUGIN_ATTRIBUTE, None)
     if isinstance(plugin, Plugin):
         for declared in plugin.handlers:
             if declared.function is function and matches(declared.topic, topic):
-                return plugin, declared.name
+                return plugin, declared
     raise TypeError(f"{function!r} handles no events of {topic!r}; give a function under @plugin.on_event")
 
 

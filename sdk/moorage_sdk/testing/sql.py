@@ -257,7 +257,7 @@ class FakeConnection:
                 return result
 
     def _create_missing(self, table: str, guard: Guard) -> bool:
-        own = guard.covers(need("sql.define", table, backend=self.database.backend))
+        own = guard.asks_for(need("sql.define", table, backend=self.database.backend))
         if not table or own or self.session.transaction is Transaction.WRITING:
             return False
         return self.database.create_mapped(table)
