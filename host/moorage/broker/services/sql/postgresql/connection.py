@@ -285,8 +285,12 @@ class PostgresConnection:
     async def _ready(self, guard: Guard, deadline: float | None) -> Session:
         """In a transaction, or about to begin one."""
         if self._session is None:
-            await self._place.ready(self, guard, {})
-            connection = await self._pool.take(self.opening.installation, deadline)
+            try:
+                await self._place.ready(self, guard, {})
+                connection = await self._pool.take(self.opening.installation, deadline)
+            except BaseException:
+                self._place.leave(self)
+                raise
             self._session = Session(self._backend, connection, self.opening.label)
         return self._session
 

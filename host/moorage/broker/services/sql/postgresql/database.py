@@ -106,7 +106,7 @@ class PostgresDatabase:
         self._parser.close()
 
     async def ready(
-        self, installation: InstallationId, grants: Grants, relations: Mapping[tuple[str, str], Relation]
+        self, installation: InstallationId, grants: frozenset[Grants], relations: Mapping[tuple[str, str], Relation]
     ) -> None:
         """Raises CallError."""
         await self._guarded(self._fence.ready(installation, grants, relations))
@@ -154,9 +154,24 @@ class InstallationPlace:
         self.connections = 0
         self._database = database
         self._installation = installation
+        #: By what each present transaction is decided.
+        self._deciding: dict[object, Grants] = {}
+        self._counting: frozenset[Grants] = frozenset()
 
-    async def ready(self, guard: Guard, relations: Mapping[tuple[str, str], Relation]) -> None:
-        await self._database.ready(self._installation, guard.grants, relations)
+    async def ready(self, user: object, guard: Guard, relations: Mapping[tuple[str, str], Relation]) -> None:
+        if self._deciding.get(user) is not guard.grants:
+            self._deciding[user] = guard.grants
+            self._counting = self._newest()
+        await self._database.ready(self._installation, self._counting, relations)
+
+    def leave(self, user: object) -> None:
+        if self._deciding.pop(user, None) is not None:
+            self._counting = self._newest()
+
+    def _newest(self) -> frozenset[Grants]:
+        """Workers of several versions may run beside each other, each with rights of its own."""
+        newest = max((each.epoch for each in self._deciding.values()), default=0)
+        return frozenset(each for each in self._deciding.values() if each.epoch == newest)
 
     def settle(self, own_schema: str) -> None:
         """Where it may define tables from now on."""

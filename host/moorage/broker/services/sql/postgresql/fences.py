@@ -31,8 +31,8 @@ class Fence(Protocol):
     #: Whether the database knows installations apart.
     is_role: bool
 
-    async def ready(self, installation: InstallationId, grants: Grants, relations: Relations) -> None:
-        """The role is there, and has the rights that the grants say, to these relations too."""
+    async def ready(self, installation: InstallationId, grants: frozenset[Grants], relations: Relations) -> None:
+        """The role is there, and has the rights that any of the grants says, to these relations too."""
 
     async def connect(self, installation: InstallationId) -> BoundedConnection:
         """Logged in as the installation, after ``ready``."""
@@ -58,7 +58,7 @@ class ManagedFence:
         self._roles = roles
         self._terms = terms
 
-    async def ready(self, installation: InstallationId, grants: Grants, relations: Relations) -> None:
+    async def ready(self, installation: InstallationId, grants: frozenset[Grants], relations: Relations) -> None:
         await self._roles.ready(installation, grants, relations)
 
     async def connect(self, installation: InstallationId) -> BoundedConnection:

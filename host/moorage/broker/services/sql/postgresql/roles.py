@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -91,13 +90,8 @@ def plan_role(
 @dataclass
 class _Role:
     password: str = ""
-    #: That count: those of the newest epoch by which some worker of the installation is decided. Several versions of a
-    #: plugin may run beside each other. Whoever has them at heart is the link; they go with it.
-    grants: weakref.WeakSet[Grants] = field(default_factory=weakref.WeakSet)
-    #: How many counted when the rights were given.
-    counted: int = 0
-    #: The last that were asked about, by identity.
-    last: weakref.ref[Grants] | None = None
+    #: That it has rights by.
+    grants: frozenset[Grants] = frozenset()
     #: Tables and their columns as they were when the rights were given.
     known: Mapping[tuple[str, str], Relation] = field(default_factory=dict)
     defines: bool = False
@@ -114,7 +108,7 @@ class Roles:
         self._warned = False
 
     async def ready(
-        self, installation: InstallationId, grants: Grants, relations: Mapping[tuple[str, str], Relation]
+        self, installation: InstallationId, grants: frozenset[Grants], relations: Mapping[tuple[str, str], Relation]
     ) -> None:
         """Raises RoleUnfit, psycopg.Error, OSError and TimeoutError."""
         if self._is_ready(installation, grants, relations):
@@ -128,8 +122,7 @@ class Roles:
         async with self._locks.setdefault(installation, asyncio.Lock()):
             role = self._roles[installation]
             role.password = ""
-            grants = role.last() if role.last is not None else None
-            await self._prepare(installation, grants or Grants())
+            await self._prepare(installation, role.grants)
 
     def credentials(self, installation: InstallationId) -> tuple[str, str]:
         """Role and password. The password is this process's alone, and another one after each start."""
@@ -149,30 +142,23 @@ class Roles:
                 await transaction.run(*script.remove(plan))
 
     def _is_ready(
-        self, installation: InstallationId, grants: Grants, relations: Mapping[tuple[str, str], Relation]
+        self, installation: InstallationId, grants: frozenset[Grants], relations: Mapping[tuple[str, str], Relation]
     ) -> bool:
         role = self._roles.get(installation)
-        if role is None or len(role.grants) != role.counted:
+        if role is None or not (role.grants is grants or role.grants == grants):
             return False
-        if role.last is None or role.last() is not grants:
-            if grants not in role.grants:
-                return False
-            role.last = weakref.ref(grants)
         own = schema_name(installation)
         return all(role.known.get(name) == found for name, found in relations.items() if found.schema != own)
 
-    async def _prepare(self, installation: InstallationId, grants: Grants) -> None:
+    async def _prepare(self, installation: InstallationId, grants: frozenset[Grants]) -> None:
         role = self._roles.get(installation) or _Role()
-        newest = max((each.epoch for each in role.grants), default=grants.epoch)
-        counting = {each for each in role.grants if each.epoch == max(newest, grants.epoch)}
-        counting.add(grants)
         async with self._operator.transaction() as transaction:
             await transaction.rows("SELECT pg_catalog.pg_advisory_xact_lock($1)", (_LOCK,))
             if self._terms.commit_table:
                 await transaction.run(*script.create_commit_table(self._terms.default_schema))
             relations = await present.relations(transaction, self._terms.default_schema)
             grantable = [relation for relation, can in relations.items() if can]
-            plan = plan_role(self._terms, installation, counting, grantable)
+            plan = plan_role(self._terms, installation, grants, grantable)
             password = role.password or secrets.token_urlsafe(32)
             await self._make(transaction, plan, password, is_new=not role.password)
             has_schema = await present.has_schema(transaction, plan.schema)
@@ -181,8 +167,7 @@ class Roles:
             has = await present.privileges(transaction, plan.role)
             await transaction.run(*script.grant_and_revoke(plan, has))
         known = {(each.schema, each.name): each for each in relations}
-        kept = weakref.WeakSet(counting)
-        self._roles[installation] = _Role(password, kept, len(kept), weakref.ref(grants), known, plan.defines)
+        self._roles[installation] = _Role(password, grants, known, plan.defines)
 
     async def _make(self, transaction: Transaction, plan: RolePlan, password: str, *, is_new: bool) -> None:
         role = script.quoted(plan.role)
