@@ -105,6 +105,14 @@ def test_the_least_that_a_manifest_can_say(make_project) -> None:
     assert manifest.capabilities == ()
 
 
+def test_settings_are_an_object_without_saying_so(make_project) -> None:
+    text = _with(moorage="config.properties.greeting = { type = 'string' }")
+    assert read_manifest(make_project(text)).config_schema == {
+        "type": "object",
+        "properties": {"greeting": {"type": "string"}},
+    }
+
+
 def test_a_module_below_src_is_found(make_project) -> None:
     assert read_manifest(make_project(module="src/churn/plugin/__init__.py")).name == "churn"
 

@@ -366,4 +366,4 @@ def _read_config_schema(tool: Table) -> dict[str, Any]:
         return {}
     for path, sentence in check_schema(schema):
         tool.problem(sentence, "config", *path)
-    return schema
+    return {"type": "object", **schema}
