@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 
 import pytest
@@ -78,24 +78,30 @@ TRICKS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("entity", OUTSIDE, ids=list(OUTSIDE.values()))
-@pytest.mark.parametrize("attempt", [sending, scheduling, cancelling, receiving])
-async def test_what_was_not_granted_is_refused(attempt, entity: str) -> None:
-    for kind in ("fake", "embedded"):
-        async with world_of(kind, *GRANTED) as world:
-            with pytest.raises(CallError) as refused:
+ATTEMPTS = (sending, scheduling, cancelling, receiving)
+
+
+async def refusals(world: World, names: Iterable[str]) -> list[str]:
+    """What got through: nothing."""
+    through = []
+    for entity in names:
+        for attempt in ATTEMPTS:
+            try:
                 await attempt(world, entity)
-            assert refused.value.reason in (Reason.CAPABILITY_MISSING, Reason.REQUEST_INVALID)
+            except CallError as refused:
+                if refused.reason in (Reason.CAPABILITY_MISSING, Reason.REQUEST_INVALID):
+                    continue
+            through.append(f"{attempt.__name__} {entity!r}")
+    return through
 
 
-@pytest.mark.parametrize("entity", TRICKS, ids=ascii)
-async def test_names_that_are_none_reach_nothing_whatever_was_granted(entity: str) -> None:
-    for kind in ("fake", "embedded"):
-        async with world_of(kind) as world:
-            for attempt in (sending, scheduling, cancelling, receiving):
-                with pytest.raises(CallError) as refused:
-                    await attempt(world, entity)
-                assert refused.value.reason in (Reason.CAPABILITY_MISSING, Reason.REQUEST_INVALID)
+async def test_what_was_not_granted_is_refused(world: World) -> None:
+    assert await refusals(world, OUTSIDE) == []
+
+
+async def test_names_that_are_none_reach_nothing_whatever_was_granted(kind: str) -> None:
+    async with world_of(kind) as world:
+        assert await refusals(world, TRICKS) == []
 
 
 async def test_what_was_granted_works_in_any_case_of_letters(world: World) -> None:
@@ -107,16 +113,14 @@ async def test_what_was_granted_works_in_any_case_of_letters(world: World) -> No
     await receiving(world, "News/subscriptions/MINE")
 
 
-@pytest.mark.parametrize("name", ["orders", "ORDERS", "oRDERS"])
-async def test_a_deny_rule_holds_in_any_case_of_letters(name: str) -> None:
-    for kind in ("fake", "embedded"):
-        async with world_of(
-            kind, "servicebus.send:**", "servicebus.receive:**", deny=["servicebus.send:Orders"]
-        ) as world:
+async def test_a_deny_rule_holds_in_any_case_of_letters(kind: str) -> None:
+    async with world_of(kind, "servicebus.send:**", "servicebus.receive:**", deny=["servicebus.send:Orders"]) as world:
+        for name in ("orders", "ORDERS", "oRDERS"):
             with pytest.raises(CallError) as refused:
                 await sending(world, name)
             assert refused.value.reason == Reason.CAPABILITY_MISSING
-            await receiving(world, name) if kind == "fake" else None
+        await receiving(world, "ORDERS")
+        await sending(world, "other")
 
 
 async def test_dead_letters_are_a_right_of_their_own(kind: str) -> None:

@@ -19,7 +19,7 @@ from servicebus_worlds import EVERYTHING, METHODS, LinkWorld, brokered
 
 from moorage.broker.scope import ScopeKind
 from moorage.broker.services.base import Caller
-from moorage.broker.services.servicebus import ServiceBusService, line, namespace, receiver
+from moorage.broker.services.servicebus import ServiceBusService, delivery, line, namespace, receiver
 from moorage.broker.services.servicebus.embedded import ServiceBusSettingsInvalid
 from moorage.config.services.servicebus import ServiceBusBackend
 from moorage_proto import servicebus_pb2
@@ -302,6 +302,7 @@ async def test_others_settle_while_one_waits() -> None:
 
 async def test_receiving_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(receiver, "MAX_UNSETTLED", 3)
+    monkeypatch.setattr(delivery, "MAX_ANSWER_BYTES", 2500)
     monkeypatch.setattr(receiver, "MAX_ANSWER_BYTES", 2500)
     monkeypatch.setattr(namespace, "MAX_RECEIVERS", 2)
     async with brokered(ServiceBusBackend()) as (world, _, _):
@@ -341,6 +342,20 @@ async def test_what_an_installation_holds_is_bounded_in_bytes(monkeypatch: pytes
         assert len(await receive(world, second)) == 1
         await world.end_scope()
         assert service._namespaces["main"].holding("churn").size_bytes == 0
+
+
+async def test_what_no_plugin_can_be_handed_ends_among_the_dead_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "MAX_MESSAGE_BYTES", 5000)
+    with servicebus_server(limits={"lock_seconds": 0.2, "max_delivery_count": 2}) as server:
+        async with brokered(ServiceBusBackend(connection_string=server.connection_string())) as (world, _, _):
+            await send(world, b"x" * 10_000)
+            handle = await open_receiver(world)
+            assert await receive(world, handle, 1, 1500) == []
+            await send(world, b"small")
+            assert (await receive(world, handle))[0].message.body == b"small"
+            graves = await open_receiver(world, "orders/$deadletterqueue")
+            (dead,) = (await world.call("peek", receiver=graves)).messages
+            assert dead.dead_letter_reason == "MaxDeliveryCountExceeded"
 
 
 async def test_many_are_received_in_one_call() -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from moorage.broker.services.servicebus.delivery import Holding
 from moorage.broker.services.servicebus.embedded import EmbeddedNamespace, GrantsOf, ServiceBusSettingsInvalid
 from moorage.broker.services.servicebus.library import check, client
 from moorage.broker.services.servicebus.line import Line
-from moorage.broker.services.servicebus.receiver import Holding
 from moorage.config.services.servicebus import ServiceBusBackend
 from moorage.models.installation import InstallationId
 from moorage_proto.errors import CallError, Reason, Status

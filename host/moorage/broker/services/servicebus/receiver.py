@@ -6,12 +6,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from moorage.broker.services.servicebus import failures, messages
+from moorage.broker.services.servicebus.delivery import (
+    MAX_ANSWER_BYTES,
+    SHORTEST_RENEWAL_SECONDS,
+    Delivery,
+    Holding,
+    bounded,
+    check_size,
+    renewal,
+)
 from moorage.broker.services.servicebus.line import Line
 from moorage_proto import servicebus_pb2
 from moorage_proto.errors import CallError, Reason, Status
@@ -37,37 +45,9 @@ PULL_MESSAGES = 32
 #: When that many came, for further ones.
 MORE_SECONDS = 0.1
 
-#: Of the messages in one answer; the others wait for the next.
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
-
 #: While a scope ends; what takes longer goes on by itself.
 RELEASE_SECONDS = 4.0
 ABANDON_SECONDS = 30.0
-
-#: Locks are renewed when this part of their time is over.
-RENEW_AFTER = 0.5
-SHORTEST_RENEWAL_SECONDS = 0.05
-
-
-@dataclass(slots=True)
-class Holding:
-    """What the host holds for all receivers of an installation."""
-
-    size_bytes: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Delivery:
-    """A message that was handed out."""
-
-    number: int
-    #: The library's.
-    message: Any
-    size_bytes: int
-    #: Of the monotonic clock.
-    renew_at: float
-    #: False: the lock was lost, so there is nothing to renew or to give back.
-    is_locked: bool = True
 
 
 class Receiver:
@@ -148,7 +128,7 @@ class Receiver:
         """Raises CallError."""
         start = from_number or self._last_peeked + 1
         found = await self._line.run(lambda link: link.peek_messages(most, sequence_number=start), deadline)
-        wire = _bounded(messages.readable(found))
+        wire = bounded(messages.readable(found))
         if wire:
             self._last_peeked = wire[-1].sequence_number
         return wire
@@ -194,19 +174,20 @@ class Receiver:
             self._count += 1
             try:
                 wire = messages.received(message, self._count if self._locks else 0)
+                check_size(wire)
             except Exception:
                 # It stays locked until its lock expires, and ends among the dead letters when it comes again and again.
-                log.exception("a message of %s cannot be read", self._line.entity)
+                log.exception("a message of %s cannot be handed to a plugin", self._line.entity)
                 continue
             if self._locks:
-                self._deliveries[self._count] = Delivery(self._count, message, wire.ByteSize(), _renewal(message))
+                self._deliveries[self._count] = Delivery(self._count, message, wire.ByteSize(), renewal(message))
                 self._holding.size_bytes += wire.ByteSize()
             self._waiting.append(wire)
         if self._renews and self._deliveries and self._renewing is None:
             self._renewing = asyncio.create_task(self._renew_locks(), name=f"renew locks of {self._line.entity}")
 
     def _hand_out(self, most: int) -> list[servicebus_pb2.ServiceBusReceivedMessage]:
-        handed = _bounded(self._waiting[:most])
+        handed = bounded(self._waiting[:most])
         del self._waiting[: len(handed)]
         return handed
 
@@ -241,7 +222,7 @@ class Receiver:
         except CallError as error:
             self._note_loss(delivery, error)
             raise
-        delivery.renew_at = _renewal(delivery.message)
+        delivery.renew_at = renewal(delivery.message)
         return messages.millis(until)
 
     async def _settled(self, delivery: Delivery, operation: Callable[[Any], Any], deadline: float | None) -> None:
@@ -290,7 +271,7 @@ class Receiver:
                 delivery.is_locked = False
             delivery.renew_at = time.monotonic() + 1.0
         else:
-            delivery.renew_at = _renewal(delivery.message)
+            delivery.renew_at = renewal(delivery.message)
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -339,27 +320,6 @@ class Receiver:
         except CallError as error:
             if error.reason == Reason.BACKEND_UNAVAILABLE:
                 raise
-
-
-def _renewal(message: Any) -> float:
-    """When to renew its lock, of the monotonic clock."""
-    until = message.locked_until_utc
-    left = (until - datetime.now(UTC)).total_seconds() if until is not None else 1.0
-    return time.monotonic() + max(SHORTEST_RENEWAL_SECONDS, left * RENEW_AFTER)
-
-
-def _bounded(
-    wire: Sequence[servicebus_pb2.ServiceBusReceivedMessage],
-) -> list[servicebus_pb2.ServiceBusReceivedMessage]:
-    """As many of the first as an answer has room for; always one."""
-    found: list[servicebus_pb2.ServiceBusReceivedMessage] = []
-    left = MAX_ANSWER_BYTES
-    for message in wire:
-        left -= message.ByteSize()
-        if found and left < 0:
-            break
-        found.append(message)
-    return found
 
 
 async def _stop_credit(link: Any) -> None:
