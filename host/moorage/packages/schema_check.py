@@ -48,7 +48,7 @@ Finding = tuple[KeyPath, str]
 
 
 def check_schema(schema: Mapping[str, Any]) -> Iterator[Finding]:
-    """What is wrong with the schema of a plugin's settings. Without a type it is one of an object, as no other can be."""
+    """What is wrong with the schema of a plugin's settings. Where it has no type it is an object's."""
     if schema.get("type", "object") != "object":
         yield ("type",), "settings are an object; write type = 'object', and each setting below properties."
     yield from _check(schema, ())
