@@ -286,6 +286,46 @@ async def test_a_revoked_grant_closes_what_no_longer_fits(connect, probe) -> Non
         await link.worker.open(READ, sql_pb2.FetchRequest(cursor=kept_handle), scope=SCOPE).__aiter__().__anext__()
 
 
+async def test_what_has_to_go_is_gone_at_once_however_long_closing_takes(connect) -> None:
+    class Slow(HeldThing):
+        async def finish(self, *, success: bool) -> None:
+            await super().finish(success=success)
+            closing.set()
+            await may_close.wait()
+
+    closing, may_close = asyncio.Event(), asyncio.Event()
+    async with connect() as link:
+        _, waiting = hold(link, fits=False)
+        link.session._link.scopes[SCOPE].hold(Slow(fits=False))
+        revoked = link.session.set_grants(grants(epoch=1))
+        await closing.wait()
+        with pytest.raises(CallError) as refused:
+            await link.worker.open(READ, sql_pb2.FetchRequest(cursor=waiting), scope=SCOPE).__aiter__().__anext__()
+        assert refused.value.reason == Reason.GRANT_REVOKED
+        may_close.set()
+        await revoked
+
+
+@pytest.mark.parametrize("has_work", [True, False])
+async def test_work_that_a_revoked_grant_rolled_back_cannot_succeed(connect, has_work: bool) -> None:
+    class Transaction(HeldThing):
+        def uncommitted(self) -> bool:
+            return has_work
+
+    async with connect() as link:
+        link.session._link.scopes[SCOPE].hold(Transaction(fits=False))
+        other, _ = hold(link)
+        await link.session.set_grants(grants(epoch=1))
+        if not has_work:
+            await link.session.close_scope(SCOPE, success=True)
+            assert other.events == ["thing commit", "thing release"]
+            return
+        with pytest.raises(CallError, match="took a grant back that its open transaction needed") as failed:
+            await link.session.close_scope(SCOPE, success=True)
+        assert failed.value.reason == Reason.GRANT_REVOKED
+        assert other.events == ["thing rollback", "thing release"]
+
+
 @pytest.mark.parametrize(("epoch", "left"), [(1, ()), (1, ("sql.read:users", "kafka.produce:plays"))])
 async def test_a_revoked_grant_ends_the_calls_that_depend_on_it(connect, probe, epoch: int, left) -> None:
     probe.work = probe.hang

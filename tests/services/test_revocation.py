@@ -199,6 +199,25 @@ async def test_a_wider_right_in_its_place_keeps_it(broker: Broker, name: str) ->
         assert _held(link) == held
 
 
+@pytest.mark.parametrize("name", ["sql transaction"])
+async def test_a_task_whose_writes_were_rolled_back_has_not_succeeded(broker: Broker, name: str) -> None:
+    """Also where it has nothing more to do than to return."""
+    holding = HOLDINGS[name]
+    insert = "INSERT INTO plays VALUES (1)"
+    for epoch, left in enumerate((grants(holding.needed), grants(UNRELATED))):
+        async with _connected(broker, holding) as link, asyncio.timeout(WAIT_SECONDS):
+            opened = await _call(link, SQL["connect"], sql_pb2.ConnectRequest(scoped=True))
+            request = sql_pb2.ExecuteRequest(connection=opened.connection, statement=insert)
+            await _call(link, SQL["execute"], request)
+            await link.session.set_grants(Grants(left.allow, epoch=epoch + 1))
+            if holding.needed in map(str, left.allow):
+                await link.session.close_scope(SCOPE, success=True)
+                continue
+            with pytest.raises(CallError, match="was rolled back") as failed:
+                await link.session.close_scope(SCOPE, success=True)
+            assert failed.value.reason == Reason.GRANT_REVOKED
+
+
 def test_every_kind_of_thing_that_is_held_is_here() -> None:
     """A class that finishes, releases and says whether it is revoked is a ``Held``."""
     found = set()

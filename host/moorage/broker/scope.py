@@ -51,6 +51,14 @@ class Telling(Protocol):
         """What it is, for people, and since when; None: nothing worth telling."""
 
 
+@runtime_checkable
+class Committing(Protocol):
+    """A held resource that the end of its scope commits."""
+
+    def uncommitted(self) -> bool:
+        """Whether there is anything to commit now."""
+
+
 @dataclass
 class Scope:
     """One live scope of one link."""
@@ -64,9 +72,11 @@ class Scope:
     held: dict[int, Held] = field(default_factory=dict)
     #: Things found by key rather than by handle, such as the scoped connection of a backend.
     keyed: dict[tuple[str, str], Held] = field(default_factory=dict)
-    #: Handles whose resource went away because a grant was taken back.
+    #: Handles whose resource goes, or went, because a grant was taken back.
     revoked: set[int] = field(default_factory=set)
     open: bool = True
+    #: Something of its work was rolled back before its end: it cannot succeed any more.
+    lost: CallError | None = None
 
     _handles: itertools.count[int] = field(default_factory=lambda: itertools.count(1), repr=False)
     _ending: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -87,12 +97,12 @@ class Scope:
 
         Raises CallError: HANDLE_UNKNOWN, or GRANT_REVOKED when it was this scope's and had to go.
         """
-        found = self.held.get(handle)
-        if found is not None:
-            return found
         if handle in self.revoked:
             sentence = f"What handle {handle} named was closed, because an operator took a grant back that it needed."
             raise CallError(Status.PERMISSION_DENIED, Reason.GRANT_REVOKED, sentence)
+        found = self.held.get(handle)
+        if found is not None:
+            return found
         sentence = f"Handle {handle} names nothing that this scope holds: it was closed, or belongs to another scope."
         raise CallError(Status.NOT_FOUND, Reason.HANDLE_UNKNOWN, sentence)
 
@@ -107,6 +117,8 @@ class Scope:
             if resource is None:
                 return
             self.revoked.add(handle)
+            if isinstance(resource, Committing) and resource.uncommitted():
+                self.lost = self.lost or _rolled_back(self.id)
             await self._finish(resource, success=False)
             if handle in self.held:
                 await self._release(resource)
@@ -118,11 +130,12 @@ class Scope:
         """Finishes and releases all that is held, newest first.
 
         May be called again; what was opened since, by a handler that outlived the scope, is then released.
-        Raises the first CallError of a failed commit, after everything was released.
+        Raises the first CallError of a failed commit, after everything was released; where something was ``lost``, all
+        is rolled back.
         """
         async with self._ending:
             self.open = False
-            failure: Exception | None = None
+            failure: Exception | None = self.lost
             for resource in list(reversed(self.held.values())):
                 error = await self._finish(resource, success=success and failure is None)
                 failure = failure or error
@@ -147,3 +160,11 @@ class Scope:
                 await resource.release()
         except Exception:
             log.exception("scope %s: releasing %s failed", self.id, type(resource).__name__)
+
+
+def _rolled_back(scope: str) -> CallError:
+    return CallError(
+        Status.ABORTED,
+        Reason.GRANT_REVOKED,
+        f"{scope} was rolled back: an operator took a grant back that its open transaction needed.",
+    )

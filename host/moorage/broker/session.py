@@ -190,15 +190,25 @@ class BrokerSession:
         return None
 
     async def _revoke_held(self) -> None:
-        """Newest first: a cursor goes before its connection."""
-        for scope in tuple(self._link.scopes.values()):
-            for handle, resource in reversed(tuple(scope.held.items())):
-                if _must_go(resource):
-                    users = [call for call in self._dispatcher.running if call.passage.uses(resource)]
-                    for call in users:
-                        call.abort(refusals.grant_revoked(call.passage.method.path))
-                    await self._unwound(users)
-                    await scope.revoke(handle)
+        """Newest first: a cursor goes before its connection. To the worker all are gone at once, however long it takes
+        to close them.
+        """
+        going = [
+            (scope, handle, resource)
+            for scope in self._link.scopes.values()
+            for handle, resource in reversed(scope.held.items())
+            if _must_go(resource)
+        ]
+        for scope, handle, resource in going:
+            scope.revoked.add(handle)
+            for call in self._users(resource):
+                call.abort(refusals.grant_revoked(call.passage.method.path))
+        for scope, handle, resource in going:
+            await self._unwound(self._users(resource))
+            await scope.revoke(handle)
+
+    def _users(self, resource: Held) -> list[Running]:
+        return [call for call in self._dispatcher.running if call.passage.uses(resource)]
 
     async def _end_all(self) -> None:
         if self._proxy is not None:

@@ -59,6 +59,10 @@ class HeldConnection:
     def revoked(self) -> bool:
         return self.connection.revoked()
 
+    def uncommitted(self) -> bool:
+        """Implements ``Committing``: other connections are rolled back by the end of their scope, whatever it was."""
+        return self.is_scoped and self.connection.transaction_since is not None
+
     def open_since(self) -> tuple[str, datetime] | None:
         """Implements ``Telling``: of a transaction, not of a connection that waits."""
         since = self.connection.transaction_since
