@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from moorage.cli.output import complain, note, say
+from moorage.cli.output import complain, note, say_verbatim
 from moorage.errors import MoorageError
 from moorage.packages.manifest import read_manifest
 from moorage_proto.learning import Learnt, Request, lesson
@@ -14,7 +14,7 @@ def print_lesson(folder: Path, learnt: Learnt) -> None:
     """The smallest manifest for what was used, on standard output; the rest on standard error."""
     note("The smallest manifest for what was used; under [tool.moorage] in pyproject.toml:")
     for line in lesson(learnt.needs, _requests(folder)).lines:
-        say(line)
+        say_verbatim(line)
     if learnt.overflowed:
         note("More was used than could be remembered.")
 

@@ -67,6 +67,11 @@ def say(text: object = "", style: str = "") -> None:
     _put(text if isinstance(text, Text) else Text(lines(text), style))
 
 
+def say_verbatim(text: object) -> None:
+    """Prints what is there to be copied: no line of it is broken, however narrow the terminal is."""
+    console().print(Text(lines(text)), soft_wrap=True)
+
+
 def complain(text: object) -> None:
     """Prints sentences about what did not go well, on stderr."""
     _put(Text(lines(text), "red"), stderr=True)

@@ -19,5 +19,7 @@ def hearing_of(number: int, error: CallError, plain: Callable[[str], str]) -> He
         return Heard(number, Hearing.UNHEARD, "It ended meanwhile; the next one starts with the new settings.")
     if error.reason == Reason.LOAD_FAILED:
         then = "It goes on with the settings that it had, and the new ones would keep the next one from starting."
-        return Heard(number, Hearing.REFUSED, f"{plain(error.message)}. {then}")
+        said = plain(error.message)
+        end = "" if said.endswith((".", "?", "!")) else "."
+        return Heard(number, Hearing.REFUSED, f"{said}{end} {then}")
     return Heard(number, Hearing.REFUSED, plain(error.message))

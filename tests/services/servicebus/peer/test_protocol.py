@@ -6,7 +6,9 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import logging
 import random
+import socket
 import struct
 import time
 from collections.abc import AsyncIterator
@@ -14,6 +16,7 @@ from contextlib import asynccontextmanager, suppress
 from urllib.parse import quote_plus
 
 import pytest
+import uvloop
 
 from moorage.broker.services.servicebus.peer import Limits, Namespace, Peer, Right, SharedKeys, connection
 from moorage.broker.services.servicebus.peer.codec import Array, Described, Symbol, UInt, ULong, encode
@@ -288,6 +291,26 @@ async def test_random_frames_end_their_connection_at_worst(peer: Peer, caplog: p
             await one.ended()
     assert "connection to the Service Bus peer failed" not in caplog.text
     await works(peer)
+
+
+def test_a_client_that_goes_without_a_word_is_nobody_s_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    """With the loop of ``moorage serve``, which does not take what is written to a connection that is gone."""
+
+    async def come_and_go() -> None:
+        async with Peer(Namespace(), KEYS) as peer, asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", peer.port)
+            writer.write(PROTOCOL_HEADERS[AMQP])
+            writer.write(frame_bytes(0, Open("c", idle_time_out=100)))
+            await reader.readexactly(8)
+            raw = writer.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, no farewell
+            writer.transport.abort()
+            while peer.connections:
+                await asyncio.sleep(0.01)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(come_and_go())
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_messages_have_a_largest_size_and_the_session_goes_on(peer: Peer) -> None:

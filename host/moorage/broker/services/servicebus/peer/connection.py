@@ -96,7 +96,7 @@ class Connection:
         return is_full
 
     def send(self, channel: int, performative: Performative, payload: bytes = b"") -> None:
-        self._writer.write(frame_bytes(channel, performative, payload))
+        self._write(frame_bytes(channel, performative, payload))
 
     def require(self, right: Right, entity: str) -> None:
         now = time.time()
@@ -196,8 +196,13 @@ class Connection:
         with contextlib.suppress(OSError):
             while True:
                 await asyncio.sleep(max(0.05, idle_seconds / 2.5))
-                self._writer.write(frame_bytes(0, None))
+                self._write(frame_bytes(0, None))
                 await self._writer.drain()
+
+    def _write(self, data: bytes) -> None:
+        """Nothing to a client that is gone: uvloop raises then, where asyncio looks away."""
+        if not self._writer.is_closing():
+            self._writer.write(data)
 
     def _end(self, error: AmqpError | None) -> None:
         for task in (self._heartbeat, self._draining):
