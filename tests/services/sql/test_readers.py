@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import ipaddress
 import json
 from datetime import date
@@ -9,8 +10,12 @@ from decimal import Decimal
 
 import pytest
 
-from moorage_sdk.services.sql.readers import row_readers
+from moorage_sdk.services.sql.readers import row_readers, written
 from moorage_sdk.sql import BINARY, DATETIME, NUMBER, ROWID, STRING, Range
+
+
+class Colour(enum.Enum):
+    RED = "r"
 
 
 def read(name, value, **more):
@@ -30,7 +35,7 @@ def read(name, value, **more):
         ("cidr", "10.0.0.0/8", ipaddress.ip_network("10.0.0.0/8")),
         ("inet[]", [["::1"]], [[ipaddress.ip_address("::1")]]),
         ("int4range", {"lower": 1, "upper": 5, "bounds": "[)", "empty": False}, Range(1, 5)),
-        ("int4range", {"lower": None, "upper": None, "bounds": "()", "empty": True}, Range(bounds="()", empty=True)),
+        ("int4range", {"lower": None, "upper": None, "bounds": "()", "empty": True}, Range(empty=True)),
         ("int4multirange", [{"lower": 1, "upper": 5, "bounds": "[)", "empty": False}], [Range(1, 5)]),
         ("record", [1, "a"], (1, "a")),
         ("int4", 1, 1),
@@ -75,3 +80,19 @@ def test_type_objects():
     assert ROWID == "oid"
     assert len({NUMBER, STRING, BINARY, DATETIME, ROWID}) == 5
     assert NUMBER != None  # noqa: E711 - what SQLite's columns have for a type code
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (Range(1, 5), '["1","5")'),
+        (ipaddress.ip_interface("10.0.0.1/8"), "10.0.0.1/8"),
+        (ipaddress.ip_network("10.0.0.0/8"), "10.0.0.0/8"),
+        ([Range(1, 5), None], ['["1","5")', None]),
+        (Colour.RED, "RED"),
+        (1, 1),
+        ({"a": 1}, {"a": 1}),
+    ],
+)
+def test_what_is_written_as_text(value, sent):
+    assert written(value) == sent

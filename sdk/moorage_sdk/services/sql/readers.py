@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from enum import Enum
 from typing import Any, Callable, Optional, Sequence, Tuple
 
 from moorage_sdk.services.sql.types import Range
@@ -11,12 +12,30 @@ from moorage_sdk.services.sql.types import Range
 Reader = Callable[[Any], Any]
 
 _ARRAY = "[]"
+_AS_TEXT = (
+    Range,
+    ipaddress.IPv4Address,
+    ipaddress.IPv6Address,
+    ipaddress.IPv4Network,
+    ipaddress.IPv6Network,
+)
 
 
 def row_readers(types: Sequence[str], loads: Reader = json.loads) -> Optional[Tuple[Optional[Reader], ...]]:
     """One for each column; None: every value is what it is. ``loads`` reads JSON."""
     readers = tuple(_reader(name, loads) for name in types)
     return readers if any(readers) else None
+
+
+def written(value: Any) -> Any:
+    """A parameter in the form in which it crosses: as text what PostgreSQL reads from text, as psycopg sends it."""
+    if isinstance(value, _AS_TEXT):
+        return str(value)
+    if isinstance(value, Enum) and not isinstance(value, (int, str)):
+        return value.name
+    if isinstance(value, (list, tuple)):
+        return [written(each) for each in value]
+    return value
 
 
 def _reader(name: str, loads: Reader) -> Optional[Reader]:
@@ -48,11 +67,13 @@ def _cidr(text: Any) -> Any:
 
 
 def _range(record: Any) -> Any:
-    return None if record is None else Range(**record)
+    if record is None:
+        return None
+    return Range(empty=True) if record["empty"] else Range(**record)
 
 
 def _ranges(records: Any) -> Any:
-    return None if records is None else [Range(**record) for record in records]
+    return None if records is None else [_range(record) for record in records]
 
 
 def _record(values: Any) -> Any:

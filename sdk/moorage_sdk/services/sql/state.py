@@ -19,8 +19,7 @@ from moorage_sdk.services.sql import placeholders
 from moorage_sdk.services.sql.characteristics import Characteristics
 from moorage_sdk.services.sql.errors import ConnectionOutlived, InterfaceError, misused
 from moorage_sdk.services.sql.placeholders import Parameters
-from moorage_sdk.services.sql.readers import Reader, row_readers
-from moorage_sdk.services.sql.types import Range
+from moorage_sdk.services.sql.readers import Reader, row_readers, written
 
 Row = Tuple[Any, ...]
 Description = Optional[Tuple[Tuple[str, Optional[str], None, None, None, None, None], ...]]
@@ -109,7 +108,7 @@ class ConnectionState:
         sent, arranged = placeholders.filled(self.facts.paramstyle, statement, parameters)
         request = sql_pb2.ExecuteRequest(connection=self.handle, statement=sent)
         for value in arranged:
-            request.parameters.add().CopyFrom(_to_wire(value))
+            request.parameters.add().CopyFrom(self._to_wire(value))
         self.began = True
         return request
 
@@ -123,7 +122,7 @@ class ConnectionState:
                 self.began = True
             added = request.rows.add()
             for value in placeholders.arranged(names, row):
-                added.parameters.add().CopyFrom(_to_wire(value))
+                added.parameters.add().CopyFrom(self._to_wire(value))
             if len(request.rows) >= ROWS_AN_ITEM:
                 yield request
                 request = sql_pb2.ExecuteManyRequest()
@@ -132,6 +131,12 @@ class ConnectionState:
         if request.rows or request.statement:
             self.began = True
             yield request
+
+    def _to_wire(self, value: Any) -> Any:
+        try:
+            return values.to_wire(written(value) if self.facts.dialect == "postgresql" else value)
+        except ValueInvalid as error:
+            raise misused(f"A parameter cannot be sent: {error}.", InterfaceError) from None
 
 
 class CursorState:
@@ -189,10 +194,3 @@ class CursorState:
 
     def pop(self, count: int) -> List[Row]:
         return [self.rows.popleft() for _ in range(min(count, len(self.rows)))]
-
-
-def _to_wire(value: Any) -> Any:
-    try:
-        return values.to_wire(str(value) if isinstance(value, Range) else value)
-    except ValueInvalid as error:
-        raise misused(f"A parameter cannot be sent: {error}.", InterfaceError) from None

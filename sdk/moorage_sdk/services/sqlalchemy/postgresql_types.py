@@ -81,7 +81,7 @@ class CastingCompiler(PGCompiler):
     """Of SQLAlchemy 1.4; SQLAlchemy 2 casts by itself."""
 
     def visit_bindparam(self, bindparam: Any, *arguments: Any, **kw: Any) -> str:
-        text: str = super().visit_bindparam(bindparam, *arguments, **kw)
+        text: str = super().visit_bindparam(bindparam, *arguments, **kw)  # type: ignore[no-untyped-call]
         if isinstance(bindparam.type, sqltypes.ARRAY) and text.startswith("%("):
             compiler: Any = self.dialect.type_compiler
             return f"{text}::{compiler.process(bindparam.type)}"
