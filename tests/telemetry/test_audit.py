@@ -10,8 +10,9 @@ import pytest
 from moorage.config.audit import AuditSettings
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.telemetry.audit import Audit
+from moorage.telemetry.masking import MASK, Masker
 from moorage.telemetry.outlet import WAITING_PER_INSTALLATION
-from moorage.telemetry.tally import KEYS_PER_INSTALLATION
+from moorage.telemetry.tally import KEYS_PER_INSTALLATION, Denials
 
 from .conftest import Clock, Sink
 
@@ -191,3 +192,22 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.001)
+
+
+async def test_the_verb_of_a_capability_is_seen_whatever_is_masked(sink: Sink, clock: Clock) -> None:
+    audit = Audit(sink, AuditSettings(), now=clock, mask=Masker(["sql.read:cards", "4111-1111"]).text)
+    await audit.open()
+    audit.denied(denial(clock, "sql.read:cards"))
+    audit.denied(denial(clock, "redis.read:main/4111-1111"))
+    await audit.close()
+    assert [entry.capability for entry in sink.stored] == ["sql.read:cards", f"redis.read:main/{MASK}"]
+
+
+def test_denials_are_told_when_the_clock_was_set_back(clock: Clock) -> None:
+    """Not only when it has come again to where it was."""
+    denials = Denials()
+    kept = [denials.add(denial(clock)) for _ in range(3)]
+    assert [entry is not None for entry in kept] == [True, False, False]
+    assert denials.take(clock(), everything=False) == []
+    clock.advance(days=-1)
+    assert [entry.count for entry in denials.take(clock(), everything=False)] == [2]

@@ -95,3 +95,14 @@ def test_each_installation_has_its_own_and_the_hosts_log_has_all() -> None:
     maskers.forget("churn")
     assert maskers.plain("churn", "hunter22") == "hunter22"
     assert maskers.everything("hunter22 swordfish") == "hunter22 [masked]"
+
+
+def test_what_a_plugin_keeps_as_a_secret_takes_no_words_out_of_what_is_said_of_others() -> None:
+    maskers = Maskers()
+    token = "d580d57f32848f5dcf574d1ce18d78b2"
+    maskers.set("churn", ["hunter22"], ["other", "lacks the capability sql.read", token])
+    sentence = f"other lacks the capability sql.read:users hunter22 {token}"
+    assert maskers.everything(sentence) == "other lacks the capability sql.read:users [masked] [masked]"
+    assert maskers.plain("churn", sentence) == "[masked] [masked]:users [masked] [masked]"
+    maskers.set("churn", [])
+    assert maskers.everything(sentence) == sentence

@@ -132,9 +132,14 @@ class Audit:
             entry,
             actor=_text(entry.actor),
             action=_text(entry.action),
-            capability=self._clean(entry.capability),
+            capability=self._clean_capability(entry.capability),
             message=self._clean(entry.message),
         )
+
+    def _clean_capability(self, text: str) -> str:
+        """The verb is the contract's own word; whatever a plugin keeps as a secret, that is seen."""
+        verb, colon, resource = text.partition(":")
+        return cut(f"{neutralise(verb)}{colon}{self._mask(neutralise(resource))}", TEXT_LIMIT)
 
     def _clean(self, text: str) -> str:
         # Before it is cut: of half a secret nothing would be recognised.

@@ -24,6 +24,10 @@ MASK = "[masked]"
 #: Shorter texts are not masked: they occur in everything.
 SHORTEST = 4
 
+#: What a plugin wrote itself is masked in texts about others only from this length on, and without white space in it,
+#: as a token is. Otherwise it could have words taken out of the audit, and out of the host's log.
+_SHORTEST_TOKEN = 20
+
 #: Shorter encoded forms, as well.
 _SHORTEST_ENCODED = 6
 
@@ -87,17 +91,21 @@ class Maskers:
 
     def __init__(self) -> None:
         self._secrets: dict[InstallationId, frozenset[str]] = {}
+        #: Of these, what is masked in texts about others too.
+        self._everywhere: dict[InstallationId, frozenset[str]] = {}
         self._maskers: dict[InstallationId, Masker] = {}
         self._everything: Masker | None = None
 
-    def set(self, installation: InstallationId, secrets: Iterable[str]) -> None:
-        """In place of those named before."""
-        values = frozenset(secrets)
-        if values == self._secrets.get(installation, frozenset()):
-            return
-        self._secrets[installation] = values
-        self._maskers.pop(installation, None)
-        self._everything = None
+    def set(self, installation: InstallationId, secrets: Iterable[str], own: Iterable[str] = ()) -> None:
+        """In place of those named before; ``own`` are those that the plugin wrote itself."""
+        given, own = frozenset(secrets), frozenset(own)
+        if given | own != self._secrets.get(installation, frozenset()):
+            self._secrets[installation] = given | own
+            self._maskers.pop(installation, None)
+        everywhere = given | frozenset(filter(_is_token, own))
+        if everywhere != self._everywhere.get(installation, frozenset()):
+            self._everywhere[installation] = everywhere
+            self._everything = None
 
     def forget(self, installation: InstallationId) -> None:
         self.set(installation, ())
@@ -116,11 +124,15 @@ class Maskers:
     def everything(self, text: str) -> str:
         """A text that may be about any installation, such as one of the host's own log, without a secret of any."""
         if self._everything is None:
-            self._everything = Masker(secret for secrets in self._secrets.values() for secret in secrets)
+            self._everything = Masker(secret for secrets in self._everywhere.values() for secret in secrets)
         return self._everything.text(text)
 
 
 _NOTHING_SECRET = Masker()
+
+
+def _is_token(secret: str) -> bool:
+    return len(secret) >= _SHORTEST_TOKEN and not any(map(str.isspace, secret))
 
 
 def _forms(secret: str) -> Iterator[str]:

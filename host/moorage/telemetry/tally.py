@@ -55,7 +55,8 @@ class Denials:
         minute = minute_of(now)
         taken = []
         for key, found in list(self._bins.items()):
-            over = key[2] < minute
+            # Also when the clock was set back: that minute may be far off.
+            over = key[2] != minute
             if found.more and (over or everything):
                 began = datetime.fromtimestamp(key[2] * _MINUTE_SECONDS, UTC)
                 message = f"{found.more} more like it in the minute from {began:%H:%M} UTC."

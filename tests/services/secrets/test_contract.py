@@ -15,6 +15,7 @@ from service_worlds import FakeWorld, HostWorld, World, closing, in_scope
 
 from moorage.broker.services.secrets import SecretsService
 from moorage.broker.services.secrets.key_file import KeyFile
+from moorage.broker.services.secrets.service import MAX_CHANGES
 from moorage.broker.services.secrets.vault import Vault
 from moorage.models.secret import SealedSecret
 from moorage.telemetry.masking import Maskers
@@ -169,3 +170,18 @@ def test_an_optional_parameter_is_none_without_a_right() -> None:
     moorage = kit("config.read:**")
     assert moorage.run(without).result is True
     moorage.close()
+
+
+def test_a_plugin_changes_its_secrets_at_a_bounded_pace(tmp_path: Path) -> None:
+    """Each change is work for whoever masks texts."""
+    now = 0.0
+    vault = Vault(Dictionary(), KeyFile(tmp_path / "keys"), shared=lambda _: (), sharing=(), mask=Maskers().set)
+    with closing(HostWorld(SecretsService(vault, lambda: now))) as world, in_scope():
+        secrets = Secrets(world.worker("secrets.write:*", "secrets.read:*").channel)
+        for number in range(MAX_CHANGES):
+            secrets.set("KEY", f"value {number}")
+        with pytest.raises(MoorageError, match="more than 60 times a minute"):
+            secrets.set("KEY", "one more")
+        assert secrets["KEY"].reveal() == f"value {MAX_CHANGES - 1}"
+        now = 1.5
+        secrets.set("KEY", "one more")

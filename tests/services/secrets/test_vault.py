@@ -13,7 +13,7 @@ import pytest
 from moorage.broker.services.secrets.cipher import NotOpened, seal, unseal
 from moorage.broker.services.secrets.errors import SecretInvalid, SecretSealed, SecretUnknown, TooManySecrets
 from moorage.broker.services.secrets.key_file import KeyFile, KeyFileUnusable
-from moorage.broker.services.secrets.vault import MAX_OWN_SECRETS, MAX_SECRETS, MAX_VALUE_BYTES, Vault
+from moorage.broker.services.secrets.vault import MAX_OWN_LINES, MAX_OWN_SECRETS, MAX_SECRETS, MAX_VALUE_BYTES, Vault
 from moorage.models.installation import Installation
 from moorage.models.manifest import Manifest
 from moorage.models.secret import SHARED, SecretOrigin
@@ -177,6 +177,35 @@ async def test_there_is_room_for_so_many_and_for_fewer_of_the_plugins_own(world:
         await put(vault, f"KEY{number}", "value")
     with pytest.raises(TooManySecrets, match=f"at most {MAX_SECRETS}"):
         await put(vault, "ONE_MORE", "value")
+
+
+async def test_a_plugin_cannot_have_very_many_lines_looked_for(world: World) -> None:
+    vault = await world.open()
+    lines = "\n".join(f"line {number:08}" for number in range(MAX_OWN_LINES + 1))
+    with pytest.raises(SecretInvalid, match="more than 64 lines") as refused:
+        await put(vault, "OWN", lines, origin=PLUGIN)
+    assert "line 00000000" not in str(refused.value)
+    await put(vault, "OWN", lines[:-14], origin=PLUGIN)
+    await put(vault, "CERTIFICATES", lines)
+
+
+async def test_what_a_plugin_wrote_is_masked_in_its_own_texts_and_not_as_a_word_in_those_of_others(
+    world: World,
+) -> None:
+    vault = await world.open()
+    await put(vault, "GIVEN", "correct horse")
+    await put(vault, "WORD", "denied", origin=PLUGIN)
+    assert world.masked("denied, correct horse") == "[masked], [masked]"
+    assert world.maskers.everything("denied, correct horse") == "denied, [masked]"
+    await vault.delete("churn", "WORD")
+    assert world.maskers.everything("denied") == "denied"
+    assert world.masked("denied") == "[masked]"
+
+
+async def test_a_shared_secret_is_masked_before_anybody_shares_it(world: World) -> None:
+    vault = await world.open()
+    await put(vault, "KEY", "correct horse", owner=SHARED)
+    assert world.maskers.everything("correct horse") == "[masked]"
 
 
 async def test_what_is_not_there(world: World) -> None:

@@ -26,6 +26,8 @@ MAX_VALUE_BYTES = 16 * 1024
 #: Of one installation; and of those a plugin wrote itself.
 MAX_SECRETS = 100
 MAX_OWN_SECRETS = 32
+#: Of a value that a plugin wrote itself: lines are looked for one by one. A private key has some fifty.
+MAX_OWN_LINES = 64
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
@@ -47,10 +49,11 @@ class Vault:
         *,
         shared: Callable[[InstallationId], Collection[str]],
         sharing: Collection[InstallationId],
-        mask: Callable[[InstallationId, Iterable[str]], None],
+        mask: Callable[[InstallationId, Iterable[str], Iterable[str]], None],
     ) -> None:
         """``shared``: which of the operator's shared secrets an installation may use; ``sharing``: those that may use
-        any. ``mask`` is told of all that must not be shown of an installation's, whenever that changes.
+        any. ``mask`` is told of all that must not be shown of an installation's, whenever that changes: of what people
+        gave it, and of what it wrote itself.
         """
         self._store = store
         self._source = keys
@@ -61,8 +64,8 @@ class Vault:
         #: The first of them.
         self._newest: Key | None = None
         self._kept: dict[tuple[InstallationId, str], _Kept] = {}
-        #: Values that were replaced or deleted: a plugin may still have them. The last one of each name.
-        self._former: dict[tuple[InstallationId, str], str] = {}
+        #: What was replaced or deleted: a plugin may still have it. The last one of each name.
+        self._former: dict[tuple[InstallationId, str], _Kept] = {}
         self._changing = asyncio.Lock()
         #: Changes, which go on when whoever asked for one is cancelled: memory and store must say the same.
         self._changes = OwnedTasks()
@@ -110,6 +113,8 @@ class Vault:
     ) -> SecretInfo:
         """In the place of the one before. Raises SecretInvalid, TooManySecrets, InstallationUnknown."""
         _check(name, value)
+        if origin is SecretOrigin.PLUGIN:
+            _check_own(name, value)
         work = self._write(installation, name, value, by, origin)
         return await asyncio.shield(self._changes.start(work, f"secret of {installation}"))
 
@@ -165,7 +170,7 @@ class Vault:
     def forget(self, installation: InstallationId) -> None:
         """It was removed, with its secrets."""
         self._kept = {place: kept for place, kept in self._kept.items() if place[0] != installation}
-        self._former = {place: value for place, value in self._former.items() if place[0] != installation}
+        self._former = {place: kept for place, kept in self._former.items() if place[0] != installation}
         self._tell(installation)
 
     # -- for people ----------------------------------------------------------------------------------------------
@@ -209,21 +214,24 @@ class Vault:
         if kept is None or kept.value is None:
             return
         self._former.pop((installation, name), None)
-        self._former[installation, name] = kept.value
+        self._former[installation, name] = kept
         former = [place for place in self._former if place[0] == installation]
         for place in former[: -MAX_OWN_SECRETS or None]:
             del self._former[place]
 
     def _tell_all(self, installation: InstallationId) -> None:
-        for concerned in self._sharing if installation == SHARED else (installation,):
+        for concerned in {SHARED, *self._sharing} if installation == SHARED else (installation,):
             self._tell(concerned)
 
     def _tell(self, installation: InstallationId) -> None:
         places = [place for place in {*self._kept, *self._former} if place[0] == installation]
         places += [(SHARED, name) for name in self._shared(installation)]
-        values = [kept.value for place in places if (kept := self._kept.get(place)) is not None]
-        former = [self._former.get(place) for place in places]
-        self._mask(installation, [value for value in (*values, *former) if value is not None])
+        found = [each.get(place) for each in (self._kept, self._former) for place in places]
+        values: dict[SecretOrigin, list[str]] = {origin: [] for origin in SecretOrigin}
+        for kept in found:
+            if kept is not None and kept.value is not None:
+                values[kept.sealed.origin].append(kept.value)
+        self._mask(installation, values[SecretOrigin.OPERATOR], values[SecretOrigin.PLUGIN])
 
 
 def _check(name: str, value: str) -> None:
@@ -240,6 +248,14 @@ def _check(name: str, value: str) -> None:
         raise SecretInvalid(f"The value of {name} is empty. To do away with a secret, delete it.")
     if size > MAX_VALUE_BYTES:
         raise SecretInvalid(f"The value of {name} has {size:,} bytes; a secret has at most {MAX_VALUE_BYTES:,}.")
+
+
+def _check_own(name: str, value: str) -> None:
+    if len(value.splitlines()) > MAX_OWN_LINES:
+        raise SecretInvalid(
+            f"The value of {name} has more than {MAX_OWN_LINES} lines, which are too many for a secret that a plugin"
+            " writes. Encode it as one line, or keep what is no secret of it elsewhere."
+        )
 
 
 def _resealed(sealed: SealedSecret, key: Key, value: str | None) -> SealedSecret:
