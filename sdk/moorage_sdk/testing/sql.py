@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import re
 import sqlite3
 import sys
 import tempfile
@@ -26,6 +27,9 @@ from moorage_sdk.testing.base import FakeCaller, FakeScope, Guard
 _KEY = "sql"
 _NO_TABLE = "no such table: "
 
+#: PostgreSQL's placeholders, other than in texts, quoted names and comments.
+_NUMBERED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|\$(\d+)", re.DOTALL)
+
 
 class FakeSql:
     """Every backend that a test or the plugin names is there, and empty."""
@@ -35,6 +39,9 @@ class FakeSql:
 
     def __init__(self) -> None:
         self._databases: Dict[str, FakeDatabase] = {}
+        #: "qmark", or "pyformat" for a plugin that writes its statements for PostgreSQL: then ``%s``, ``%(name)s`` and
+        #: ``$1`` are its placeholders. What answers is SQLite all the same, with its SQL, types and values.
+        self.paramstyle = "qmark"
 
     def database(self, backend: str = MAIN_BACKEND) -> FakeDatabase:
         if backend not in self._databases:
@@ -68,7 +75,8 @@ class FakeSql:
     def execute(self, caller: FakeCaller, request: sql_pb2.ExecuteRequest) -> sql_pb2.ExecuteReply:
         connection = _connection(caller.scope, request.connection)
         parameters = [bindable(values.from_wire(value)) for value in request.parameters]
-        result = connection.execute(_guard(caller), request.statement, parameters, request.first_rows)
+        statement = self._marked(request.statement)
+        result = connection.execute(_guard(caller), statement, parameters, request.first_rows)
         reply = sql_pb2.ExecuteReply(
             columns=[sql_pb2.Column(name=name) for name in result.columns],
             rows=_rows(result.rows),
@@ -88,7 +96,7 @@ class FakeSql:
         for request in _chained(first, requests):
             rows = [[bindable(values.from_wire(value)) for value in row.parameters] for row in request.rows]
             if rows:
-                row_count += max(connection.execute_many(guard, first.statement, rows).row_count, 0)
+                row_count += max(connection.execute_many(guard, self._marked(first.statement), rows).row_count, 0)
         return sql_pb2.ExecuteReply(row_count=row_count)
 
     def fetch(self, caller: FakeCaller, request: sql_pb2.FetchRequest) -> Iterator[sql_pb2.Rows]:
@@ -138,13 +146,26 @@ class FakeSql:
     def describe(self, welcome: link_pb2.Welcome) -> None:
         for name in {MAIN_BACKEND, *self._databases}:
             welcome.sql_backends.add(
-                name=name, dialect="sqlite", paramstyle="qmark", server_version=sqlite3.sqlite_version_info
+                name=name,
+                dialect="sqlite",
+                paramstyle="numeric_dollar" if self._is_numbered else "qmark",
+                server_version=sqlite3.sqlite_version_info,
             )
 
     def close(self) -> None:
         for database in self._databases.values():
             database.close()
         self._databases.clear()
+
+    @property
+    def _is_numbered(self) -> bool:
+        return self.paramstyle == "pyformat"
+
+    def _marked(self, statement: str) -> str:
+        """With SQLite's ``?1`` for PostgreSQL's ``$1``."""
+        if not self._is_numbered:
+            return statement
+        return _NUMBERED.sub(lambda found: f"?{found[1]}" if found[1] else found[0], statement)
 
 
 class FakeDatabase:
