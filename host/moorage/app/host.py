@@ -21,7 +21,8 @@ from moorage.app.lock import StateLock
 from moorage.app.reloading import Reloading, ReloadRequest
 from moorage.app.removal import Removal
 from moorage.app.secrets import Secrets
-from moorage.app.shown import state_of
+from moorage.app.shown import single_fences, state_of
+from moorage.app.sql import Sql
 from moorage.app.storage import Storage
 from moorage.app.wiring import Wiring
 from moorage.broker.services.console import DeveloperConsole
@@ -348,6 +349,11 @@ class Host:
         return Storage(self._parts, self._act)
 
     @property
+    def sql(self) -> Sql:
+        """Databases, and what they lack for the present installations."""
+        return Sql(self._parts)
+
+    @property
     def secrets(self) -> Secrets:
         """Set, replaced and deleted; never shown."""
         return Secrets(self._parts, self._act)
@@ -468,6 +474,7 @@ class Host:
             grants=rights.grants,
             denials=rights.denials,
             dangers=rights.dangers,
+            single_fences=single_fences(rights.grants, self._parts.services.sql.fences),
             incarnations=incarnations,
             tasks=next((each.contributions.tasks for each in living if each.contributions.tasks), ()),
             loaded_at=incarnations[0].ready_at if incarnations else None,

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
+from moorage.config.services.sql import SqlMode
 from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import Installation
 from moorage.models.views import GrantView
+from moorage_proto.capability import parse
+
+
+def single_fences(grants: Iterable[GrantView], fences: Mapping[str, SqlMode]) -> tuple[str, ...]:
+    """Databases that some right concerns, and in which nothing but the host's own check keeps a plugin to it."""
+    rights = [parse(grant.capability) for grant in grants if grant.granted]
+    return tuple(
+        sorted(
+            name
+            for name, mode in fences.items()
+            if mode is SqlMode.SINGLE_FENCE
+            and any(right.service == "sql" and right.touches(right.verb, name) for right in rights)
+        )
+    )
 
 
 def state_of(

@@ -10,7 +10,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 from packaging.version import Version
 from uv import find_uv_bin
 
+from moorage.config.services.sql import SqlBackend, SqlMode
 from moorage.config.settings import EnvironmentSettings, Settings
 from moorage.environments.interpreters import OLDEST, Interpreter, Interpreters
 from moorage.errors import ExitCode
@@ -65,6 +66,22 @@ async def examine(settings: Settings) -> list[Check]:
         check_run_dir(settings.sockets),
         *check_sandbox(groups.in_report(report), settings.sandbox.require),
         check_host(settings.api_socket),
+        *check_databases(settings.sql),
+    ]
+
+
+def check_databases(backends: Mapping[str, SqlBackend]) -> list[Check]:
+    """Of those in which nothing stands beneath the host's own check of each statement."""
+    return [
+        Check(
+            f"sql.{name}",
+            Grade.WARNING,
+            f"The database {name} has one fence alone: the host's own check of each statement.",
+            "What gets around that check has all rights of the role that the URL names.",
+            f'Set sql.{name}.mode to "managed", or to "provided"; moorage sql plan prints what makes the roles.',
+        )
+        for name, backend in sorted(backends.items())
+        if backend.fence is SqlMode.SINGLE_FENCE
     ]
 
 

@@ -65,7 +65,7 @@ def _row(found: Installation) -> list[Text | str]:
         found.id,
         found.plugin.version,
         state_text(found.state),
-        worker.sandbox_level if worker else "",
+        _level_of(found, worker),
         f"#{worker.number} pid {worker.pid}" if worker else "",
         str(found.calls) if worker else "",
         str(found.denied) if worker else "",
@@ -95,12 +95,26 @@ def _facts(found: Installation) -> list[tuple[str, object]]:
             f"{'' if limits.data_bytes is None else f', {size(limits.data_bytes)} of data'}"
             f", {limits.data_files:,} files of data",
         ),
+        ("single fence", _single_fence(found)),
         ("log level", ", ".join(map(_level, found.log_levels))),
         ("without effect", found.unenforced),
         ("uses", _use(found.usage) if found.usage else ""),
         ("triggers", ", ".join(f"{trigger.kind} {trigger.source}" for trigger in plugin.triggers)),
         *((name, url) for name, url in plugin.urls.items()),
     ]
+
+
+def _level_of(found: Installation, worker: Incarnation | None) -> str:
+    """What really keeps it in: the kernel's level, and databases that add nothing to the host's own check."""
+    if worker is None:
+        return ""
+    return ", ".join([worker.sandbox_level, *(f"single-fence {name}" for name in found.single_fences)])
+
+
+def _single_fence(found: Installation) -> str:
+    if not found.single_fences:
+        return ""
+    return f"nothing but the host's own check keeps it to its rights in: {', '.join(found.single_fences)}"
 
 
 def _level(level: Level) -> str:

@@ -64,6 +64,7 @@ COMMANDS = {
     "log-level": Lazy("levels", "Show or change from which level on a plugin's loggers send their records.", CHANGE),
     "storage": Lazy("storage", "Look after the private data of an installation.", CHANGE),
     "secrets": Lazy("secrets", "Set, list and delete secrets of a plugin, or seal all with a new key.", CHANGE),
+    "sql": Lazy("sql", "List the databases, or print the SQL that they lack for the present installations.", HOST),
     "serve": Lazy("serve", "Start the host and its API, until Ctrl-C.", HOST),
     "doctor": Lazy("doctor", "Say what this machine offers for running plugins safely.", HOST),
     "dev": Lazy("dev", "Run a plugin while you write it: reload on save, live logs, breakpoint().", WRITE),

@@ -94,6 +94,8 @@ class InstallationView:
     denials: tuple[DenialView, ...] = ()
     #: What is dangerous in what it may do now, as sentences.
     dangers: tuple[str, ...] = ()
+    #: Databases that it has some right to, and in which nothing but the host's own check keeps it to that.
+    single_fences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

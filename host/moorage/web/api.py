@@ -18,6 +18,7 @@ from moorage.web.routes import (
     logs,
     reload,
     secrets,
+    sql,
     storage,
     system,
     why,
@@ -42,7 +43,21 @@ def create_api(operations: Operations) -> FastAPI:
     )
     app.state.operations = operations
     problems.install(app)
-    for noun in (installations, grants, reload, why, config, secrets, storage, executions, logs, levels, audit, system):
+    for noun in (
+        installations,
+        grants,
+        reload,
+        why,
+        config,
+        secrets,
+        storage,
+        sql,
+        executions,
+        logs,
+        levels,
+        audit,
+        system,
+    ):
         app.include_router(noun.router, prefix=PREFIX, responses=problems.RESPONSES)
     return app
 

@@ -18,6 +18,7 @@ from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.reload import ReloadReport
 from moorage.models.secret import SecretInfo
+from moorage.models.sql import SqlBackendView
 from moorage.models.storage import DataFate, RemovalReport, SnapshotView, StorageUse
 from moorage.models.use import UseView
 from moorage.models.views import BrokenPlugin, GrantPreview, InstallationView, StopReport
@@ -128,6 +129,13 @@ class AuditOperations(Protocol):
         """Where it goes, and how that is; the store's first."""
 
 
+class SqlOperations(Protocol):
+    def backends(self) -> tuple[SqlBackendView, ...]: ...
+
+    async def plan(self, backend: str) -> str:
+        """The SQL that gives the roles of the present installations what they lack; empty: there is nothing to run."""
+
+
 class Operations(Protocol):
     """Every method raises MoorageErrors (moorage.errors) whose text is whole sentences."""
 
@@ -145,6 +153,9 @@ class Operations(Protocol):
 
     @property
     def storage(self) -> StorageOperations: ...
+
+    @property
+    def sql(self) -> SqlOperations: ...
 
     async def install(
         self,

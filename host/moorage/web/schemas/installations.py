@@ -250,6 +250,10 @@ class Installation(Document):
     grants: list[Grant]
     denials: list[Denial] = []
     dangers: list[str] = Field(default=[], description="What is dangerous in what it may do, as sentences.")
+    single_fences: list[str] = Field(
+        default=[],
+        description="Databases that it has some right to, and in which the host's own check alone keeps it to that.",
+    )
     tasks: list[Task] = Field(description="Known once a worker has loaded the plugin.")
     incarnations: list[Incarnation] = Field(description="Newest first.")
     calls: int = Field(description="Calls through the gate by the present incarnation.")
@@ -276,6 +280,7 @@ class Installation(Document):
             grants=[Grant.of(grant) for grant in view.grants],
             denials=[Denial.of(denial) for denial in view.denials],
             dangers=list(view.dangers),
+            single_fences=list(view.single_fences),
             tasks=[Task.of(task) for task in view.tasks],
             incarnations=[Incarnation.of(status) for status in view.incarnations],
             calls=view.calls,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -11,6 +11,7 @@ from moorage.broker.scope import Held
 from moorage.broker.services.base import Guard
 from moorage.models.installation import InstallationId
 from moorage_proto import sql_pb2
+from moorage_proto.capability import Grants
 
 #: As they are sent. Made in the thread that reads them: a hundred thousand values would hold the event loop.
 Rows = sql_pb2.Rows
@@ -116,6 +117,15 @@ class Database(Protocol):
 
         False also where they are not (``commit_table``). Raises CallError when the database cannot be asked.
         """
+
+    async def plan(self, grants: Mapping[InstallationId, Grants]) -> str:
+        """The SQL that gives these installations what they lack in the database; empty where it knows no roles.
+
+        Raises CallError when the database cannot be asked.
+        """
+
+    async def forget(self, installation: InstallationId) -> None:
+        """Of one that was removed: what was made for it in the database goes, but not its tables. Raises CallError."""
 
     async def close(self) -> None:
         """After the last connection was released."""

@@ -30,6 +30,12 @@ class MissingDatabase:
     async def committed(self, _: str) -> bool:
         raise self._error()
 
+    async def plan(self, _: object) -> str:
+        raise self._error()
+
+    async def forget(self, _: object) -> None:
+        """Nothing was made for it."""
+
     async def close(self) -> None:
         """Nothing was opened."""
 

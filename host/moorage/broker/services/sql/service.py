@@ -12,9 +12,11 @@ from moorage.broker.services.sql.backends import databases
 from moorage.broker.services.sql.base import Answer, Database, Opening
 from moorage.broker.services.sql.held import HeldConnection, connection_of, cursor_of
 from moorage.broker.services.sql.pace import PaceOf
-from moorage.config.services.sql import SqlBackend
+from moorage.config.services.sql import SqlBackend, SqlMode
+from moorage.models.installation import InstallationId
 from moorage_proto import link_pb2, sql_pb2, value_pb2, values
-from moorage_proto.capability import MAIN_BACKEND
+from moorage_proto.capability import MAIN_BACKEND, Grants
+from moorage_proto.errors import CallError
 from moorage_proto.values import ValueInvalid
 
 #: Of one row; no database takes more.
@@ -26,13 +28,16 @@ class SqlService:
 
     contract = sql_pb2.DESCRIPTOR.services_by_name["SqlService"]
 
-    def __init__(self, backends: Mapping[str, Database]) -> None:
+    def __init__(self, backends: Mapping[str, Database], fences: Mapping[str, SqlMode] | None = None) -> None:
         self._backends = backends
+        #: Of database servers, by name: how they keep installations apart.
+        self.fences = fences or {}
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, SqlBackend], pace_of: PaceOf = lambda _: None) -> Self:
         """Raises SettingsInvalid."""
-        return cls(databases(settings, pace_of))
+        fences = {name: backend.fence for name, backend in settings.items() if backend.fence is not None}
+        return cls(databases(settings, pace_of), fences)
 
     @property
     def backends(self) -> tuple[link_pb2.SqlBackend, ...]:
@@ -50,6 +55,23 @@ class SqlService:
     async def open(self) -> None:
         for database in self._backends.values():
             await database.open()
+
+    async def plan(self, backend: str, grants: Mapping[InstallationId, Grants]) -> str:
+        """As ``Database.plan``. Raises CallError."""
+        if backend not in self._backends:
+            raise refusals.backend_unknown(backend)
+        return await self._backends[backend].plan(grants)
+
+    async def forget(self, installation: InstallationId) -> None:
+        """Implements ``Forgetting``."""
+        failure: CallError | None = None
+        for database in self._backends.values():
+            try:
+                await database.forget(installation)
+            except CallError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     async def close(self) -> None:
         for database in self._backends.values():

@@ -83,6 +83,12 @@ class SqliteDatabase:
         assert self._threads is not None, "the database is open"
         return await self._threads.run(lambda: self._is_noted(execution))
 
+    async def plan(self, _: object) -> str:
+        return ""
+
+    async def forget(self, _: object) -> None:
+        """Nothing was made for it: tables that it defined are the file's."""
+
     async def close(self) -> None:
         if self._threads is not None:
             self._threads.close()

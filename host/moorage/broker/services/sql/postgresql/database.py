@@ -10,15 +10,16 @@ import psycopg
 from moorage.broker.services.base import Guard
 from moorage.broker.services.sql import refusals
 from moorage.broker.services.sql.base import Opening
-from moorage.broker.services.sql.postgresql import failures, script
+from moorage.broker.services.sql.postgresql import failures, present, script
 from moorage.broker.services.sql.postgresql.catalog import Catalog
 from moorage.broker.services.sql.postgresql.connection import PostgresConnection, PostgresLimits
 from moorage.broker.services.sql.postgresql.facts import Relation
 from moorage.broker.services.sql.postgresql.fences import Fence
 from moorage.broker.services.sql.postgresql.operator import Operator
 from moorage.broker.services.sql.postgresql.pool import Pool, PoolLimits
+from moorage.broker.services.sql.postgresql.printed import printed
 from moorage.broker.services.sql.postgresql.raw import BoundedConnection
-from moorage.broker.services.sql.postgresql.roles import RoleUnfit
+from moorage.broker.services.sql.postgresql.roles import RoleUnfit, Terms, plan_role
 from moorage.broker.services.sql.postgresql.server import Server
 from moorage.broker.services.sql.postgresql.statements import Parser
 from moorage.models.installation import InstallationId
@@ -45,19 +46,19 @@ class PostgresDatabase:
         server: Server,
         operator: Operator,
         fence: Fence,
+        terms: Terms,
         *,
-        default_schema: str = "public",
         limits: PostgresLimits | None = None,
         pool: PoolLimits | None = None,
-        commit_table: bool = False,
     ) -> None:
         self._name = name
         self._server = server
         self._operator = operator
         self._fence = fence
-        self._default_schema = default_schema
+        self._terms = terms
+        self._default_schema = terms.default_schema
         self._limits = limits or PostgresLimits()
-        self._commit_table = commit_table
+        self._commit_table = terms.commit_table
         self._parser = Parser()
         self._places: dict[InstallationId, InstallationPlace] = {}
         self.pool = Pool(name, self._connect, pool or PoolLimits())
@@ -99,6 +100,18 @@ class PostgresDatabase:
         self._places.pop(installation, None)
         self.pool.forget(installation)
         await self._guarded(self._fence.forget(installation))
+
+    async def plan(self, grants: Mapping[InstallationId, Grants]) -> str:
+        """The SQL that gives the roles of these installations what they lack. Raises CallError."""
+        try:
+            async with self._operator.transaction() as transaction:
+                relations = await present.relations(transaction, self._default_schema)
+                plans = [plan_role(self._terms, name, [each], relations) for name, each in sorted(grants.items())]
+                found = [(plan, await present.of_role(transaction, plan)) for plan in plans]
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            log.warning("sql %s: %s", self._name, error)
+            raise failures.unreachable(self._name) from None
+        return printed(self._name, self._terms.database, self._default_schema, found, commit_table=self._commit_table)
 
     async def close(self) -> None:
         await self.pool.close()

@@ -16,8 +16,17 @@ from moorage.config.services.sql import SqlBackend, SqlMode
 
 def terms_of(name: str, settings: SqlBackend) -> Terms:
     url = make_url(settings.url)
+    roles = {
+        installation: make_url(secret.get_secret_value()).username or ""
+        for installation, secret in settings.roles.items()
+    }
     return Terms(
-        name, url.database or url.username or "", settings.default_schema, settings.rows, settings.commit_table
+        name,
+        url.database or url.username or "",
+        settings.default_schema,
+        settings.rows,
+        settings.commit_table,
+        {installation: user for installation, user in roles.items() if user},
     )
 
 
@@ -34,10 +43,9 @@ def postgres_database(
         server,
         operator,
         _fence(settings, server, operator, terms),
-        default_schema=settings.default_schema,
+        terms,
         limits=limits,
         pool=pool,
-        commit_table=settings.commit_table,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from moorage.broker.services.sql.postgresql.facts import Relation
 from moorage.broker.services.sql.postgresql.operator import Transaction
+from moorage.broker.services.sql.postgresql.printed import Present
 from moorage.broker.services.sql.postgresql.privileges import Privilege, RolePlan
 from moorage.broker.services.sql.postgresql.script import policy_name
 
@@ -57,6 +58,17 @@ async def privileges(transaction: Transaction, role: str) -> frozenset[Privilege
 
 async def has_role(transaction: Transaction, role: str) -> bool:
     return bool(await transaction.rows("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1", (role,)))
+
+
+async def of_role(transaction: Transaction, plan: RolePlan) -> Present:
+    guarded, bound = await row_security(transaction, plan)
+    return Present(
+        await has_role(transaction, plan.role),
+        await has_schema(transaction, plan.schema),
+        await privileges(transaction, plan.role),
+        guarded,
+        bound,
+    )
 
 
 async def has_schema(transaction: Transaction, name: str) -> bool:

@@ -45,9 +45,11 @@ class Terms:
     default_schema: str = "public"
     rows: Mapping[str, str] = field(default_factory=dict)
     commit_table: bool = False
+    #: Names of the roles that were provided.
+    provided: Mapping[InstallationId, str] = field(default_factory=dict)
 
     def role(self, installation: InstallationId) -> str:
-        return role_name(self.backend, self.database, installation)
+        return self.provided.get(installation) or role_name(self.backend, self.database, installation)
 
     @property
     def bound(self) -> dict[tuple[str, str], str]:
