@@ -7,7 +7,7 @@ import dataclasses
 import enum
 import re
 import typing
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple, Union
 
 from google.protobuf import descriptor_pb2
 from google.protobuf.message import Message
@@ -23,6 +23,7 @@ from moorage_proto.annotations import (
     is_typed_dict,
     requirement,
 )
+from moorage_proto.typed.containers import CONTAINERS, DICTIONARIES, DICTIONARY, TUPLE
 from moorage_proto.typed.records import (
     Container,
     Record,
@@ -41,45 +42,6 @@ _Field = descriptor_pb2.FieldDescriptorProto
 NO_DEFAULT: Any = object()
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-
-
-def _items(value: Any) -> Iterable[Any]:
-    if isinstance(value, (str, bytes, bytearray, collections.abc.Mapping)) or not hasattr(value, "__iter__"):
-        raise TypeError
-    return value  # type: ignore[no-any-return]  # it has __iter__
-
-
-def _pairs(value: Any) -> Iterable[Any]:
-    if not isinstance(value, collections.abc.Mapping):
-        raise TypeError
-    return value.items()
-
-
-def _dictionary(pairs: Iterable[Any]) -> Dict[Any, Any]:
-    listed = list(pairs)
-    made = dict(listed)
-    if len(made) != len(listed):
-        raise ValueError("a key comes twice")
-    return made
-
-
-_LIST = Container("a list", list, _items)
-_SET = Container("a set", set, _items)
-_FROZEN = Container("a set", frozenset, _items)
-_TUPLE = Container("a tuple", tuple, _items)
-_DICTIONARY = Container("a dictionary", _dictionary, _pairs)
-
-_CONTAINERS: Mapping[Any, Container] = {
-    list: _LIST,
-    collections.abc.Sequence: _LIST,
-    collections.abc.MutableSequence: _LIST,
-    collections.abc.Collection: _LIST,
-    set: _SET,
-    collections.abc.MutableSet: _SET,
-    collections.abc.Set: _FROZEN,
-    frozenset: _FROZEN,
-}
-_DICTIONARIES = frozenset({dict, collections.abc.Mapping, collections.abc.MutableMapping})
 
 
 class Messages:
@@ -136,7 +98,7 @@ class Messages:
         """Of what a container holds."""
         annotation = bare(annotation)
         origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-        if origin in _DICTIONARIES:
+        if origin in DICTIONARIES:
             return self._pair(annotation, arguments)
         if not arguments:
             raise AnnotationUnsupported(
@@ -306,10 +268,10 @@ def _container(annotation: Any) -> Optional[Container]:
     origin = typing.get_origin(annotation) or annotation
     if origin is tuple:
         arguments = typing.get_args(annotation)
-        return _TUPLE if len(arguments) == 2 and arguments[1] is Ellipsis else None
-    if origin in _DICTIONARIES:
-        return _DICTIONARY
-    return _CONTAINERS.get(origin) if isinstance(origin, collections.abc.Hashable) else None
+        return TUPLE if len(arguments) == 2 and arguments[1] is Ellipsis else None
+    if origin in DICTIONARIES:
+        return DICTIONARY
+    return CONTAINERS.get(origin) if isinstance(origin, collections.abc.Hashable) else None
 
 
 def _is_empty(default: Any) -> bool:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import NotRequired, TypedDict
 
 from moorage_proto.typed import ValueUnfit, contract_of, own, service
+from moorage_proto.typed.containers import MAX_ALIKE
 from moorage_proto.typed.records import MAX_ITEMS
 
 Level = Literal["low", "high"]
@@ -266,6 +267,20 @@ def test_no_message_makes_more_objects_than_the_host_can_stand():
 
     with pytest.raises(ValueUnfit, match="the message has more than 250,000 items"):
         arrived(List[int], fill)
+
+
+@pytest.mark.parametrize("annotation", [Set[UUID], FrozenSet[UUID], Dict[UUID, int]])
+def test_what_would_take_a_host_hours_to_sort_is_refused(annotation):
+    """Python's hash of a UUID is its number modulo this one."""
+    modulus = 2**61 - 1
+    alike = dict.fromkeys((UUID(int=number * modulus) for number in range(MAX_ALIKE + 1)), 1)
+    with pytest.raises(ValueUnfit, match="more than 100 of them have the same hash"):
+        crossed(annotation, alike if annotation == Dict[UUID, int] else set(alike))
+    alike.popitem()
+    others = {UUID(int=number): 1 for number in range(1, 5000)}
+    value = alike | others
+    sent = value if annotation == Dict[UUID, int] else set(value)
+    assert crossed(annotation, sent) == sent
 
 
 def test_a_key_that_comes_twice_is_refused():
