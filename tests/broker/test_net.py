@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import resource
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from memory_link import Connected, RecordingAudit, connected
 
 from moorage.broker.broker import Broker
-from moorage.broker.egress.resolver import HostRefused
+from moorage.broker.egress.resolver import MAX_LOOK_UPS_EACH, HostRefused
 from moorage.broker.egress.upstream import Upstream, UpstreamInvalid
 from moorage.broker.net import Dialler
 from moorage.broker.net import proxy as proxies
@@ -217,6 +219,81 @@ async def test_a_right_that_is_taken_back_ends_the_connection(usual: Net) -> Non
     writer.close()
 
 
+async def test_the_right_to_a_private_address_ends_the_connection_too() -> None:
+    names = {"wiki.example.com": ["127.0.0.1"]}
+    async with net("net.connect:wiki.example.com:PORT", "net.private:wiki.example.com", names=names) as made:
+        reader, writer, status = await made.connect(f"wiki.example.com:{made.echo}")
+        assert status.startswith("200 ")
+        connect = parse(f"net.connect:wiki.example.com:{made.echo}")
+        await made.link.session.set_grants(Grants((connect, parse("net.private:*.example.com")), epoch=1))
+        writer.write(b"ping")
+        assert await reader.readexactly(4) == b"ping"
+        await made.link.session.set_grants(Grants((connect,), epoch=2))
+        assert await reader.read() == b""
+        writer.close()
+        await made.idle()
+
+
+async def test_a_name_server_that_never_answers_holds_up_its_own_plugin_alone() -> None:
+    asked, never = [], asyncio.Event()
+
+    async def look_up(host: str) -> Sequence[str]:
+        asked.append(host)
+        if host.startswith("slow"):
+            await never.wait()
+        return ["127.0.0.1"]
+
+    dialler = Dialler(look_up)
+    rights = ("net.connect:**:PORT", "net.private:**")
+    async with net(*rights, dialler=dialler) as made, net(*rights, dialler=dialler) as other:
+        slow = []
+        for number in range(2 * MAX_LOOK_UPS_EACH):
+            _, writer = await asyncio.open_connection("127.0.0.1", made.port)
+            writer.write(f"CONNECT slow{number}.example.com:{made.echo} HTTP/1.1\r\n\r\n".encode())
+            slow.append(writer)
+        while made.in_flight < len(slow):
+            await asyncio.sleep(0.001)
+        _, writer, status = await other.connect(f"quick.example.com:{other.echo}")
+        assert status.startswith("200 ")
+        for each in (writer, *slow):
+            each.close()
+        assert asked == [*(f"slow{number}.example.com" for number in range(MAX_LOOK_UPS_EACH)), "quick.example.com"]
+        never.set()
+
+
+async def test_a_process_that_is_short_of_descriptors_keeps_the_rest_for_itself(
+    usual: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxies, "DESCRIPTORS_SHARE", 0.0)
+    reader, refused = await asyncio.open_connection("127.0.0.1", usual.port)
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    refused.close()
+    monkeypatch.undo()
+    _, writer, status = await usual.connect(f"echo.internal:{usual.echo}")
+    assert status.startswith("200 ")
+    writer.close()
+
+
+async def test_connections_are_taken_again_after_a_shortage(usual: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxies, "SHORTAGE_SECONDS", 0.01)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket() as client:
+        client.setblocking(False)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (client.fileno() + 1, hard))
+        try:
+            await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", usual.port))
+            await asyncio.sleep(0.03)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        reader, writer = await asyncio.open_connection(sock=client)
+        writer.write(f"CONNECT echo.internal:{usual.echo} HTTP/1.1\r\n\r\nearly".encode())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        # What came behind the head belongs to the connection.
+        assert await reader.readexactly(5) == b"early"
+        writer.close()
+
+
 async def test_the_end_of_the_link_ends_all(usual: Net) -> None:
     reader, writer, _ = await usual.connect(f"echo.internal:{usual.echo}")
     await usual.link.session.end()
@@ -318,11 +395,13 @@ async def test_the_operators_proxy_is_asked_for_names_and_addresses_are_checked_
 ) -> None:
     port, heads, places = upstream
 
-    async def nobody(host: str) -> Sequence[str]:
-        raise AssertionError(f"{host} was looked up here")
+    async def knows_one(host: str) -> Sequence[str]:
+        if host != "wiki.example.com":
+            raise OSError("this machine does not know it")
+        return ["10.0.0.7"]
 
-    dialler = Dialler(nobody, Upstream.parse(f"http://user:p%40ss@127.0.0.1:{port}"))
-    async with net("net.connect:api.example.com:443", "net.connect:10.0.0.1:443", dialler=dialler) as made:
+    dialler = Dialler(knows_one, Upstream.parse(f"http://user:p%40ss@127.0.0.1:{port}"))
+    async with net("net.connect:*.example.com:443", "net.connect:10.0.0.1:443", dialler=dialler) as made:
         places["api.example.com"] = made.echo
         reader, writer, status = await made.connect("api.example.com:443")
         assert status.startswith("200 ")
@@ -333,7 +412,11 @@ async def test_the_operators_proxy_is_asked_for_names_and_addresses_are_checked_
         _, refused, status = await made.connect("10.0.0.1:443")
         assert status.startswith("502 ")  # named by its address, so let through to the proxy, which says no
         refused.close()
+        _, private, status = await made.connect("wiki.example.com:443")
+        assert status.startswith("403 ")
+        private.close()
         await made.idle()
+        assert len(heads) == 2
         with pytest.raises(HostRefused):
             await dialler.dial("10.0.0.1", 443, allow_private=False)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from moorage.broker.egress.reach import Reach
-from moorage.broker.egress.resolver import Address, HostRefused, HostUnknown, resolve, system_look_up
+from moorage.broker.egress.resolver import Address, BoundedLookUp, HostRefused, HostUnknown, resolve, system_look_up
 from moorage_proto.errors import Reason, Status
 
 
@@ -85,3 +86,24 @@ async def test_a_name_with_very_many_addresses_is_refused() -> None:
 
 async def test_the_machines_own_resolver_knows_this_machine() -> None:
     assert set(await system_look_up("localhost")) <= {"127.0.0.1", "::1"}
+
+
+async def test_a_look_up_counts_until_it_has_ended_whoever_left() -> None:
+    """A thread cannot be called back; more of them are not to be had by giving up and asking again."""
+    asked: list[str] = []
+    answered = asyncio.Event()
+
+    async def look_up(host: str) -> Sequence[str]:
+        asked.append(host)
+        await answered.wait()
+        return ["93.184.216.34"]
+
+    bounded = BoundedLookUp(look_up, 2)
+    for number in range(5):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await bounded(f"{number}.example")
+    assert asked == ["0.example", "1.example"]
+    answered.set()
+    async with asyncio.timeout(10):
+        assert await bounded("last.example") == ["93.184.216.34"]

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from moorage.broker.egress.reach import Reach, parse_address, reach_of
+from moorage.owned import OwnedTasks
 from moorage_proto import hostname
 from moorage_proto.errors import CallError, Reason, Status
 
@@ -24,6 +25,9 @@ LookUp = Callable[[str], Awaitable[Sequence[str]]]
 
 #: Addresses of one name that are looked at; one that has more is no host of honest people.
 MAX_ADDRESSES = 64
+
+#: Of one plugin, at the same time; each takes a thread.
+MAX_LOOK_UPS_EACH = 4
 
 #: Looking up blocks a thread for as long as the machine's resolver waits; other work of the host has its own.
 _THREADS = ThreadPoolExecutor(32, "resolve")
@@ -65,6 +69,33 @@ async def system_look_up(host: str) -> Sequence[str]:
         _THREADS, lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     )
     return [str(entry[4][0]) for entry in found]
+
+
+class BoundedLookUp:
+    """Of one plugin: so many names at a time, each until its thread is free again, whoever waits for it or not.
+
+    Its names may be served by a name server of its own that never answers.
+    """
+
+    def __init__(self, look_up: LookUp, most: int = MAX_LOOK_UPS_EACH) -> None:
+        self._look_up = look_up
+        self._turns = asyncio.Semaphore(most)
+        self._going_on = OwnedTasks()
+
+    async def __call__(self, host: str) -> Sequence[str]:
+        await self._turns.acquire()
+        looking = self._going_on.start(self._looked_up(host), f"look up {host}")
+        looking.add_done_callback(self._done)
+        return await asyncio.shield(looking)
+
+    async def _looked_up(self, host: str) -> Sequence[str]:
+        return await self._look_up(host)
+
+    def _done(self, looking: asyncio.Task[Sequence[str]]) -> None:
+        self._turns.release()
+        # Nobody may be waiting for it.
+        if not looking.cancelled():
+            looking.exception()
 
 
 async def resolve(host: str, port: int, *, allow_private: bool, look_up: LookUp = system_look_up) -> list[Address]:

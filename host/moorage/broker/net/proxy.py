@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import socket
+import time
 from datetime import UTC, datetime
 
 from moorage.broker import refusals
 from moorage.broker.audit_sink import AuditSink
-from moorage.broker.egress.private import may_be_private
+from moorage.broker.egress.resolver import BoundedLookUp
 from moorage.broker.link_state import LinkState
 from moorage.broker.loop_shares import charged
 from moorage.broker.net.dialler import Dialler, Streams
 from moorage.broker.net.request import MAX_HEAD_BYTES, RequestRefused, Target, target_of
-from moorage.broker.net.tunnel import Tunnel
+from moorage.broker.net.tunnel import Tunnel, private_allowed
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage_proto.errors import CallError, Reason, Status
 
@@ -30,6 +32,12 @@ METHOD = "CONNECT"
 
 #: Connections of one worker, with those that have not said yet where they want to go.
 MAX_CONNECTIONS = 256
+
+#: Of the descriptors that this process may have; what is above is the host's own. A connection takes two.
+DESCRIPTORS_SHARE = 0.75
+
+#: When the process has none left at all, connections are taken again after so long.
+SHORTAGE_SECONDS = 1.0
 
 #: Until a client has said where it wants to go.
 HEAD_SECONDS = 10.0
@@ -49,36 +57,54 @@ class NetProxy:
         self._link = link
         self._audit = audit
         self._dialler = dialler
+        self._look_up = BoundedLookUp(dialler.look_up)
         self._listener = listener
-        self._server: asyncio.Server | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._clients: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         self._listener.setblocking(False)
-        self._server = await asyncio.start_server(self._accepted, sock=self._listener, limit=MAX_HEAD_BYTES)
+        name = f"{self._link.identity.installation} connections"
+        self._accepting = asyncio.create_task(self._accept(), name=name)
 
     async def close(self) -> None:
         """Ends every connection. May be called twice."""
-        if self._server is not None:
-            self._server.close()
-        else:
-            self._listener.close()
-        clients = tuple(self._clients)
-        for client in clients:
-            client.cancel()
-        if clients:
-            await asyncio.wait(clients)
+        tasks = [*self._clients, *([] if self._accepting is None else [self._accepting])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._listener.close()
 
-    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._clients) >= MAX_CONNECTIONS or not self._link.alive:
-            writer.transport.abort()
+    async def _accept(self) -> None:
+        """One by one, and no faster than its share of the loop: a worker may dial and hang up as fast as it can."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, _ = await loop.sock_accept(self._listener)
+            except OSError as error:
+                log.error("%s: a connection to its proxy is not taken: %s", self._link.identity.incarnation, error)
+                await asyncio.sleep(SHORTAGE_SECONDS)
+                continue
+            began = time.perf_counter()
+            self._take(client)
+            pause_seconds = self._link.share(time.perf_counter() - began)
+            if pause_seconds > 0:
+                await asyncio.sleep(pause_seconds)
+
+    def _take(self, client: socket.socket) -> None:
+        if len(self._clients) >= MAX_CONNECTIONS or not self._link.alive or not _leaves_room(client):
+            client.close()
             return
         name = f"{self._link.identity.installation} connection"
-        client = asyncio.create_task(charged(self._serve(reader, writer), self._link.share), name=name)
-        self._clients.add(client)
-        client.add_done_callback(self._clients.discard)
+        task = asyncio.create_task(charged(self._serve(client), self._link.share), name=name)
+        self._clients.add(task)
+        task.add_done_callback(self._clients.discard)
+        # Also of one that was cancelled before its first step.
+        task.add_done_callback(lambda _: client.close())
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, client: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=client, limit=MAX_HEAD_BYTES)
         try:
             async with asyncio.timeout(HEAD_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -102,7 +128,7 @@ class NetProxy:
         link.calls += 1
         counters = link.use.of(METHOD)
         try:
-            far = await self._reach(target)
+            far, private = await self._reach(target)
         except CallError as refusal:
             if refusal.status is Status.PERMISSION_DENIED or refusal.reason == Reason.QUOTA_EXCEEDED:
                 self._denied(target, refusal)
@@ -110,7 +136,7 @@ class NetProxy:
             raise
         counters.calls += 1
         try:
-            await self._hold(Tunnel(link, counters, target, near, far), near[1])
+            await self._hold(Tunnel(link, counters, target, near, far, private=private), near[1])
         finally:
             far[1].transport.abort()
             link.quota.leave(0)
@@ -129,8 +155,10 @@ class NetProxy:
         finally:
             scope.drop(handle)
 
-    async def _reach(self, target: Target) -> Streams:
-        """Passes the gate, and connects. The quota counts it in flight from here until it is over."""
+    async def _reach(self, target: Target) -> tuple[Streams, bool]:
+        """Passes the gate, and connects; whether to what may be private. The quota counts it in flight from here until
+        it is over.
+        """
         link = self._link
         if not link.alive:
             raise refusals.link_ended(link.identity.installation)
@@ -139,9 +167,8 @@ class NetProxy:
             raise refusals.refused(link.identity.installation, decision, self._audit.down)
         link.quota.admit(0)
         try:
-            named = decision.rule is not None and decision.rule.resource == target.need.resource
-            private = may_be_private(target.host, named=named, covering=link.covering)
-            far = await self._dialler.dial(target.host, target.port, allow_private=private)
+            private = private_allowed(link, target, decision)
+            far = await self._dialler.dial(target.host, target.port, allow_private=private, look_up=self._look_up)
         except BaseException:
             link.quota.leave(0)
             raise
@@ -149,7 +176,7 @@ class NetProxy:
         for right in link.covering(target.need):
             link.use.allowed(right)
         self._audit.allowed(identity.installation, identity.incarnation, METHOD, str(target.need), "")
-        return far
+        return far, private
 
     def _denied(self, target: Target, refusal: CallError) -> None:
         self._link.denied += 1
@@ -164,6 +191,12 @@ class NetProxy:
                 message=refusal.message,
             )
         )
+
+
+def _leaves_room(client: socket.socket) -> bool:
+    """The kernel gives the lowest number that is free: so the newest tells how many there are."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft == resource.RLIM_INFINITY or client.fileno() < soft * DESCRIPTORS_SHARE
 
 
 async def _answer(writer: asyncio.StreamWriter, status: int, sentence: str) -> None:

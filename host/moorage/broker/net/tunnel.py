@@ -6,21 +6,33 @@ import asyncio
 import contextlib
 from datetime import UTC, datetime
 
+from moorage.broker.egress.private import may_be_private
 from moorage.broker.link_state import LinkState
+from moorage.broker.loop_shares import charged
 from moorage.broker.net.dialler import Streams
 from moorage.broker.net.request import Target
 from moorage.broker.use import MethodUse
+from moorage_proto.capability import Decision
 
 #: Taken at a time from one end.
 CHUNK_BYTES = 64 * 1024
 
 
+def private_allowed(link: LinkState, target: Target, decision: Decision) -> bool:
+    """Whether the target may be at a private address, by the present grants."""
+    named = decision.rule is not None and decision.rule.resource == target.need.resource
+    return may_be_private(target.host, named=named, covering=link.covering)
+
+
 class Tunnel:
     """Implements ``Held``: the plugin's incarnation owns it."""
 
-    def __init__(self, link: LinkState, counters: MethodUse, target: Target, near: Streams, far: Streams) -> None:
-        """``near`` is the plugin's end."""
+    def __init__(
+        self, link: LinkState, counters: MethodUse, target: Target, near: Streams, far: Streams, *, private: bool
+    ) -> None:
+        """``near`` is the plugin's end; ``private``: the other one may be at a private address."""
         self._link = link
+        self._private = private
         self._counters = counters
         self._target = target
         self._near = near
@@ -31,8 +43,13 @@ class Tunnel:
     async def run(self) -> None:
         """Until one end has closed both ways, or it is released. Raises nothing."""
         self._running = asyncio.current_task()
-        outward = asyncio.create_task(self._pump(self._near[0], self._far[1], outward=True), name=f"to {self._target}")
-        inward = asyncio.create_task(self._pump(self._far[0], self._near[1], outward=False), name=f"of {self._target}")
+        share = self._link.share
+        outward = asyncio.create_task(
+            charged(self._pump(self._near[0], self._far[1], outward=True), share), name=f"to {self._target}"
+        )
+        inward = asyncio.create_task(
+            charged(self._pump(self._far[0], self._near[1], outward=False), share), name=f"of {self._target}"
+        )
         try:
             await asyncio.wait((outward, inward))
         finally:
@@ -50,7 +67,8 @@ class Tunnel:
             await asyncio.wait((self._running,))
 
     def revoked(self) -> bool:
-        return not self._link.grants.decide(self._target.need).allowed
+        decision = self._link.grants.decide(self._target.need)
+        return not decision.allowed or (self._private and not private_allowed(self._link, self._target, decision))
 
     def open_since(self) -> tuple[str, datetime] | None:
         return f"connection to {self._target}", self._since
@@ -60,7 +78,7 @@ class Tunnel:
         try:
             while data := await reader.read(CHUNK_BYTES):
                 self._count(len(data), outward=outward)
-                delay_seconds = self._link.quota.charge(len(data))
+                delay_seconds = max(self._link.quota.charge(len(data)), self._link.share(0.0))
                 if delay_seconds > 0:
                     await asyncio.sleep(delay_seconds)
                 writer.write(data)

@@ -9,15 +9,12 @@ from collections.abc import AsyncIterator
 
 import httpcore
 
-from moorage.broker.egress.resolver import Address, HostUnknown, LookUp, resolve
+from moorage.broker.egress.resolver import Address, BoundedLookUp, HostUnknown, LookUp, resolve
 from moorage.broker.services.http.base import Bounds, Timeouts
 from moorage.broker.services.http.network import PinnedBackend
 from moorage.broker.services.http.outward import Outward
 from moorage.owned import OwnedTasks
 from moorage_proto.http_access import Outgoing
-
-#: Names of one installation that are looked up at the same time; each takes a thread.
-_MAX_LOOK_UPS = 4
 
 
 class Client:
@@ -26,8 +23,7 @@ class Client:
     def __init__(self, bounds: Bounds, outward: Outward, look_up: LookUp) -> None:
         self._bounds = bounds
         self._proxied = outward.proxied
-        self._look_up = look_up
-        self._look_ups = asyncio.Semaphore(_MAX_LOOK_UPS)
+        self._look_up = BoundedLookUp(look_up)
         # A connection to a private address, made for a request that may, must not be there for one that may not.
         self._pools = {
             allow_private: outward.pool(PinnedBackend(functools.partial(self._resolve, allow_private)), bounds)
@@ -94,8 +90,7 @@ class Client:
                 del self._slots[origin]
 
     async def _resolve(self, allow_private: bool, host: str, port: int) -> list[Address]:
-        async with self._look_ups:
-            return await resolve(host, port, allow_private=allow_private, look_up=self._look_up)
+        return await resolve(host, port, allow_private=allow_private, look_up=self._look_up)
 
     async def _check_proxied(self, host: str, port: int, seconds: float, allow_private: bool) -> None:
         """What this machine knows to be private is refused here; of names that it does not know the proxy decides."""
