@@ -11,6 +11,7 @@ import pytest
 
 from moorage.cli import checks
 from moorage.cli.checks import Grade
+from moorage.config.services.sql import SqlBackend, SqlMode
 from moorage.config.settings import EnvironmentSettings
 from moorage.environments.interpreters import Interpreter
 from moorage.errors import ExitCode
@@ -92,6 +93,21 @@ def test_state_dir(tmp_path, monkeypatch):
     nearly_full = shutil.disk_usage(tmp_path)._replace(free=1024**2)
     monkeypatch.setattr(checks.shutil, "disk_usage", lambda _path: nearly_full)
     assert checks.check_state_dir(tmp_path).grade is Grade.WARNING
+
+
+def test_databases_with_one_fence_alone():
+    url = "postgresql://operator:secret@server/shop"
+    backends = {
+        "shop": SqlBackend(url=url, mode=SqlMode.SINGLE_FENCE),
+        "main": SqlBackend(url=url),
+        "file": SqlBackend(url="sqlite:////srv/app.db"),
+    }
+
+    (check,) = checks.check_databases(backends)
+
+    assert (check.name, check.grade) == ("sql.shop", Grade.WARNING)
+    assert "one fence alone" in check.finding
+    assert "secret" not in f"{check.finding} {check.consequence} {check.remedy}"
 
 
 def test_run_dir(tmp_path):

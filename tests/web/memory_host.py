@@ -25,6 +25,7 @@ from moorage.models.installation import DesiredState, Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import Author, Manifest, ReloadMode, RequestedCapability
 from moorage.models.reload import ReloadReport
+from moorage.models.sql import SqlBackendView
 from moorage.models.storage import DataFate, RemovalReport
 from moorage.models.usage import Usage
 from moorage.models.use import MethodUse, UseView
@@ -161,6 +162,24 @@ class MemoryTrail:
         return (SinkState("store"), SinkState("file", "[Errno 28] No space left on device", NOON, 7, 12))
 
 
+class MemorySql:
+    def __init__(self) -> None:
+        self.views = (
+            SqlBackendView("main", "sqlite", "", "3.46.1"),
+            SqlBackendView("shop", "postgresql", "provided", "15.18"),
+        )
+
+    def backends(self) -> tuple[SqlBackendView, ...]:
+        return self.views
+
+    async def plan(self, backend: str) -> str:
+        if backend == "main":
+            return ""
+        if backend != "shop":
+            raise NotFound(f"There is no database {backend!r}.")
+        return 'BEGIN;\nCREATE ROLE "moorage_churn" LOGIN;\nCOMMIT;\n'
+
+
 class MemoryHost:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -179,6 +198,7 @@ class MemoryHost:
         self.config = MemoryConfig(self)
         self.log_levels = MemoryLevels(self)
         self.storage = MemoryStorage(self)
+        self.sql = MemorySql()
         self._numbers = itertools.count(1)
 
     def add(

@@ -445,6 +445,13 @@ async def test_levels_of_loggers_are_set_and_taken_back(client, host):
     assert (await client.delete(path, params={"logger": "churn.parser"})).json() == {"items": []}
 
 
+async def test_databases_and_what_they_lack(client):
+    assert [each["mode"] for each in (await client.get("/sql")).json()["items"]] == ["", "provided"]
+    assert "CREATE ROLE" in (await client.get("/sql/shop/plan")).json()["script"]
+    assert (await client.get("/sql/main/plan")).json() == {"backend": "main", "script": ""}
+    assert (await client.get("/sql/nowhere/plan")).status_code == 404
+
+
 async def test_private_data_is_looked_after(client, host):
     path = "/installations/churn/storage"
     assert (await client.get(path)).json()["limit_bytes"] == 64 * 2**20
