@@ -83,5 +83,6 @@ async def test_a_uid_belongs_to_a_name_until_it_is_released(store: Store, instal
     assert (first, second) == (61_001, 61_002)
     assert await store.uids.allocate("churn", first=70_000) == first
     assert await store.uids.allocate("third", first=61_001) == 61_003
-    await store.uids.release("third")
+    await store.installations.add(replace(installation, id="third"))
+    await store.installations.remove("third", release_uid=True)
     assert await store.uids.allocate("fourth", first=61_001) == 61_003

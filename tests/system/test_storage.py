@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from plugin_projects import write_plugin
@@ -230,3 +231,44 @@ async def test_one_without_data_is_removed_without_a_question(host: Host, tmp_pa
     await host.install(write_plugin(tmp_path, CODE))
     assert (await host.remove("probe")).data is None
     assert await host.installations() == ()
+
+
+@pytest.mark.parametrize("fails", ["the data", "the store"])
+async def test_a_removal_that_was_broken_off_is_repeated(
+    probe: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """Never is there data that belongs to nobody, for the next one of that name to find."""
+    await notes(probe, "a")
+    data = probe.settings.state_dir / "data" / "probe"
+    broken = {"the data": probe._parts.snapshots, "the store": probe._parts.store.installations}[fails]
+    name = {"the data": "forget", "the store": "remove"}[fails]
+
+    def refuse(*_args: object, **_options: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(broken, name, refuse)
+        with pytest.raises(OSError, match="Input/output"):
+            await probe.remove("probe", data="delete")
+    assert data.exists() == (fails == "the data")
+    assert not (await probe.installation("probe")).installation.desired.enabled
+
+    await probe.remove("probe", data="delete")
+    assert not data.exists()
+    await probe.install(tmp_path / "probe", grant_required=True)
+    assert await notes(probe, "b") == ["b"]
+
+
+async def test_data_that_nobody_was_asked_about_is_kept(probe: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was written after the question whether there is any, and before the worker was gone."""
+    data = probe.settings.state_dir / "data" / "probe"
+    forbid = probe._parts.supervisor.forbid
+
+    async def late(*args: Any, **options: Any) -> Any:
+        data.mkdir(parents=True, exist_ok=True)
+        (data / "late").write_text("late")
+        return await forbid(*args, **options)
+
+    monkeypatch.setattr(probe._parts.supervisor, "forbid", late)
+    assert (await probe.remove("probe")).data == "keep"
+    assert (data / "late").read_text() == "late"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from moorage.app.wiring import Wiring
 from moorage.errors import Conflict
@@ -42,35 +44,56 @@ class Removal:
         await self._parts.store.installations.get(name)
         if self._parts.supervisor.reloading(name):
             raise ReloadUnderway(name)
-        has_data = await self._has_data(name, data)
-        work = self._remove(name, data if has_data else None, by)
+        if data is None and (found := await self._found(name)) is not None:
+            raise DataUndecided(name, *found)
         # Not to be left halfway by whoever waits no longer.
-        return await asyncio.shield(self._parts.tasks.start(work, f"remove {name}"))
+        return await asyncio.shield(self._parts.tasks.start(self._remove(name, data, by), f"remove {name}"))
 
-    async def _has_data(self, name: InstallationId, data: DataFate | None) -> bool:
+    async def _found(self, name: InstallationId) -> tuple[StorageUse, int] | None:
+        """What it has of data, and how many copies of that; None: neither."""
         use = await self._parts.measure_storage(name)
         snapshots = len(await asyncio.to_thread(self._parts.snapshots.list, name))
-        if (use.files or snapshots) and data is None:
-            raise DataUndecided(name, use, snapshots)
-        return bool(use.files or snapshots)
+        is_empty = await asyncio.to_thread(_is_empty, self._parts.data_of(name))
+        return None if is_empty and not snapshots else (use, snapshots)
 
     async def _remove(self, name: InstallationId, data: DataFate | None, by: str) -> RemovalReport:
+        """Killed at any point, the host leaves an installation that is disabled, or none; never its data to another of
+        its name that it was not kept for.
+        """
         parts = self._parts
-        await parts.supervisor.forbid(name, Disable("it is removed"), "it is removed", by=by)
+        await self._forbid(name, by)
+        # What it has made of data since nobody was asked about is kept.
+        fate = None if await self._found(name) is None else data or "keep"
+        if fate != "keep":
+            async with parts.supervisor.at_rest(name, "its data is deleted"):
+                await asyncio.to_thread(parts.snapshots.forget, name)
+            # Who enabled it meanwhile was too early, or too late.
+            await self._forbid(name, by)
         async with parts.configs.changing(name):
-            await parts.store.installations.remove(name)
+            await parts.store.installations.remove(name, release_uid=fate != "keep")
             parts.supervisor.forget(name)
             parts.vault.forget(name)
             parts.configs.forget(name)
             parts.log_levels.forget(name)
         await parts.broker.forget(name)
         parts.logs.forget(name)
-        if data != "keep":
-            await asyncio.to_thread(parts.snapshots.forget, name)
-            await parts.store.uids.release(name)
         parts.events.announce(Removed(name, by))
-        await self._act("remove", name, by, f"its data: {data or 'none'}")
-        return RemovalReport(name, data, _sentence(name, data))
+        await self._act("remove", name, by, f"its data: {fate or 'none'}")
+        return RemovalReport(name, fate, _sentence(name, fate))
+
+    async def _forbid(self, name: InstallationId, by: str) -> None:
+        await self._parts.supervisor.forbid(name, Disable("it is removed"), "it is removed", by=by)
+
+
+def _is_empty(folder: Path) -> bool:
+    """What cannot be looked at is not known to be."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _sentence(name: InstallationId, data: DataFate | None) -> str:

@@ -80,9 +80,9 @@ class Installations:
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_installation(row) for row in rows)
 
-    async def remove(self, installation: InstallationId) -> None:
-        """With its grants, secrets, settings and levels. Its history stays, and its uid belongs to its name until it is
-        released (``uids``).
+    async def remove(self, installation: InstallationId, *, release_uid: bool = False) -> None:
+        """With its grants, secrets, settings and levels. Its history stays. Its uid belongs to its name, unless it is
+        released because no file of it remains: another installation may get it then.
 
         Raises InstallationUnknown.
         """
@@ -91,6 +91,8 @@ class Installations:
             removed = connection.execute(delete(_table).where(_table.c.id == installation))
             _require_one(removed.rowcount, installation)
             connection.execute(delete(schema.secrets).where(schema.secrets.c.installation == installation))
+            if release_uid:
+                connection.execute(delete(schema.uids).where(schema.uids.c.installation == installation))
 
         await self._database.write(work)
 

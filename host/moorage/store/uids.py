@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from moorage.models.installation import InstallationId
 from moorage.store import schema
@@ -31,8 +31,3 @@ class Uids:
             return uid
 
         return await self._database.write(work)
-
-    async def release(self, installation: InstallationId) -> None:
-        """For when no file of the uid remains; another installation may get it then."""
-        statement = delete(_table).where(_table.c.installation == installation)
-        await self._database.write(lambda connection: connection.execute(statement))
