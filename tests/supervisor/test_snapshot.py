@@ -6,7 +6,7 @@ import os
 import socket
 import stat
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -207,6 +207,21 @@ def test_the_newest_copies_are_kept(world: World) -> None:
     assert not (world.folder / "snapshots" / "churn" / ".half-done").exists()
     world.all.prune("unknown")
     assert world.all.list("unknown") == ()
+
+
+def test_a_copy_is_the_newest_also_when_the_clock_was_set_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise it would be the first to be removed, at once."""
+
+    class Slow(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) - timedelta(days=1)
+
+    before = [world.all.take(installation(f"1.{number}")) for number in range(3)]
+    monkeypatch.setattr(snapshots, "datetime", Slow)
+    taken = world.all.take(installation("2.0"))
+    world.all.prune("churn")
+    assert world.all.list("churn") == (taken, *reversed(before[1:]))
 
 
 def test_data_on_a_filesystem_of_its_own_comes_back_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from moorage.errors import MoorageError
@@ -76,7 +76,7 @@ class Snapshots:
     def take(self, installation: Installation) -> Snapshot:
         """Copies its data as it is now. Raises SnapshotFailed; nothing of the copy is left then."""
         home = self._home(installation.id)
-        now = datetime.now(UTC)
+        now = max(datetime.now(UTC), self._after_all(installation.id))
         partial = home / f".{secrets.token_hex(8)}"
         try:
             partial.mkdir(mode=0o700)
@@ -93,6 +93,11 @@ class Snapshots:
             _remove(home, partial.name)
             raise SnapshotFailed(installation.id, _sentence(error)) from error
         return snapshot
+
+    def _after_all(self, installation: InstallationId) -> datetime:
+        """Later than every copy that there is, also when the clock was set back: they go by their times."""
+        newest = max((one.taken_at for one in self.list(installation)), default=datetime.min.replace(tzinfo=UTC))
+        return newest + timedelta(microseconds=1)
 
     def restore(self, snapshot: Snapshot) -> None:
         """The data is as it was then, from one moment to the next. May be repeated.
