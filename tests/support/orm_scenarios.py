@@ -425,7 +425,8 @@ def reflection(stage):
     with stage.session() as db:
         metadata.create_all(db.connection())
         db.execute(text("CREATE VIEW tagged_names AS SELECT b FROM tagged"))
-    with stage.session("sql.read:tagged", "sql.read:parents(id)", "sql.read:tagged_names") as db:
+    rights = ("sql.read:tagged", "sql.read:parents(id)", "sql.read:tagged_names", "sql.define:tagged_names")
+    with stage.session(*rights) as db:
         inspector = inspect(db.connection())
         assert sorted(inspector.get_table_names()) == ["parents", "tagged"]
         assert inspector.get_view_names() == ["tagged_names"]

@@ -374,7 +374,8 @@ def test_taking_a_grant_back_ends_what_used_it(patient_host: HostWorld):
     assert owner(patient_host) is None
     fresh = scoped(worker)
     assert fresh.execute("SELECT count(*) FROM users").fetchone() == (2,)
-    worker.end(success=True)
+    with pytest.raises(Exception, match="took a grant back"):
+        worker.end(success=True)
     assert tags(patient_host) == ["rock"]
 
 
