@@ -289,6 +289,14 @@ def test_grant_wants_capabilities_or_required(moorage, arguments):
     assert "--required" in result.stderr
 
 
+def test_what_is_granted_is_told_with_its_meaning(moorage, host):
+    host.add("mail", tasks={}, required=["config.read:**"])
+    told = moorage("grant", "mail", "--required", "--yes").stdout.splitlines()
+    assert told[0].split() == ["CAPABILITY", "GRANTED", "WHY", "IT", "IS", "ASKED", "FOR"]
+    (heading,) = [number for number, line in enumerate(told) if "WHAT IT MEANS" in line]
+    assert told[heading + 1].split(maxsplit=1) == ["config.read:**", "It means config.read:**."]
+
+
 def test_rights_in_plain_sentences(moorage, host):
     host.add("mail", tasks={}, required=["config.read:**"], optional=["kafka.produce:audit"])
     moorage("grant", "mail", "--required", "--because", "ticket 7")

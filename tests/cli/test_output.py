@@ -77,9 +77,10 @@ def test_what_is_forgotten_at_exit():
         sql={"main": SqlBackend(url="sqlite:////app.db"), "scratch": SqlBackend(url="sqlite://")},
         kafka={"main": KafkaBackend(), "real": KafkaBackend(bootstrap_servers="kafka:9092")},
     )
-    kafka, servicebus, sql = forgotten_at_exit(settings)
+    kafka, redis, servicebus, sql = forgotten_at_exit(settings)
     assert 'Kafka "main" is a mock cluster' in kafka
     assert "kafka.main.bootstrap_servers" in kafka
+    assert 'Redis "main" is a server inside this host' in redis
     assert "servicebus.main.connection_string" in servicebus
     assert 'SQL "scratch" is a database in memory' in sql
 

@@ -10,7 +10,7 @@ from moorage.app.why import _became, _meanwhile, next_step
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.manifest import Manifest
-from moorage.models.views import InstallationView
+from moorage.models.views import GrantView, InstallationView
 from moorage.models.why import RunningExecution
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -36,6 +36,18 @@ def test_a_start_that_came_to_no_worker_says_why() -> None:
     assert state_of(CHURN, (), (), rest=rest, problem="It is full.") == (
         "restarting",
         "It is full. It is started again in 2.0 s.",
+    )
+
+
+def test_of_many_missing_rights_some_are_named() -> None:
+    missing = [GrantView(f"sql.read:t{number}", "", required=True, granted=False) for number in range(5)]
+    assert state_of(CHURN, missing[:1], ()) == (
+        "not granted",
+        "It requires sql.read:t0. moorage grant churn --required",
+    )
+    assert state_of(CHURN, missing, ()) == (
+        "not granted",
+        "It requires sql.read:t0, sql.read:t1, sql.read:t2 and 2 more. moorage grant churn --required",
     )
 
 

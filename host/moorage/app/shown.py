@@ -12,6 +12,9 @@ from moorage.models.installation import Installation
 from moorage.models.views import GrantView
 from moorage_proto.capability import parse
 
+#: Of many capabilities that are missing, so many are named in a list of installations.
+MOST_NAMED = 3
+
 
 def single_fences(grants: Iterable[GrantView], fences: Mapping[str, SqlMode]) -> tuple[str, ...]:
     """Databases that some right concerns, and in which nothing but the host's own check keeps a plugin to it."""
@@ -63,7 +66,9 @@ def state_of(
 
 def _ungranted(name: str, missing: Sequence[GrantView]) -> str:
     denying = dict.fromkeys(grant.denied_by for grant in missing if grant.denied_by)
-    sentences = [f"It requires {', '.join(grant.capability for grant in missing)}."]
+    named = ", ".join(grant.capability for grant in missing[:MOST_NAMED])
+    more = f" and {len(missing) - MOST_NAMED} more" if len(missing) > MOST_NAMED else ""
+    sentences = [f"It requires {named}{more}."]
     if not all(grant.denied_by for grant in missing):
         sentences.append(f"moorage grant {name} --required")
     sentences += [f"{rule} is denied: moorage undeny {name} '{rule}'" for rule in denying]

@@ -17,26 +17,43 @@ def print_grants(found: Installation, about: Collection[str] | None = None) -> N
     dangerous.
     """
     if found.grants:
-        say()
         table(["CAPABILITY", "GRANTED", "WHY IT IS ASKED FOR"], [_row(grant) for grant in found.grants])
     if found.denials:
-        say()
+        if found.grants:
+            say()
         table(["DENIED", "BY", "WHY"], [[each.capability, each.denied_by, each.because] for each in found.denials])
-    for grant in found.grants:
-        if grant.capability in about if about is not None else grant.widens_sandbox:
-            style = "yellow" if grant.widens_sandbox else ""
-            say(f"\n{grant.capability}{'' if grant.granted else ', once it is granted'}: {grant.meaning}", style)
+    _print_meanings(
+        grant for grant in found.grants if (grant.capability in about if about is not None else grant.widens_sandbox)
+    )
     print_dangers(found.dangers)
+
+
+def _print_meanings(grants: Iterable[Grant]) -> None:
+    rows = [[grant.capability, Text(one_line(grant.meaning), _style(grant))] for grant in grants]
+    if rows:
+        say()
+        table(["CAPABILITY", "WHAT IT MEANS"], rows)
+
+
+def _style(grant: Grant) -> str:
+    return "yellow" if grant.widens_sandbox else ""
 
 
 def print_rights(found: Installation) -> None:
     """Each right in plain sentences."""
-    _print_all(f"{found.id} may:", (grant for grant in found.grants if grant.granted))
-    _print_all(
-        f"{found.id} asks for, and may not:", (each for each in found.grants if each.requested and not each.granted)
-    )
-    _print_all("It was granted, and is not asked for any more:", (each for each in found.grants if not each.requested))
+    groups = {
+        f"{found.id} may:": [grant for grant in found.grants if grant.granted],
+        f"{found.id} asks for, and may not:": [each for each in found.grants if each.requested and not each.granted],
+        "It was granted, and is not asked for any more:": [each for each in found.grants if not each.requested],
+    }
+    shown = [(heading, grants) for heading, grants in groups.items() if grants]
+    for number, (heading, grants) in enumerate(shown):
+        if number:
+            say()
+        _print_all(heading, grants)
     if found.denials:
+        if shown:
+            say()
         say("Denied, whatever is granted:", "bold")
         for denial in found.denials:
             _print_denial(denial)
@@ -86,9 +103,6 @@ def print_dangers(dangers: Iterable[str]) -> None:
 
 
 def _print_all(heading: str, grants: Iterable[Grant]) -> None:
-    grants = tuple(grants)
-    if not grants:
-        return
     say(heading, "bold")
     for grant in grants:
         say(Text.assemble("  ", one_line(grant.capability), "  ", (one_line(_standing(grant)), "dim")))
@@ -97,7 +111,6 @@ def _print_all(heading: str, grants: Iterable[Grant]) -> None:
             indented(
                 f"{'required' if grant.required else 'optional'}: {grant.because}" if grant.requested else "", "dim"
             )
-    say()
 
 
 def _print_denial(denial: Denial) -> None:

@@ -49,6 +49,8 @@ def print_installation(found: Installation) -> None:
         say(found.reason, "yellow")
     facts(_facts(found))
     _print_tasks(found)
+    if found.grants or found.denials:
+        say()
     print_grants(found)
     _print_workers(found.incarnations)
 

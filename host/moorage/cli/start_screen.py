@@ -24,6 +24,12 @@ def forgotten_at_exit(settings: Settings) -> list[str]:
         if backend.bootstrap_servers == "embedded"
     ]
     sentences += [
+        f'Redis "{name}" is a server inside this host: its keys are forgotten when the host stops. '
+        f"Set redis.{name}.url to keep them."
+        for name, backend in sorted(settings.redis.items())
+        if backend.url == "embedded"
+    ]
+    sentences += [
         f'Service Bus "{name}" is a peer inside this host: its messages are forgotten when the host stops. '
         f"Set servicebus.{name}.connection_string to keep them."
         for name, backend in sorted(settings.servicebus.items())

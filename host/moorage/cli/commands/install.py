@@ -58,6 +58,7 @@ def _tell(found: Installation) -> None:
     say(f"{found.id} {found.plugin.version} is installed.")
     if not found.grants:
         return
+    say()
     print_grants(found, [grant.capability for grant in found.grants])
     if any(grant.required and not grant.granted for grant in found.grants):
         say(f"\nIt starts once it has what it requires: moorage grant {found.id} --required", "yellow")
