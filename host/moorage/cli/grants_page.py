@@ -29,7 +29,9 @@ def print_grants(found: Installation, about: Collection[str] | None = None) -> N
 
 
 def _print_meanings(grants: Iterable[Grant]) -> None:
-    rows = [[grant.capability, Text(one_line(grant.meaning), _style(grant))] for grant in grants]
+    rows: list[list[Text | str]] = [
+        [grant.capability, Text(one_line(grant.meaning), _style(grant))] for grant in grants
+    ]
     if rows:
         say()
         table(["CAPABILITY", "WHAT IT MEANS"], rows)
