@@ -199,6 +199,8 @@ def _data_need(action: Action, context: _Context) -> Optional[AccessNeed]:
     found = context.find(name)
     if found is None and folded in _TABLE_FUNCTIONS:
         return None
+    if found is not None and folded.startswith(RESERVED_PREFIX):
+        raise Forbidden(f"Names that begin with {RESERVED_PREFIX} are the host's; {name} is not available to plugins.")
     if fold(action.database or "main") != "main" or _is_eponymous(action, found, context):
         raise Forbidden(f"{name} is none of the database's tables, and is not available to plugins.")
     # Where no column is read SQLite tells the name as the statement writes it.

@@ -84,7 +84,8 @@ def test_what_could_not_be_committed_is_not_noted(world: NotingWorld):
 )
 def test_plugins_do_not_reach_it(world: NotingWorld, statement):
     with pytest.raises(sql.DatabaseError):
-        scoped(world.worker("sql.read:users", "sql.write:tags", "sql.define:stats_*")).execute(statement)
+        scoped(world.worker(*ALL)).execute(statement)
+    assert world.rows("SELECT * FROM moorage_commit") == []
 
 
 def test_where_it_is_not_asked_for_nothing_is_noted(patient_host: HostWorld):
