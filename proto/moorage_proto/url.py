@@ -262,14 +262,19 @@ def pattern(resource: str) -> Optional[UrlPattern]:
 
 def covers(resource: str, url: str) -> bool:
     """Whether a right's resource covers that of a need, or another right's as a whole."""
-    wide = pattern(resource)
-    if wide is None:
-        return False
+    wide, narrow = pattern(resource), _latest(url)
+    return wide is not None and narrow is not None and wide.includes(narrow)
+
+
+@functools.lru_cache(maxsize=32)
+def _latest(url: str) -> Optional[UrlPattern]:
+    """As ``pattern``, for needs: each is compared with several rights. They are as many and as long as a plugin likes,
+    so few are remembered.
+    """
     try:
-        # Not remembered: needs are as many and as long as a plugin likes.
-        return wide.includes(parse_pattern(url))
+        return parse_pattern(url)
     except UrlInvalid:
-        return False
+        return None
 
 
 def _host_pattern(text: str) -> str:
