@@ -335,6 +335,15 @@ def test_what_is_made_of_grants(moorage, host):
     assert "geo-tag has made no call since the host started." in moorage("grants", "geo-tag", "--use").stdout
 
 
+def test_what_is_used_without_a_call_is_not_called_unused(moorage, host):
+    rights = ["storage.use:16MiB", "events.subscribe:track.*", "secrets.read:KEY"]
+    host.add("quiet", tasks={}, required=rights).granted.update(dict.fromkeys(rights, "dana"))
+    told = moorage("grants", "quiet", "--use").stdout
+    assert re.search(r"^storage\.use:16MiB +0 +not counted$", told, re.MULTILINE)
+    assert re.search(r"^events\.subscribe:track\.\* +0 +not counted$", told, re.MULTILINE)
+    assert "Take back what is not needed: moorage revoke quiet 'secrets.read:KEY'\n" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "reply", "granted"),
     [

@@ -10,6 +10,10 @@ from moorage.cli.output import indented, local_time, say, table
 from moorage.cli.plain import one_line
 from moorage.web.schemas.grants import Denial, Grant, Use
 from moorage.web.schemas.installations import Installation
+from moorage_proto.capability import EVENTS_REPLY, NET_PRIVATE, SANDBOX_VERBS, STORAGE_USE, parse
+
+#: Verbs of what the host does for a plugin without a call of it. Nobody should take them for unused.
+UNCOUNTED = SANDBOX_VERBS | {NET_PRIVATE, STORAGE_USE, EVENTS_REPLY, "events.subscribe"}
 
 
 def print_grants(found: Installation, about: Collection[str] | None = None) -> None:
@@ -69,7 +73,7 @@ def print_use(name: str, use: Use) -> None:
     if use.grants:
         rows = [[each.capability, f"{each.uses:,}", _last_use(each)] for each in use.grants]
         table(["GRANTED", "USES", "LAST USE"], rows, right=(1,))
-    unused = [grant.capability for grant in use.grants if not grant.uses and not grant.widens_sandbox]
+    unused = [grant.capability for grant in use.grants if not grant.uses and _is_counted(grant)]
     if unused:
         say(f"\nTake back what is not needed: moorage revoke {name} {' '.join(map(_quoted, unused))}", "yellow")
     if use.since is None:
@@ -91,8 +95,15 @@ def _last_use(grant: Grant) -> str:
         return local_time(grant.used_at)
     if grant.widens_sandbox:
         return "at each start"
+    if not _is_counted(grant):
+        return "not counted"
     since = f" since {local_time(grant.granted_at)}" if grant.granted_at is not None else ""
     return f"never used{since}"
+
+
+def _is_counted(grant: Grant) -> bool:
+    """Whether it would be seen when it is used: what no call asks for is not."""
+    return parse(grant.capability).verb not in UNCOUNTED
 
 
 def _quoted(capability: str) -> str:
