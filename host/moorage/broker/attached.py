@@ -15,16 +15,17 @@ from google.protobuf.message import Message
 
 from moorage.broker import outcome
 from moorage.broker.broker import Broker
+from moorage.broker.declared import read_declared
 from moorage.broker.link_state import Identity
 from moorage.broker.listener import Listener
 from moorage.broker.scope import ScopeKind
+from moorage.broker.services.events.hub import MAX_DATA_BYTES
 from moorage.broker.services.events.wire import event_to_wire
 from moorage.models.attachment import Attachment, Health, Holding, Peer
 from moorage.models.contributions import Contributions
-from moorage.models.event import HandlerView, PluginEvent
+from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.levels import WorkerLevels
-from moorage.models.views import TaskView
 from moorage.telemetry.trace import new_traceparent
 from moorage_proto import link_pb2, plugin_pb2, value_pb2, values
 from moorage_proto.capability import Grants
@@ -37,9 +38,6 @@ GRACE = timedelta(seconds=5)
 
 #: Results of more values are read in a thread, lest they hold up the other links.
 SMALL_RESULT_PARTS = 1000
-
-#: Event handlers of one plugin; what it declares beyond is not called.
-MAX_HANDLERS = 1000
 
 _PLUGIN = service_methods(plugin_pb2, "PluginService")
 
@@ -110,10 +108,8 @@ class AttachedLink:
             from_version=from_version,
         )
         reply = await link.call(_PLUGIN["load"], request, scope=self._scope, traceparent=new_traceparent())
-        return Contributions(
-            tuple(_task_view(task) for task in reply.tasks),
-            tuple(_handler_view(handler) for handler in reply.handlers[:MAX_HANDLERS]),
-        )
+        # In a thread: reading large schemas takes time.
+        return await asyncio.to_thread(read_declared, reply)
 
     async def serve_net(self, listener: socket.socket) -> None:
         await self._session.serve_net(listener)
@@ -236,7 +232,7 @@ class AttachedLink:
         try:
             request = plugin_pb2.HandleEventRequest(handler=handler, event=event_to_wire(event))
             reply = await self._call(link, "handle_event", request, scope, timeout)
-            result = await _read(reply.reply) if reply.HasField("reply") else None
+            result = _read_reply(reply.reply) if reply.HasField("reply") else None
             return TaskOutcome(ExecutionState.SUCCEEDED, result=result)
         except CallError as error:
             return outcome.from_error(error)
@@ -298,20 +294,13 @@ async def _read(result: value_pb2.Value) -> Any:
     return values.from_wire(result)
 
 
+def _read_reply(reply: value_pb2.Value) -> Any:
+    if (size := reply.ByteSize()) > MAX_DATA_BYTES:
+        raise values.ValueInvalid(f"a reply takes at most {MAX_DATA_BYTES:,} bytes, and this one has {size:,}")
+    return values.from_wire(reply)
+
+
 def _read_large(result: value_pb2.Value) -> Any:
     values.check_parts((result,))
     values.check_result(result)
     return values.from_wire(result)
-
-
-def _handler_view(handler: plugin_pb2.EventHandler) -> HandlerView:
-    return HandlerView(handler.name, handler.topic, handler.replies, values.record_from_wire(handler.data_schema))
-
-
-def _task_view(task: plugin_pb2.Task) -> TaskView:
-    return TaskView(
-        task.name,
-        task.summary,
-        values.record_from_wire(task.input_schema),
-        values.record_from_wire(task.result_schema),
-    )

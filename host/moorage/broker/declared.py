@@ -1,0 +1,63 @@
+"""What a plugin says of itself when it has loaded. Its SDK is in its own hands: so nothing of it is believed. Pure."""
+
+from __future__ import annotations
+
+from moorage.models.contributions import Contributions
+from moorage.models.event import HandlerView
+from moorage.models.views import TaskView
+from moorage_proto import plugin_pb2, topics, values
+from moorage_proto.errors import CallError, Reason, Status
+
+#: What one plugin may declare, its schemas included. The host keeps it, shows it, and compares handlers with events.
+MAX_TASKS = 1000
+MAX_HANDLERS = 100
+MAX_DECLARED_BYTES = 1024 * 1024
+MAX_DECLARED_PARTS = 50_000
+
+#: Of a task or a handler.
+MAX_NAME_LENGTH = 500
+
+
+def read_declared(reply: plugin_pb2.LoadReply) -> Contributions:
+    """Raises CallError with a sentence."""
+    problem = _problem_of(reply)
+    if not problem:
+        try:
+            return Contributions(tuple(map(_task_view, reply.tasks)), tuple(map(_handler_view, reply.handlers)))
+        except values.ValueInvalid as error:
+            problem = f"a schema of it cannot be read: {error}."
+    raise CallError(Status.INVALID_ARGUMENT, Reason.LOAD_FAILED, f"What the plugin declares is refused: {problem}")
+
+
+def _problem_of(reply: plugin_pb2.LoadReply) -> str:
+    """As the end of a sentence; empty: none."""
+    for noun, count, most in (
+        ("tasks", len(reply.tasks), MAX_TASKS),
+        ("event handlers", len(reply.handlers), MAX_HANDLERS),
+        ("bytes", reply.ByteSize(), MAX_DECLARED_BYTES),
+    ):
+        if count > most:
+            return f"it has {count:,} {noun}, and at most {most:,} are taken."
+    schemas = [schema for task in reply.tasks for schema in (task.input_schema, task.result_schema)]
+    schemas += [handler.data_schema for handler in reply.handlers]
+    try:
+        values.check_parts([entry.value for schema in schemas for entry in schema.entries], MAX_DECLARED_PARTS)
+    except values.ValueInvalid as error:
+        return f"of its schemas, {error}."
+    names = [*(task.name for task in reply.tasks), *(handler.name for handler in reply.handlers)]
+    if any(not name.isprintable() or not 0 < len(name) <= MAX_NAME_LENGTH for name in names):
+        return f"a task or handler has a name that is none: 1 to {MAX_NAME_LENGTH} printable characters."
+    return next(filter(None, (topics.problem_of_pattern(handler.topic) for handler in reply.handlers)), "")
+
+
+def _handler_view(handler: plugin_pb2.EventHandler) -> HandlerView:
+    return HandlerView(handler.name, handler.topic, handler.replies, values.record_from_wire(handler.data_schema))
+
+
+def _task_view(task: plugin_pb2.Task) -> TaskView:
+    return TaskView(
+        task.name,
+        task.summary,
+        values.record_from_wire(task.input_schema),
+        values.record_from_wire(task.result_schema),
+    )
