@@ -68,8 +68,8 @@ def from_wire(wire: value_pb2.Value, depth: int = 0) -> Any:
         raise ValueInvalid(f"a {kind} value cannot be read") from error
 
 
-def check_parts(wire: Sequence[value_pb2.Value], most: int = MAX_PARTS) -> None:
-    """Of values from the other side of the boundary, before they are read. Raises ValueInvalid."""
+def check_parts(wire: Sequence[value_pb2.Value], most: int = MAX_PARTS) -> int:
+    """Of values from the other side of the boundary, before they are read; how many there are. Raises ValueInvalid."""
     count = _counted(0, len(wire), most)
     waiting: List[Iterator[value_pb2.Value]] = [iter(wire)]
     while waiting:
@@ -82,6 +82,7 @@ def check_parts(wire: Sequence[value_pb2.Value], most: int = MAX_PARTS) -> None:
         elif value.HasField("record"):
             count = _counted(count, len(value.record.entries), most)
             waiting.append(entry.value for entry in value.record.entries)
+    return count
 
 
 def _counted(count: int, added: int, most: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,11 +28,14 @@ def event(topic: str = "track.playing", number: int = 0) -> PluginEvent:
 
 
 class Listening:
-    def __init__(self, *names: str) -> None:
-        self.names = list(names)
+    def __init__(self, *names: str, fresh: bool = False) -> None:
+        self.names, self.fresh = list(names), fresh
 
     async def of(self, event: PluginEvent, *, verb: str) -> list[str]:
         return self.names
+
+    def known(self, event: PluginEvent, *, verb: str) -> list[str] | None:
+        return self.names if self.fresh else None
 
 
 class Workers:
@@ -47,6 +51,8 @@ class Workers:
         self.raises: Exception | None = None
         self.outcome = TaskOutcome(ExecutionState.SUCCEEDED, result="reply")
         self._name = ""
+        #: To how many it has been lent.
+        self.lent = 0
 
     @asynccontextmanager
     async def session(self, installation: str) -> AsyncIterator[Workers]:
@@ -54,6 +60,7 @@ class Workers:
         if self.raises is not None:
             raise self.raises
         self._name = installation
+        self.lent += 1
         yield self
 
     async def handle(self, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome:
@@ -67,8 +74,10 @@ def told() -> list[str]:
     return []
 
 
-def made(workers: Workers, told: list[str], *names: str) -> Deliveries:
-    return Deliveries(Listening(*names), workers, lambda name, event, sentence: told.append(f"{name}: {sentence}"))
+def made(workers: Workers, told: list[str], *names: str, fresh: bool = False) -> Deliveries:
+    return Deliveries(
+        Listening(*names, fresh=fresh), workers, lambda name, event, sentence: told.append(f"{name}: {sentence}")
+    )
 
 
 TRACKS = HandlerView("tracks", "track.*", replies=False)
@@ -109,6 +118,64 @@ async def test_one_that_does_not_keep_up_loses_the_oldest_and_is_told(
     workers.may_go_on.set()
     await settle(deliveries)
     assert [(each.data, each.missed) for _, _, each in workers.handled] == [(0, 0), (4, 3), (5, 0)]
+
+
+@pytest.mark.parametrize("bound", ["CAPACITY", "CAPACITY_BYTES"])
+@pytest.mark.parametrize("fresh", [True, False], ids=["known listeners", "listeners to be read"])
+async def test_one_that_floods_displaces_itself(
+    told: list[str], monkeypatch: pytest.MonkeyPatch, bound: str, fresh: bool
+) -> None:
+    monkeypatch.setattr(delivering, bound, {"CAPACITY": 4, "CAPACITY_BYTES": 400}[bound])
+    workers = Workers(TRACKS)
+    workers.may_go_on.clear()
+    deliveries = made(workers, told, "churn", fresh=fresh)
+    quiet = replace(event(number=-1), source="quiet", size_bytes=100)
+    for number in range(50):
+        deliveries.offer(replace(event(number=number), source="flood", size_bytes=100))
+        if number == 10:
+            deliveries.offer(quiet)
+    workers.may_go_on.set()
+    await settle(deliveries)
+    numbers = [each.data for _, _, each in workers.handled]
+    assert -1 in numbers
+    assert numbers[-1] == 49
+    assert len(numbers) <= 5
+    assert sum(each.missed for _, _, each in workers.handled) == 51 - len(numbers)
+
+
+async def test_those_who_are_known_to_listen_get_it_at_once_in_order(told: list[str]) -> None:
+    """More than would wait for the table of listeners."""
+    workers = Workers(TRACKS)
+    deliveries = made(workers, told, fresh=True)
+    for number in range(1000):
+        deliveries.offer(replace(event("nobody.listens", number), source="flood"))
+    deliveries = made(workers, told, "churn", fresh=True)
+    for number in range(delivering.CAPACITY):
+        deliveries.offer(event(number=number))
+    await settle(deliveries)
+    assert [(each.data, each.missed) for _, _, each in workers.handled] == [
+        (number, 0) for number in range(delivering.CAPACITY)
+    ]
+
+
+async def test_one_that_asks_much_keeps_nobody_else_from_asking(told: list[str]) -> None:
+    workers = Workers(ASKED)
+    workers.may_go_on.clear()
+    deliveries = made(workers, told, "b")
+    asking = [
+        asyncio.create_task(deliveries.reply(replace(event(number=number), source="flood"), DEADLINE_SECONDS))
+        for number in range(100)
+    ]
+    quiet = asyncio.create_task(deliveries.reply(replace(event(number=-1), source="quiet"), DEADLINE_SECONDS))
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while workers.lent < delivering.MAX_ASKED + 1:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert workers.lent == delivering.MAX_ASKED + 1
+        workers.may_go_on.set()
+        await asyncio.gather(quiet, *asking)
+    assert len(workers.handled) == 101
+    assert -1 in [each.data for _, _, each in workers.handled[: delivering.MAX_ASKED + 1]]
 
 
 async def test_one_that_hangs_holds_up_nobody_else(told: list[str]) -> None:

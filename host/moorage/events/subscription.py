@@ -15,10 +15,22 @@ Item = TypeVar("Item")
 class Subscription(AsyncIterator[Item], Generic[Item]):
     """Iterate with ``async for``; it ends when either side closes it. For one reader, on the event loop's thread."""
 
-    def __init__(self, capacity: int, wanted: Callable[[Item], bool], told: Callable[[int], Item]) -> None:
-        """``told`` makes the item that stands for so many lost ones."""
+    def __init__(
+        self,
+        capacity: int,
+        wanted: Callable[[Item], bool],
+        told: Callable[[int], Item],
+        size: Callable[[Item], int] = lambda _: 0,
+        capacity_bytes: int = 0,
+    ) -> None:
+        """``told`` makes the item that stands for so many lost ones. The ``size`` of those that wait is bounded, too;
+        one that is larger by itself waits alone.
+        """
         self._waiting: deque[Item] = deque()
         self._capacity = capacity
+        self._size = size
+        self._capacity_bytes = capacity_bytes
+        self._bytes = 0
         self._wanted = wanted
         self._told = told
         self._lost = 0
@@ -29,10 +41,12 @@ class Subscription(AsyncIterator[Item], Generic[Item]):
         """Never blocks."""
         if self._closed or not self._wanted(item):
             return
-        if len(self._waiting) >= self._capacity:
-            self._waiting.popleft()
+        size = self._size(item)
+        while self._waiting and (len(self._waiting) >= self._capacity or self._bytes + size > self._capacity_bytes):
+            self._take()
             self._lost += 1
         self._waiting.append(item)
+        self._bytes += size
         self._changed.set()
 
     @property
@@ -46,11 +60,16 @@ class Subscription(AsyncIterator[Item], Generic[Item]):
                 lost, self._lost = self._lost, 0
                 return self._told(lost)
             if self._waiting:
-                return self._waiting.popleft()
+                return self._take()
             if self._closed:
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()
+
+    def _take(self) -> Item:
+        item = self._waiting.popleft()
+        self._bytes -= self._size(item)
+        return item
 
     def close(self) -> None:
         """What is waiting can still be read. May be called twice."""
@@ -73,15 +92,16 @@ class Subscription(AsyncIterator[Item], Generic[Item]):
 class Subscriptions(Generic[Item]):
     """The readers of one source. A reader that is forgotten without being closed is forgotten here too."""
 
-    def __init__(self, told: Callable[[int], Item]) -> None:
+    def __init__(self, told: Callable[[int], Item], size: Callable[[Item], int] = lambda _: 0) -> None:
         self._told = told
+        self._size = size
         self._readers: weakref.WeakSet[Subscription[Item]] = weakref.WeakSet()
 
     def __len__(self) -> int:
         return len(self._readers)
 
-    def add(self, capacity: int, wanted: Callable[[Item], bool]) -> Subscription[Item]:
-        subscription = Subscription(capacity, wanted, self._told)
+    def add(self, capacity: int, wanted: Callable[[Item], bool], capacity_bytes: int = 0) -> Subscription[Item]:
+        subscription = Subscription(capacity, wanted, self._told, self._size, capacity_bytes)
         self._readers.add(subscription)
         return subscription
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,8 @@ class PluginEvent:
     data: Any
     #: Events that were lost before this one to the one who reads it.
     missed: int = 0
+    #: Of the host's memory that its data take, about.
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class HandlerView:
         return matches(self.topic, event.topic)
 
 
+@functools.lru_cache(maxsize=8192)
 def matches(pattern: str, topic: str) -> bool:
     """By the globs of capabilities: ``*`` within a word, ``**`` across."""
     return Capability("events.subscribe", pattern).covers(Capability("events.subscribe", topic))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+import weakref
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
@@ -27,8 +28,13 @@ from moorage_proto.errors import CallError, Reason, Status
 
 log = logging.getLogger(__name__)
 
-#: Events that wait for one installation, and for the table of listeners.
+#: Events that wait for one installation, and for the table of listeners; and the memory that they may take.
 CAPACITY = 256
+CAPACITY_BYTES = 4 * 1024 * 1024
+
+#: Requests of one asker that one installation is called with at the same time; further ones wait. Two that ask each
+#: other in a circle come to their end here.
+MAX_ASKED = 8
 
 #: Longest time of one handler.
 HANDLER_TIMEOUT = timedelta(minutes=1)
@@ -57,20 +63,42 @@ Tell = Callable[[InstallationId, PluginEvent, str], None]
 
 @dataclass
 class _Queue:
-    waiting: deque[PluginEvent] = field(default_factory=deque)
+    """What does not fit displaces the oldest of whoever has published most of what waits: one that floods, itself."""
+
+    waiting: list[PluginEvent] = field(default_factory=list)
     missed: int = 0
     #: Whether somebody works it off.
     busy: bool = False
+    _bytes: int = 0
+    _by_source: Counter[str] = field(default_factory=Counter)
 
     def put(self, event: PluginEvent) -> None:
-        if len(self.waiting) >= CAPACITY:
-            self.missed += 1 + self.waiting.popleft().missed
         self.waiting.append(event)
+        self._bytes += event.size_bytes
+        self._by_source[event.source] += 1
+        while len(self.waiting) > CAPACITY or self._bytes > CAPACITY_BYTES:
+            (most, _), *_ = self._by_source.most_common(1)
+            self.missed += 1 + self._remove(self._oldest_of(most)).missed
 
     def take(self) -> PluginEvent:
-        event, missed = self.waiting.popleft(), self.missed
+        event, missed = self._remove(0), self.missed
         self.missed = 0
         return replace(event, missed=event.missed + missed) if missed else event
+
+    def clear(self) -> None:
+        while self.waiting:
+            self._remove(-1)
+
+    def _oldest_of(self, source: str) -> int:
+        return next(index for index, event in enumerate(self.waiting) if event.source == source)
+
+    def _remove(self, index: int) -> PluginEvent:
+        event = self.waiting.pop(index)
+        self._bytes -= event.size_bytes
+        self._by_source[event.source] -= 1
+        if not self._by_source[event.source]:
+            del self._by_source[event.source]
+        return event
 
 
 class Deliveries:
@@ -82,11 +110,19 @@ class Deliveries:
         self._tell = tell
         self._arrived = _Queue()
         self._queues: dict[InstallationId, _Queue] = {}
+        #: By asker and replier.
+        self._turns: weakref.WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = weakref.WeakValueDictionary()
         self._tasks = OwnedTasks()
         self._stopped = False
 
     def offer(self, event: PluginEvent) -> None:
+        """At once where it is known who listens: whoever publishes pays with time of the loop that is their own."""
         if self._stopped:
+            return
+        names = None if self._arrived.busy else self._listeners.known(event, verb=SUBSCRIBE)
+        if names is not None:
+            for name in names:
+                self._queue(name, event)
             return
         self._arrived.put(event)
         if not self._arrived.busy:
@@ -98,7 +134,9 @@ class Deliveries:
         try:
             async with asyncio.timeout(timeout_seconds):
                 for name in await self._listeners.of(event, verb=REPLY):
-                    found = await self._ask(name, event, timedelta(seconds=timeout_seconds))
+                    turns = self._turns.setdefault((event.source, name), asyncio.Semaphore(MAX_ASKED))
+                    async with turns:
+                        found = await self._ask(name, event, timedelta(seconds=timeout_seconds))
                     if found is not None:
                         return found
         except TimeoutError:
@@ -109,9 +147,9 @@ class Deliveries:
     def stop(self) -> None:
         """What waits is dropped; handlers that have begun go on. May be called twice."""
         self._stopped = True
-        self._arrived.waiting.clear()
+        self._arrived.clear()
         for queue in self._queues.values():
-            queue.waiting.clear()
+            queue.clear()
 
     async def settled(self) -> None:
         """Until no handler goes on; they end with their workers at the latest."""
@@ -124,6 +162,8 @@ class Deliveries:
                 event = self._arrived.take()
                 for name in await self._listeners.of(event, verb=SUBSCRIBE):
                     self._queue(name, event)
+                # There may be many, and nothing above has to wait.
+                await asyncio.sleep(0)
         except MoorageError as error:
             log.error("events are not delivered: %s", error)
         finally:
@@ -142,6 +182,8 @@ class Deliveries:
                 await self._deliver(name, queue.take())
         finally:
             queue.busy = False
+            if not queue.waiting and not queue.missed:
+                self._queues.pop(name, None)
 
     async def _deliver(self, name: InstallationId, event: PluginEvent) -> None:
         try:

@@ -46,6 +46,15 @@ class Listeners:
         """In the order of their names."""
         async with self._turn:
             await self._refresh()
+        return self._found(event, verb)
+
+    def known(self, event: PluginEvent, *, verb: str) -> list[InstallationId] | None:
+        """As ``of``, at once; None: something has changed, and has to be read before."""
+        if self._stale or self._changes.pending or self._turn.locked():
+            return None
+        return self._found(event, verb)
+
+    def _found(self, event: PluginEvent, verb: str) -> list[InstallationId]:
         found = [name for name, one in sorted(self._known.items()) if _may(one, event, verb)]
         if self._learnt is not None:
             self._note(self._learnt, found, event, verb)
@@ -65,8 +74,9 @@ class Listeners:
             else:
                 self._stale = True
         if self._stale:
-            self._stale = False
+            # Who waits for this may leave in the middle of it.
             self._known = await self._read()
+            self._stale = False
             for name in self._known:
                 self._learn(name)
 
@@ -94,4 +104,5 @@ def _may(listener: _Listener, event: PluginEvent, verb: str) -> bool:
         return False
     if not listener.grants.decide(need(verb, event.topic)).allowed:
         return False
-    return listener.handlers is None or any(one.takes(event) for one in listener.handlers)
+    replies = verb == REPLY
+    return listener.handlers is None or any(one.replies == replies and one.takes(event) for one in listener.handlers)

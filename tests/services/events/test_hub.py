@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from types import SimpleNamespace
 
 import pytest
 
-from moorage.broker.services.events.hub import CAPACITY, MAX_DATA_BYTES, EventHub
+from moorage.broker.services.events.hub import CAPACITY, CAPACITY_BYTES, MAX_DATA_BYTES, EventHub
+from moorage.broker.services.events.service import MAX_SUBSCRIPTIONS, EventsService
 from moorage.models.event import EventReply, PluginEvent, matches
+from moorage_proto import events_pb2
 from moorage_proto.errors import CallError, Reason
 
 DEADLINE_SECONDS = 10
@@ -69,6 +73,46 @@ async def test_a_slow_reader_loses_the_oldest_and_is_told() -> None:
         first, second = await reader.__anext__(), await reader.__anext__()
     assert (first.missed, first.data) == (3, 3)
     assert (second.missed, second.data) == (0, 4)
+
+
+async def test_what_waits_for_a_slow_reader_is_bounded_by_its_memory_too() -> None:
+    """Many small values take far more in Python than on the wire."""
+    hub = EventHub()
+    reader = hub.subscribe("a")
+    for _ in range(3):
+        hub.publish("a", [{}] * 10_000)
+    for number in range(100):
+        hub.publish("a", "x" * 10_000 if number < 99 else "last")
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        found = [await reader.__anext__()]
+        while found[-1].data != "last":
+            found.append(await reader.__anext__())
+    assert found[0].missed == 103 - len(found)
+    assert sum(event.size_bytes for event in found) <= CAPACITY_BYTES
+    assert 50 < len(found) < 110
+
+
+async def test_subscriptions_of_one_installation_are_bounded_and_others_unharmed() -> None:
+    service = EventsService(EventHub())
+    guard = SimpleNamespace(require=lambda need: None, covers=lambda need: True)
+    request = events_pb2.SubscribeEventsRequest(topics=["a"])
+
+    def begin(name: str) -> asyncio.Task[events_pb2.Event]:
+        streams.append(service.subscribe(SimpleNamespace(installation=name, guard=guard), request))  # type: ignore[arg-type]
+        return asyncio.ensure_future(streams[-1].__anext__())
+
+    streams: list[AsyncGenerator[events_pb2.Event, None]] = []
+    waiting = [begin("churn") for _ in range(MAX_SUBSCRIPTIONS)]
+    with pytest.raises(CallError, match="churn has 16 subscriptions") as refused:
+        await begin("churn")
+    assert refused.value.reason == Reason.QUOTA_EXCEEDED
+    waiting.append(begin("other"))
+    waiting[0].cancel()
+    await asyncio.wait(waiting[:1])
+    waiting.append(begin("churn"))
+    for each in waiting[1:]:
+        each.cancel()
+    await asyncio.wait(waiting)
 
 
 @pytest.mark.parametrize(

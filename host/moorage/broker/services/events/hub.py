@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from moorage.broker.services.events.wire import memory_of
 from moorage.events.subscription import Subscription, Subscriptions
 from moorage.models.event import EventReply, PluginEvent, matches
 from moorage_proto import topics, value_pb2, values
@@ -16,8 +17,9 @@ from moorage_proto.errors import CallError, Reason, Status
 #: Of one event's data, serialised. What waits for readers is memory of the host; larger things go by other ways.
 MAX_DATA_BYTES = 64 * 1024
 
-#: Events that wait for one slow reader.
+#: Events that wait for one slow reader, and the memory that they may take.
 CAPACITY = 256
+CAPACITY_BYTES = 1024 * 1024
 
 #: For requests without a deadline of their own.
 REPLY_SECONDS = 30.0
@@ -45,7 +47,7 @@ class EventHub:
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._now = now
-        self._readers: Subscriptions[PluginEvent] = Subscriptions(_lost)
+        self._readers: Subscriptions[PluginEvent] = Subscriptions(_lost, _size)
         self._receivers: list[Receiver] = []
         self._replier: Replier | None = None
         self._responders: dict[str, Responder] = {}
@@ -78,7 +80,9 @@ class EventHub:
         for pattern in patterns:
             check(topics.problem_of_pattern(pattern))
         wanted = patterns or ("**",)
-        reader = self._readers.add(capacity, lambda event: any(matches(pattern, event.topic) for pattern in wanted))
+        reader = self._readers.add(
+            capacity, lambda event: any(matches(pattern, event.topic) for pattern in wanted), CAPACITY_BYTES
+        )
         return _counted(reader)
 
     def respond(self, topic: str, responder: Responder) -> None:
@@ -93,7 +97,7 @@ class EventHub:
         event = self._made(topic, data, source)
         responder = self._responders.get(topic)
         if responder is not None:
-            return EventReply(_checked(await responder(event)), "")
+            return EventReply(values.from_wire(to_wire(await responder(event))), "")
         reply = await self._replier.reply(event, timeout_seconds) if self._replier is not None else None
         if reply is None:
             sentence = (
@@ -108,7 +112,10 @@ class EventHub:
 
     def _made(self, topic: str, data: Any, source: str) -> PluginEvent:
         check(topics.problem_of(topic))
-        return PluginEvent(f"ev-{secrets.token_hex(6)}", topic, source, self._now(), _checked(data))
+        wire = to_wire(data)
+        # As those who receive it will see it: after the way over the wire.
+        read, size_bytes = values.from_wire(wire), memory_of(wire)
+        return PluginEvent(f"ev-{secrets.token_hex(6)}", topic, source, self._now(), read, size_bytes=size_bytes)
 
 
 def to_wire(data: Any) -> value_pb2.Value:
@@ -127,13 +134,12 @@ def check(problem: str) -> None:
         raise _invalid(problem)
 
 
-def _checked(data: Any) -> Any:
-    """As those who receive it will see it: after the way over the wire."""
-    return values.from_wire(to_wire(data))
-
-
 def _invalid(sentence: str) -> CallError:
     return CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, sentence)
+
+
+def _size(event: PluginEvent) -> int:
+    return event.size_bytes
 
 
 def _lost(count: int) -> PluginEvent:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from moorage.broker.services.base import Caller
 from moorage.broker.services.events.hub import REPLY_SECONDS, EventHub, check, to_wire
 from moorage.broker.services.events.relay import RedisRelay
 from moorage.broker.services.events.wire import event_to_wire
+from moorage.models.installation import InstallationId
 from moorage_proto import events_pb2, topics, value_pb2, values
 from moorage_proto.capability import need
 from moorage_proto.errors import CallError, Reason, Status
 
-#: Of one subscription.
-MAX_PATTERNS = 100
+#: Of one subscription: each is compared with every event.
+MAX_PATTERNS = 20
+
+#: Of one installation, at the same time.
+MAX_SUBSCRIPTIONS = 16
 
 
 class EventsService:
@@ -25,6 +30,7 @@ class EventsService:
         """``relay``: the way to other hosts, which is this service's from here on."""
         self._hub = hub
         self._relay = relay
+        self._subscriptions: Counter[InstallationId] = Counter()
 
     async def open(self) -> None:
         if self._relay is not None:
@@ -56,10 +62,27 @@ class EventsService:
         _check_patterns(request.topics)
         for pattern in request.topics:
             guard.require(need("events.subscribe", pattern))
-        async with contextlib.aclosing(self._hub.subscribe(*request.topics)) as events:
-            async for event in events:
-                if guard.covers(need("events.subscribe", event.topic)):
-                    yield event_to_wire(event)
+        with self._counted(caller.installation):
+            async with contextlib.aclosing(self._hub.subscribe(*request.topics)) as events:
+                async for event in events:
+                    if guard.covers(need("events.subscribe", event.topic)):
+                        yield event_to_wire(event)
+
+    @contextlib.contextmanager
+    def _counted(self, name: InstallationId) -> Iterator[None]:
+        if self._subscriptions[name] >= MAX_SUBSCRIPTIONS:
+            sentence = (
+                f"{name} has {MAX_SUBSCRIPTIONS} subscriptions, and no more may be open at the same time; close one, or"
+                " name several topics in one."
+            )
+            raise CallError(Status.RESOURCE_EXHAUSTED, Reason.QUOTA_EXCEEDED, sentence)
+        self._subscriptions[name] += 1
+        try:
+            yield
+        finally:
+            self._subscriptions[name] -= 1
+            if not self._subscriptions[name]:
+                del self._subscriptions[name]
 
 
 def _data(request: events_pb2.PublishEventRequest | events_pb2.RequestEventRequest) -> object:
