@@ -242,7 +242,9 @@ class PostgresConnection:
         session = await self._ready(guard, deadline)
         try:
             catalog = self._place.catalog
-            plan = await self._limited(session, catalog.plan(statement, session.query), deadline)
+            plan = catalog.known(statement)
+            if plan is None:
+                plan = await self._limited(session, catalog.plan(statement, session.query), deadline)
         except Forbidden as forbidden:
             raise failures.translate(forbidden, self._backend) from None
         missing = first_missing(plan.needs, self._backend, guard)

@@ -5,16 +5,14 @@ psycopg has pipelines of its own; theirs tell of a failure only some of the time
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from psycopg import errors
 from psycopg.abc import PQGen
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.generators import fetch_many, pipeline_communicate, send
+from psycopg.generators import fetch_many, send
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
@@ -65,29 +63,28 @@ class Reply:
 
 async def run(connection: BoundedConnection, commands: Sequence[Command]) -> list[Reply]:
     """One after another; what follows a failed one is not run. Raises psycopg.Error for the first that failed."""
-    sends = deque(partial(connection.pgconn.send_query_params, *_dumped(connection, command)) for command in commands)
-    results = await connection.wait(_generate(connection, sends, len(commands)))
+    dumped = [_dumped(connection, command) for command in commands]
+    results = await connection.wait(_generate(connection, dumped))
     for result in results:
         if result.status not in _GOOD:
             raise errors.error_from_result(result, "utf-8")
     return [Reply(result, connection) for result in results]
 
 
-def _generate(connection: BoundedConnection, sends: deque[Any], count: int) -> Generator[Any, Any, list[PGresult]]:
+def _generate(connection: BoundedConnection, commands: Sequence[tuple[Any, ...]]) -> PQGen[list[PGresult]]:
     """A generator as psycopg's own. When it fails the connection is broken."""
     raw = connection.pgconn
     raw.enter_pipeline_mode()
-    sends.append(raw.pipeline_sync)
-    found: list[list[PGresult]] = yield from pipeline_communicate(raw, sends)
-    yield from _sent(raw)
-    while len(found) <= count:
+    for command in commands:
+        # Into libpq's buffer: all of them go in as few packets as they need.
+        raw.send_query_params(*command)
+    raw.pipeline_sync()
+    yield from send(raw)
+    found: list[list[PGresult]] = []
+    while len(found) <= len(commands):
         found.append((yield from fetch_many(raw)))
     raw.exit_pipeline_mode()
-    return [results[-1] for results in found[:count]]
-
-
-def _sent(raw: Any) -> PQGen[None]:
-    yield from send(raw)
+    return [results[-1] for results in found[:-1]]
 
 
 def _dumped(connection: BoundedConnection, command: Command) -> tuple[Any, ...]:

@@ -31,6 +31,9 @@ MAX_BYTES = 256 * 1024
 #: thread of their own.
 INLINE_BYTES = 2 * MAX_LEVELS
 
+#: Statements whose trees are kept.
+MAX_KNOWN = 256
+
 _SETTINGS = frozenset({"lock_timeout", "statement_timeout", "timezone"})
 _SHOWN = frozenset(
     {
@@ -92,13 +95,17 @@ class Plan:
 
 
 class Parser:
-    """Keeps one thread for long texts."""
+    """Keeps what short texts came to, and one thread for long ones."""
 
     def __init__(self) -> None:
+        self._known: dict[str, Statement] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="moorage-sql-parser")
 
     async def parse(self, text: str) -> Statement:
         """Raises SyntaxWrong, and Forbidden for several statements at once."""
+        known = self._known.get(text)
+        if known is not None:
+            return known
         try:
             size = len(text.encode())
         except UnicodeEncodeError:
@@ -108,7 +115,10 @@ class Parser:
         if size > MAX_BYTES:
             raise Forbidden(f"A statement has at most {MAX_BYTES // 1024} KiB; this one has {size // 1024}. Split it.")
         if size <= INLINE_BYTES:
-            return _parse(text)
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            found = self._known[text] = _parse(text)
+            return found
         return await asyncio.get_running_loop().run_in_executor(self._thread, _parse_long, text)
 
     def close(self) -> None:
