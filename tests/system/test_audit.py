@@ -82,6 +82,21 @@ async def test_every_sink_is_told_and_changes_show(audited: Settings, tmp_path: 
         assert (await host.installation("probe")).grants[0].uses == 1
 
 
+async def test_whatever_is_granted_is_in_the_audit_however_it_is_granted(settings: Settings, tmp_path: Path) -> None:
+    required = [f"kafka.produce:{number:0200}" for number in range(12)]
+    project = write_plugin(tmp_path, SENDS, required=required, optional=["kafka.produce:extra"])
+    async with Host(settings) as host, asyncio.timeout(WAIT_SECONDS):
+        await host.install(project, grant=["kafka.produce:extra"], grant_required=True, by="dana")
+        await host.revoke("probe", ["kafka.produce:extra"], by="dana")
+        await host.reload("probe", grant=["kafka.produce:extra"], by="ada")
+        entries = await host.audit_trail.read(installation="probe", kind=AuditKind.ACTION)
+    told = [(entry.actor, entry.action, text) for entry in entries for text in entry.message.split(", ")]
+    granted = [(actor, text) for actor, action, text in told if action == "grant"]
+    by_dana = [("dana", text) for text in [*required, "kafka.produce:extra"]]
+    assert sorted(granted) == sorted([("ada", "kafka.produce:extra"), *by_dana])
+    assert ("dana", "revoke", "kafka.produce:extra") in told
+
+
 async def test_a_grant_that_fails_closed_waits_for_the_collector(
     audited: Settings, tmp_path: Path, collector: OtlpReceiver
 ) -> None:

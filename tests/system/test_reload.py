@@ -225,7 +225,7 @@ async def test_a_version_that_requires_more_is_refused_before_anything_stops(hos
     await host.start("probe")
     project(tmp_path, "2.0.0", required=["sql.read:users"])
 
-    with pytest.raises(GrantsMissing, match=r"sql\.read:users  a test needs it\n.*--grant 'sql.read:users'"):
+    with pytest.raises(GrantsMissing, match=r"sql\.read:users\. .*a test needs it\n.*--grant 'sql.read:users'"):
         await host.reload("probe")
 
     assert await numbers(host) == [1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
+from moorage.app.acts import Act, record_rights
 from moorage.app.granted import denial_views, grant_views, in_effect
 from moorage.app.installer import check_requested
 from moorage.app.wiring import Wiring
@@ -19,9 +20,6 @@ from moorage.models.views import DenialView, GrantPreview, GrantView, Installati
 from moorage.store.grants import Effect
 from moorage_proto.capability import CapabilityInvalid, parse
 from moorage_proto.capability import Grants as EffectiveGrants
-
-#: Writes an action into the audit: what, of which installation, by whom, and a sentence.
-Act = Callable[[str, str, str, str], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class Grants:
         self, name: str, by: str, action: str, texts: Iterable[str], because: str = ""
     ) -> InstallationView:
         await self.regrant(name, by)
-        await self._act(action, name, by, f"{', '.join(texts)}{f': {because}' if because else ''}")
+        await record_rights(self._act, action, name, by, texts, because)
         return await self._view(name)
 
     @property

@@ -304,12 +304,14 @@ class Host:
         return await self._reloading(progress).restart(name, mode)
 
     def _reloading(self, progress: Progress | None) -> Reloading:
-        return Reloading(self._parts, self._installer, self._installing, progress or _silent)
+        return Reloading(self._parts, self._installer, self._installing, progress or _silent, self._act)
 
     @property
     def _installer(self) -> Installer:
         parts = self._parts
-        return Installer(self.settings, parts.store, parts.environments, parts.configs, lambda: parts.broker.words)
+        return Installer(
+            self.settings, parts.store, parts.environments, parts.configs, self._act, lambda: parts.broker.words
+        )
 
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
         await self._act("unload-all", "", by)

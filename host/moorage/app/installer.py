@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from moorage.app.acts import Act, record_rights
 from moorage.app.asked import changes
 from moorage.app.configs import Configs
 from moorage.config.settings import InstallationSettings, Settings
@@ -83,9 +84,11 @@ class Installer:
         store: Store,
         environments: EnvironmentBuilder,
         configs: Configs,
+        act: Act,
         words: Callable[[], Words] = dict,
     ) -> None:
         """``words``: what the application's services say of their own verbs."""
+        self._act = act
         self._words = words
         self._settings = settings
         self._store = store
@@ -104,7 +107,9 @@ class Installer:
         async with self._configs.changing(installation.id):
             installation = await self._stored(installation, order, new=prepared.present is None)
         if prepared.granted:
-            await self._store.grants.grant(installation.id, prepared.granted, by=order.by or "settings")
+            by = order.by or "settings"
+            await self._store.grants.grant(installation.id, prepared.granted, by=by)
+            await record_rights(self._act, "grant", installation.id, by, prepared.granted)
         progress(f"{installation.id} {installation.manifest.version}: installed")
         return installation
 

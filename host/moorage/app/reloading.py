@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from moorage.app.acts import Act, record_rights
 from moorage.app.asked import described
 from moorage.app.installer import Installer, InstallOrder, unknown_verbs
 from moorage.app.wiring import Wiring
@@ -66,9 +67,12 @@ class ReloadRequest:
 class Reloading:
     """Used by the host alone."""
 
-    def __init__(self, parts: Wiring, installer: Installer, installing: asyncio.Lock, progress: Progress) -> None:
+    def __init__(
+        self, parts: Wiring, installer: Installer, installing: asyncio.Lock, progress: Progress, act: Act
+    ) -> None:
         """``installing`` is held by whoever builds environments."""
         self._parts = parts
+        self._act = act
         self._installer = installer
         self._installing = installing
         self._progress = progress
@@ -157,6 +161,7 @@ class Reloading:
             await self._parts.store.grants.grant(name, texts, by=by or "someone")
             grants = await self._parts.supervisor.regrant(name)
             self._parts.events.announce(GrantsChanged(name, grants.epoch, by))
+            await record_rights(self._act, "grant", name, by, texts)
 
     async def _check_granted(self, target: Installation) -> None:
         rights = await self._parts.store.grants.rights(target.id, target.manifest)
