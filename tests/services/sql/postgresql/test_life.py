@@ -493,6 +493,25 @@ def test_connections_that_are_reset(server: PostgresServer):
         assert tags(world) == ["kept", "rock", "too"]
 
 
+@pytest.mark.parametrize("count", [0, 1, 40, 5000])
+def test_answers_that_are_cut_off(server: PostgresServer, count):
+    with Proxied(server) as (proxied, world):
+        connection = unscoped(world.worker(*ALL))
+        connection.execute(INSERT, ("lost",))
+        proxied.tell("truncate", count)
+
+        with pytest.raises(sql.OperationalError) as lost:
+            connection.execute("SELECT repeat('x', 1000) FROM generate_series(1, 1000)").fetchall()
+        assert lost.value.reason == Reason.BACKEND_UNAVAILABLE
+        connection.rollback()
+
+        proxied.tell("heal")
+        connection.execute(INSERT, ("kept",))
+        connection.commit()
+        assert tags(world) == ["kept", "rock"]
+        assert in_use(world) == 0
+
+
 def test_a_commit_whose_answer_is_cut_off_is_told_to_be_unknown(server: PostgresServer):
     with Proxied(server, commit_table=True) as (proxied, world):
         worker = world.worker(*ALL)
