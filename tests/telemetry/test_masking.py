@@ -76,6 +76,12 @@ def test_what_holds_no_secret_stays_as_it_is(text: str) -> None:
     assert masker.value({"key": [text, 5, None]}) == {"key": [text, 5, None]}
 
 
+def test_values_that_are_no_text_are_masked_as_they_would_be_shown() -> None:
+    masker = Masker(["hunter22", "90125777"])
+    shown = masker.value({"a": b"it is hunter22", "b": [90125777, 1.5, None, True], "c": {"hunter22": b"\xff"}})
+    assert shown == {"a": "it is [masked]", "b": [MASK, 1.5, None, True], "c": {MASK: b"\xff"}}
+
+
 def test_whoever_chooses_both_secrets_and_text_cannot_make_it_slow() -> None:
     """Found in a text of 64,000 characters, with secrets that begin alike: 20 ms; looking for each of them: 3 s."""
     masker = Masker(["a" * 4000 + chr(65 + number) for number in range(32)])

@@ -73,7 +73,10 @@ class Masker:
             return {self.text(key): self.value(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self.value(item) for item in value]
-        return value
+        # Bytes, and numbers: what they look like in a text.
+        text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+        shown = self.text(text)
+        return value if shown == text else shown
 
     def _end(self, text: str, found: re.Match[str]) -> int:
         """Where the secret ends, or ceases to be one."""
