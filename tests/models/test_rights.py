@@ -80,6 +80,10 @@ def test_every_service_with_backends_has_its_verbs_in_the_table() -> None:
         ("http.get:https://*.example.com/**", False),
         ("http.get:https://**.com/**", True), ("net.connect:*.com:443", True),
         ("http.get:https://example.com/**", False),
+        ("sql.read:*e*", True), ("redis.read:**:**", True), ("redis.read:a*", True), ("redis.read:a", False),
+        ("redis.read:cache:**", False), ("kafka.produce:id*", False), ("secrets.read:*_*", True),
+        ("net.connect:1**:443", True), ("net.connect:**m:443", True), ("net.connect:db-*:5432", False),
+        ("net.connect:**.example.com:443", False), ("net.connect:api-*.example.com:443", False),
         ("net.connect:**", True), ("net.connect:*:443", True), ("net.connect:example.com:*", False),
         ("secrets.read:*", True), ("secrets.read:KEY", False), ("sandbox.proc", False),
     ],
@@ -96,6 +100,10 @@ def test_what_is_broad(text: str, broad: bool) -> None:
         (
             ["secrets.read:KEY", "http.post:https://example.com/"],
             ["secrets.read:KEY with http.post:https://example.com/: It can send these secrets there."],
+        ),
+        (
+            ["secrets.use:KEY", "http.post:https://**"],
+            ["secrets.use:KEY with http.post:https://**: It can have these secrets sent to anybody."],
         ),
         (["net.private:**"], ["net.private:**: "]),
         (["sql.write:**"], ["sql.write:**: "]),
@@ -120,6 +128,7 @@ def test_dangers_are_named(texts: list[str], begins: list[str]) -> None:
         ["sql.read:**", "kafka.produce:plugin-topic"],
         ["sql.write:plays", "redis.write:cache:**"],
         ["secrets.read:KEY", "secrets.write:KEY"],
+        ["secrets.use:KEY", "http.post:https://example.com/**"],
     ],
 )
 def test_what_is_ordinary_is_not_called_dangerous(texts: list[str]) -> None:

@@ -39,10 +39,11 @@ def is_broad(capability: Capability) -> bool:
         # http://HOST:PORT/path, or HOST:PORT
         place = resource.partition("://")[2] or resource
         host = place.partition("/")[0].partition(":")[0]
-        # Nearly everybody has a host below com.
-        return host.startswith("*") and "." not in host.lstrip("*.")
+        # Nearly everybody has a host below com. 1** is every address that begins so.
+        return ("**" in host or host.startswith("*")) and "." not in host.rpartition("*")[2].lstrip(".")
     name = resource.partition("/")[2] if capability.service in BACKEND_SERVICES else resource
-    return bool(name) and not name.strip("*")
+    # One letter beside the wildcards is in nearly every name.
+    return "*" in name and sum(map(str.isalnum, name)) < 2
 
 
 def _leaves(capability: Capability) -> bool:
@@ -68,6 +69,10 @@ def _together(rights: tuple[Capability, ...]) -> Iterator[str]:
     if secrets and ways:
         yield f"{_listed(secrets)} with {_listed(ways)}: It can send these secrets there."
     everywhere = [right for right in ways if is_broad(right)]
+    used = [right for right in rights if right.verb == "secrets.use"]
+    anybody = [right for right in everywhere if right.service == "http"]
+    if used and anybody:
+        yield f"{_listed(used)} with {_listed(anybody)}: It can have these secrets sent to anybody."
     everything = [right for right in rights if right.verb in _READS | {FILES_READ} and is_broad(right)]
     if everything and everywhere:
         yield f"{_listed(everything)} with {_listed(everywhere)}: It can send all that it reads to anybody."
