@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
+
 from moorage.app.granted import denial_views, grant_views, in_effect
+from moorage.app.grants import _check_known
+from moorage.errors import Invalid
 from moorage.models.dangers import dangers
 from moorage.models.manifest import Manifest, RequestedCapability
 from moorage.models.views import GrantView
@@ -79,3 +83,10 @@ def test_what_is_denied_whole_is_dangerous_no_more() -> None:
     assert dangers(in_effect(rights(asked, rows("sql.read:**", "http.post:**"))))
 
     assert dangers(in_effect(rights(asked, rows("sql.read:**", "http.post:**", deny=("http.post:**",))))) == ()
+
+
+def test_a_deny_rule_that_denies_nothing_is_refused() -> None:
+    verbs = frozenset({"sql.read", "sql.write", "storage.use"})
+    _check_known(["sql.read:users(mail)", "storage.use:1MiB"], verbs)
+    with pytest.raises(Invalid, match=r"^No service of this host knows sql\.raed, so sql\.raed:users denies nothing; "):
+        _check_known(["sql.read:users", "sql.raed:users"], verbs)

@@ -32,6 +32,10 @@ def test_an_export_is_a_file_that_was_not_there(moorage, tmp_path):
     again = moorage("storage", "churn", "export")
     assert again.exit_code == 2
     assert "is there already" in again.output
+    nowhere = moorage("storage", "churn", "export", "-o", tmp_path / "nowhere" / "x.tar")
+    assert nowhere.exit_code == 2
+    assert "cannot be written" in nowhere.output
+    assert "mistake in Moorage" not in nowhere.output
     moorage("storage", "churn", "export", "-o", "other.tar")
     assert (tmp_path / "other.tar").read_bytes() == b"tarball"
     assert moorage("storage", "churn", "export", "-o", "-").stdout_bytes == b"tarball"
@@ -75,3 +79,9 @@ def test_a_person_is_asked_what_becomes_of_the_data(moorage, host, monkeypatch):
 def test_a_wrong_command_line_changes_nothing(moorage, host, words):
     assert moorage("storage", "churn", *words).exit_code == 2
     assert not host.storage.taken
+
+
+def test_an_action_that_is_none_gets_those_that_are(moorage):
+    wrong = moorage("storage", "churn", "snap")
+    assert wrong.exit_code == 2
+    assert "Invalid value for 'ACTION': 'snap' is not one of 'usage', 'snapshots'" in wrong.output

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from moorage.app.acts import Act, record_rights
 from moorage.app.granted import denial_views, grant_views, in_effect
-from moorage.app.installer import check_requested
+from moorage.app.installer import check_requested, nearest_verb
 from moorage.app.wiring import Wiring
 from moorage.errors import Invalid
 from moorage.events.events import GrantsChanged
@@ -18,7 +18,7 @@ from moorage.models.rights import Words, sentence
 from moorage.models.use import UseView
 from moorage.models.views import DenialView, GrantPreview, GrantView, InstallationView
 from moorage.store.grants import Effect
-from moorage_proto.capability import CapabilityInvalid, parse
+from moorage_proto.capability import UNCALLED_VERBS, CapabilityInvalid, parse
 from moorage_proto.capability import Grants as EffectiveGrants
 
 
@@ -68,9 +68,12 @@ class Grants:
     async def deny(
         self, name: str, capabilities: Iterable[str], *, because: str = "", by: str = ""
     ) -> InstallationView:
-        """A deny rule beats every grant; what it names need not be asked for."""
+        """A deny rule beats every grant; what it names need not be asked for. Raises Invalid for one that no service of
+        this host would ever look at: whoever mistypes it would believe to have denied something.
+        """
         await self._parts.store.installations.get(name)
         texts = _canonical(capabilities)
+        _check_known(texts, self._parts.broker.verbs | UNCALLED_VERBS)
         await self._parts.store.grants.grant(name, texts, by=by or "someone", because=because, effect=Effect.DENY)
         return await self._changed(name, by, "deny", texts, because)
 
@@ -118,6 +121,15 @@ def _ordered(installation: Installation, order: GrantOrder) -> tuple[str, ...]:
         if (order.required and request.required) or (order.optional and not request.required)
     )
     return tuple(dict.fromkeys(texts + of_kind))
+
+
+def _check_known(texts: Iterable[str], verbs: frozenset[str]) -> None:
+    for text in texts:
+        verb = parse(text).verb
+        if verb not in verbs:
+            raise Invalid(
+                f"No service of this host knows {verb}, so {text} denies nothing; {nearest_verb(verb, verbs)}"
+            )
 
 
 def _canonical(capabilities: Iterable[str]) -> tuple[str, ...]:

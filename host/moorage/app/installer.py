@@ -235,9 +235,13 @@ def unknown_verbs(manifest: Manifest, known: frozenset[str]) -> tuple[str, ...]:
     known |= UNCALLED_VERBS
     found = []
     for request in manifest.capabilities:
-        verb = request.capability.verb
-        if verb not in known:
-            close = difflib.get_close_matches(verb, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"It knows: {', '.join(sorted(known))}."
+        if request.capability.verb not in known:
+            hint = nearest_verb(request.capability.verb, known)
             found.append(f"{manifest.name} asks for {request.capability}, and no service of this host knows it; {hint}")
     return tuple(found)
+
+
+def nearest_verb(verb: str, known: Iterable[str]) -> str:
+    """The end of a sentence about one that nobody knows."""
+    close = difflib.get_close_matches(verb, sorted(known), n=1)
+    return f"did you mean {close[0]}?" if close else f"It knows: {', '.join(sorted(known))}."

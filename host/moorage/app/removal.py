@@ -27,7 +27,7 @@ class DataUndecided(Conflict):
     def __init__(self, name: InstallationId, use: StorageUse, snapshots: int) -> None:
         copies = f" and {snapshots} {'copy' if snapshots == 1 else 'copies'} of it" if snapshots else ""
         super().__init__(
-            f"{name} has data of its own: {use.files:,} files and folders, {use.used_bytes / 2**20:,.1f} MiB{copies}."
+            f"{name} has data of its own: {use.files:,} files and folders, {use.used_bytes // 2**10:,} KiB{copies}."
             f" Say what becomes of it: moorage remove {name} --data keep, or --data delete"
         )
 

@@ -195,7 +195,7 @@ class ApiClient:
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         if close:
             return f" Did you mean {close[0]}?"
-        return f" There {'are' if known else 'is'}: {', '.join(sorted(known)) or 'no installation at all'}."
+        return f" There are: {', '.join(sorted(known))}." if known else " There are none yet."
 
 
 def connect(config: Path | None, socket_path: Path | None) -> ApiClient:

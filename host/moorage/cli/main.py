@@ -97,6 +97,10 @@ class _Commands(TyperGroup):
         except MoorageError as error:
             complain(error)
             raise typer.Exit(int(error.exit_code)) from error
+        except typer.BadParameter as error:
+            # Typer passes on what pydantic puts in front of its sentence.
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
 
 def _stub(name: str, lazy: Lazy) -> TyperCommand:

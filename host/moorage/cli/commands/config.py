@@ -26,7 +26,7 @@ class Action(StrEnum):
 @commands.command()
 def config(
     name: Name,
-    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.SHOW,
+    action: Annotated[Action, typer.Argument(metavar="ACTION", help="What to do.")] = Action.SHOW,
     settings: Annotated[
         list[str] | None,
         typer.Argument(metavar="KEY=VALUE...", help="Such as mail.from=ada@example.com.", show_default=False),

@@ -29,7 +29,7 @@ class Action(StrEnum):
 
 @commands.command()
 def secrets(
-    action: Annotated[Action, typer.Argument(help="What to do.", show_default=False)],
+    action: Annotated[Action, typer.Argument(metavar="ACTION", help="What to do.", show_default=False)],
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Name of the installation.", show_default=False)
     ] = None,

@@ -24,7 +24,7 @@ class Action(StrEnum):
 
 @commands.command()
 def sql(
-    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.LIST,
+    action: Annotated[Action, typer.Argument(metavar="ACTION", help="What to do.")] = Action.LIST,
     backend: Annotated[
         str | None, typer.Option("--backend", metavar="NAME", help="That database alone.", show_default=False)
     ] = None,

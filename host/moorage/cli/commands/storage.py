@@ -17,6 +17,7 @@ from moorage.web.schemas.storage import Snapshot, StorageUse
 
 commands = typer.Typer()
 
+_KIB = 2**10
 _MIB = 2**20
 
 
@@ -40,7 +41,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 @commands.command()
 def storage(
     name: Name,
-    action: Annotated[Action, typer.Argument(help="What to do.")] = Action.USAGE,
+    action: Annotated[Action, typer.Argument(metavar="ACTION", help="What to do.")] = Action.USAGE,
     snapshot: Annotated[
         str | None, typer.Argument(metavar="SNAPSHOT", help="To restore; the newest.", show_default=False)
     ] = None,
@@ -147,6 +148,8 @@ def _print_snapshots(snapshots: list[Snapshot]) -> None:
 
 
 def _size(count: int) -> str:
+    if count < _MIB:
+        return f"{-(-count // _KIB):,} KiB"
     return f"{count / _MIB:,.1f} MiB".replace(".0 MiB", " MiB")
 
 
@@ -165,4 +168,6 @@ def _export(api: ApiClient, path: str, name: str, output: Path) -> None:
                 raise
     except FileExistsError:
         raise typer.BadParameter(f"{output} is there already; name another file", param_hint="--output") from None
+    except OSError as error:
+        raise typer.BadParameter(f"{output} cannot be written: {error.strerror}", param_hint="--output") from error
     say(f"{output}: {_size(written)}")
