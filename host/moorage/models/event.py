@@ -25,6 +25,8 @@ class PluginEvent:
     missed: int = 0
     #: Of the host's memory that its data take, about.
     size_bytes: int = 0
+    #: The data as they cross, which is done once for all who receive it; empty: not known.
+    packed: bytes = field(default=b"", repr=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from moorage.broker.services.events.wire import memory_of
+from moorage.broker.services.events.wire import event_of
 from moorage.events.subscription import Subscription, Subscriptions
 from moorage.models.event import EventReply, PluginEvent, matches
 from moorage_proto import topics, value_pb2, values
@@ -58,7 +58,10 @@ class EventHub:
         self._replier = replier or self._replier
 
     def publish(self, topic: str, data: Any = None, source: str = "") -> PluginEvent:
-        """To all who listen now. Raises CallError(REQUEST_INVALID) for a topic that is none, or too large data."""
+        """To all who listen now. ``data``: plain values, or a Value that came over the wire.
+
+        Raises CallError(REQUEST_INVALID) for a topic that is none, or too large data.
+        """
         event = self._made(topic, data, source)
         self._spread(event)
         return event
@@ -112,16 +115,17 @@ class EventHub:
 
     def _made(self, topic: str, data: Any, source: str) -> PluginEvent:
         check(topics.problem_of(topic))
-        wire = to_wire(data)
-        # As those who receive it will see it: after the way over the wire.
-        read, size_bytes = values.from_wire(wire), memory_of(wire)
-        return PluginEvent(f"ev-{secrets.token_hex(6)}", topic, source, self._now(), read, size_bytes=size_bytes)
+        try:
+            # As those who receive it will see it: after the way over the wire.
+            return event_of(f"ev-{secrets.token_hex(6)}", topic, source, self._now(), to_wire(data))
+        except values.ValueInvalid as error:
+            raise _invalid(f"The data of an event cannot be read: {error}.") from None
 
 
 def to_wire(data: Any) -> value_pb2.Value:
     """Raises CallError(REQUEST_INVALID) for what cannot cross or is too large."""
     try:
-        wire = values.to_wire(data)
+        wire = data if isinstance(data, value_pb2.Value) else values.to_wire(data)
     except values.ValueInvalid as error:
         raise _invalid(f"The data of an event cannot cross: {error}.") from None
     if (size := wire.ByteSize()) > MAX_DATA_BYTES:

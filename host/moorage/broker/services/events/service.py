@@ -12,7 +12,7 @@ from moorage.broker.services.events.hub import REPLY_SECONDS, EventHub, check, t
 from moorage.broker.services.events.relay import RedisRelay
 from moorage.broker.services.events.wire import event_to_wire
 from moorage.models.installation import InstallationId
-from moorage_proto import events_pb2, topics, value_pb2, values
+from moorage_proto import events_pb2, topics, value_pb2
 from moorage_proto.capability import need
 from moorage_proto.errors import CallError, Reason, Status
 
@@ -85,15 +85,8 @@ class EventsService:
                 del self._subscriptions[name]
 
 
-def _data(request: events_pb2.PublishEventRequest | events_pb2.RequestEventRequest) -> object:
-    data: value_pb2.Value = request.data
-    if not request.HasField("data"):
-        return None
-    try:
-        return values.from_wire(data)
-    except values.ValueInvalid as error:
-        sentence = f"The data of an event cannot be read: {error}."
-        raise CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, sentence) from None
+def _data(request: events_pb2.PublishEventRequest | events_pb2.RequestEventRequest) -> value_pb2.Value | None:
+    return request.data if request.HasField("data") else None
 
 
 def _check_patterns(patterns: Sequence[str]) -> None:
