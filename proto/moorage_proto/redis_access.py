@@ -14,7 +14,7 @@ from typing import Callable, Dict, FrozenSet, Iterable, List, Mapping, Sequence,
 from moorage_proto import capability
 from moorage_proto.capability import Capability
 from moorage_proto.redis_names import MAX_NAME_BYTES, name_text, pattern_text
-from moorage_proto.redis_table import Arguments, CommandSpec, CommandTable, KeySpec, KeysUnclear
+from moorage_proto.redis_table import Arguments, CommandSpec, CommandTable, KeySpec, KeysUnclear, whole_number
 
 READ, WRITE = "redis.read", "redis.write"
 PUBLISH, SUBSCRIBE, SCRIPT = "redis.publish", "redis.subscribe", "redis.script"
@@ -86,6 +86,8 @@ def examine(table: CommandTable, arguments: Sequence[bytes], backend: str) -> Ex
         return special(Call(spec, arguments, backend))
     if name not in _SAFE_THOUGH_DANGEROUS and (_ADMINISTRATIVE & (spec.flags | spec.categories)):
         raise CommandRefused(f"{shown(name)} is for the operators of Redis servers, and no plugin may call it.")
+    if _is_strange(spec):
+        raise CommandRefused(f"{shown(name)} is of a module whose commands reach keys that they do not name.")
     if not spec.keys:
         raise CommandRefused(f"{shown(name)} names no keys, so there is nothing to grant it by; no plugin may call it.")
     return Call(spec, arguments, backend).examined()
@@ -208,7 +210,14 @@ def _is_offered(spec: CommandSpec) -> bool:
         return True
     if spec.name not in _SAFE_THOUGH_DANGEROUS and (_ADMINISTRATIVE & (spec.flags | spec.categories)):
         return False
+    if _is_strange(spec):
+        return False
     return bool(spec.keys) and all(key.is_complete for key in spec.keys)
+
+
+def _is_strange(spec: CommandSpec) -> bool:
+    """Of a module that is not known to keep to the keys that stand among the arguments, as searches do not."""
+    return "module" in spec.flags and not spec.name.startswith(_KNOWN_MODULES)
 
 
 def _is_script(name: str) -> bool:
@@ -231,6 +240,17 @@ def _set(call: Call) -> Examined:
     else:
         verbs = (READ, WRITE) if words & {b"set", b"incrby"} else (READ,)
     return call.asking(call.needs(verbs, call.arguments[1:2]))
+
+
+def _random(call: Call) -> Examined:
+    """A negative count asks for so many, the same again and again: few bytes would have the server make gigabytes."""
+    for word in call.arguments[2:3]:
+        count = whole_number(word)
+        if word[:1] == b"-" and (count is None or count < -MAX_REPEATED):
+            raise CommandRefused(
+                f"{shown(call.spec.name)} with repetitions answers {MAX_REPEATED:,} at most at a time."
+            )
+    return call.examined()
 
 
 def _sort(call: Call) -> Examined:
@@ -259,7 +279,10 @@ def _scan(call: Call) -> Examined:
     words = call.arguments[2:]
     if len(words) % 2:
         raise KeysUnclear("SCAN takes a cursor and pairs of an option and its value")
-    patterns = [value for option, value in zip(words[::2], words[1::2]) if option.lower() == b"match"]
+    options = [(option.lower(), value) for option, value in zip(words[::2], words[1::2])]
+    if any(name == b"count" and (whole_number(value) or 0) > MAX_SCANNED for name, value in options):
+        raise CommandRefused(f"SCAN looks at {MAX_SCANNED:,} keys at most at a time: more holds up all others.")
+    patterns = [value for name, value in options if name == b"match"]
     return call.asking(_wild(READ, pattern, call.backend) for pattern in patterns or (b"*",))
 
 
@@ -297,9 +320,18 @@ def script_digest(script: bytes) -> bytes:
     return hashlib.sha1(script).hexdigest().encode()  # noqa: S324 - how Redis names scripts
 
 
+#: COUNT of SCAN.
+MAX_SCANNED = 10_000
+
+#: Of SRANDMEMBER and its kind, in one answer.
+MAX_REPEATED = 10_000
+
 #: For whoever runs the server. DANGEROUS commands that are told apart by their keys are named below.
 _ADMINISTRATIVE = frozenset({"admin", "dangerous"})
 _SAFE_THOUGH_DANGEROUS = frozenset({"sort", "sort_ro"})
+
+#: Prefixes of the commands of modules that use their keys and no others: JSON, filters and sketches, time series.
+_KNOWN_MODULES = ("json.", "bf.", "cf.", "cms.", "topk.", "tdigest.", "ts.")
 
 #: Whose first argument is a part of the name, also where a server's table does not say so.
 _CONTAINERS = frozenset({b"client", b"script", b"function", b"config", b"pubsub", b"command", b"debug", b"acl"})
@@ -330,6 +362,7 @@ _REFUSED: Mapping[str, str] = {
         for name in ("subscribe", "unsubscribe", "psubscribe", "punsubscribe", "ssubscribe", "sunsubscribe")
     },
     "keys": "'KEYS' looks at every key of the server and holds up all others meanwhile; use SCAN with MATCH.",
+    "lcs": "'LCS' takes time and memory by the product of two lengths, and holds up all others; compare in the plugin.",
     "randomkey": "'RANDOMKEY' may answer a key that is not the plugin's; use SCAN with MATCH.",
     "migrate": "'MIGRATE' sends keys to another server; no plugin may call it.",
     "monitor": "'MONITOR' shows what all others do on the server; no plugin may call it.",
@@ -343,6 +376,7 @@ _SPECIAL: Mapping[str, _Special] = {
     "pubsub|numpat": _neutral,
     **dict.fromkeys(("set", "bitfield"), _set),
     **dict.fromkeys(("sort", "sort_ro"), _sort),
+    **dict.fromkeys(("srandmember", "hrandfield", "zrandmember"), _random),
     "copy": _copy,
     "scan": _scan,
     **dict.fromkeys(("publish", "spublish"), _publish),

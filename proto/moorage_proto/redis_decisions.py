@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Protocol, Sequence, Tuple
+from typing import Any, Iterator, List, Protocol, Sequence, Tuple
 
 from moorage_proto.capability import Capability
 from moorage_proto.errors import CallError, Reason, Status
@@ -27,19 +27,32 @@ def commands_of(wire: Sequence[Any]) -> List[Command]:
     return found
 
 
-def decide(guard: Guard, table: CommandTable, command: Command, backend: str) -> Examined:
-    """Raises CallError when the command is not offered, or a right is missing."""
+def examined(table: CommandTable, command: Command, backend: str) -> Examined:
+    """What is then to be asked of the guard, by ``decisions``. Raises CallError when the command is not offered."""
     try:
-        examined = examine(table, command, backend)
+        return examine(table, command, backend)
     except CommandRefused as refusal:
         raise refused(str(refusal)) from None
     except KeysUnclear as problem:
         raise invalid(f"The command cannot be run: {problem}.") from None
-    if not examined.needs:
+
+
+def decisions(guard: Guard, command: Examined, backend: str) -> Iterator[None]:
+    """One step for each thing that is decided: there may be thousands. Raises CallError when a right is missing."""
+    if not command.needs:
         guard.require_any(backend)
-    for need in examined.needs:
+        yield
+    for need in command.needs:
         guard.require(need)
-    return examined
+        yield
+
+
+def decide(guard: Guard, table: CommandTable, command: Command, backend: str) -> Examined:
+    """Raises CallError when the command is not offered, or a right is missing."""
+    found = examined(table, command, backend)
+    for _ in decisions(guard, found, backend):
+        pass
+    return found
 
 
 def decide_subscription(guard: Guard, command: Command, backend: str) -> Tuple[Capability, ...]:

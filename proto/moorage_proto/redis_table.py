@@ -18,6 +18,10 @@ Arguments = Sequence[bytes]
 #: Most keys that one command may name: each is a decision of its own.
 MAX_KEYS = 65_536
 
+#: How often the word may stand in a command after which keys follow. From each place all that follows is looked at, so
+#: that without a bound some thousands of them would be many millions of keys.
+MAX_KEYWORDS = 16
+
 
 class KeysUnclear(ValueError):
     """The arguments do not tell which keys the command would use; the server would refuse it, too."""
@@ -56,9 +60,10 @@ class KeySpec:
         # Every occurrence, not the first alone: the keyword may also be a value (XREADGROUP GROUP STREAMS ...), and of
         # options that are given twice the server takes the last (GEORADIUS ... STORE a STORE b).
         positions = range(start, len(arguments)) if start >= 0 else range(1, len(arguments))
-        for position in positions:
-            if arguments[position].lower() == wanted and position + 1 < len(arguments):
-                yield position + 1
+        found = [position for position in positions if arguments[position].lower() == wanted]
+        if len(found) > MAX_KEYWORDS:
+            raise KeysUnclear(f"{word} stands in it more than {MAX_KEYWORDS} times")
+        yield from (position + 1 for position in found if position + 1 < len(arguments))
 
     def _from(self, start: int, arguments: Arguments) -> Iterator[bytes]:
         assert self.find is not None, "asked only where it is complete"

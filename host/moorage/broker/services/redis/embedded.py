@@ -6,20 +6,43 @@ reaches Python, and so the host itself.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
 from typing import Any
 
+from moorage.broker.services.redis import patterns
 from moorage.broker.services.redis.connections import common_options
 from moorage.broker.services.redis.library import client, fakeredis
 from moorage.broker.services.redis.room import Room
-from moorage.broker.services.redis.wire import ServerError
+from moorage.broker.services.redis.wire import MAX_REPLY_BYTES, ReplyTooLarge, ServerError, reply_bytes
 
 #: What it says of itself. Its commands are those of the committed table, as far as it has them.
 VERSION = (7, 0)
 
 
 FULL = ServerError("OOM The embedded Redis server is full. Delete keys, or let the operator set a real server's URL.")
+
+
+class Unread(asyncio.Queue[Any]):
+    """Answers that were not read yet: memory of the host, so that who reads too slowly is ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size_bytes = 0
+
+    def clear(self) -> None:
+        while not self.empty():
+            self.get_nowait()
+
+    def _put(self, item: Any) -> None:
+        super()._put(item)
+        self.size_bytes += reply_bytes(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self.size_bytes -= reply_bytes(item)
+        return item
 
 
 class EmbeddedConnections:
@@ -37,14 +60,29 @@ class EmbeddedConnections:
 
 
 @functools.cache
-def _connection_class() -> Any:
-    """Made when it is first needed, as its bases are of an extra."""
-    aioredis: Any = importlib.import_module("fakeredis.aioredis")
-    socket_base: Any = aioredis.AsyncFakeSocket
-    connection_base: Any = aioredis.FakeAsyncRedisConnection
+def _socket_class() -> Any:
+    """Made when it is first needed, as its base is of an extra."""
+    base: Any = importlib.import_module("fakeredis.aioredis").AsyncFakeSocket
 
-    class Socket(socket_base):  # type: ignore[misc]
+    class Socket(base):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.responses = Unread()
+            self._overrun = False
+
+        def put_response(self, msg: Any) -> None:
+            if self._overrun or self.responses is None:
+                return
+            super().put_response(msg)
+            if self.responses.size_bytes > MAX_REPLY_BYTES:
+                self._overrun = True
+                self.responses.clear()
+                super().put_response(client().ConnectionError("read too slowly") if self._pubsub else ReplyTooLarge())
+
         def _process_command(self, fields: list[bytes]) -> None:
+            if self._overrun:
+                # Nobody would hear of it: the connection is given up as soon as that is read.
+                return
             if fields and not self._server.room.admits(fields):
                 # A transaction that could not be queued as a whole is not run.
                 if self._queueing:
@@ -56,12 +94,28 @@ def _connection_class() -> Any:
         def _decode_error(self, error: Any) -> ServerError:
             return ServerError(error.value)
 
-    class Connection(connection_base):  # type: ignore[misc]
+    return Socket
+
+
+@functools.cache
+def _connection_class() -> Any:
+    """As ``_socket_class``."""
+    patterns.tame()
+    aioredis: Any = importlib.import_module("fakeredis.aioredis")
+    base: Any = aioredis.FakeAsyncRedisConnection
+
+    class Connection(base):  # type: ignore[misc]
         async def _connect(self) -> None:
-            self._sock = Socket(
+            self._sock = _socket_class()(
                 self._server, self.db, client_class=self._client_class, lua_modules=None, client_info=self._client_info
             )
             self._reader, self._writer = aioredis.FakeReader(self._sock), aioredis.FakeWriter(self._sock)
+
+        async def read_response(self, **options: Any) -> Any:
+            response = await super().read_response(**options)
+            if isinstance(response, (ReplyTooLarge, client().ConnectionError)):
+                raise response
+            return response
 
         async def disconnect(self, nowait: bool = False, **options: Any) -> None:
             """As a real server sees it: a pop that waits ends, and takes nothing any more; so do watches."""

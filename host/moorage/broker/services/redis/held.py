@@ -16,6 +16,9 @@ from moorage.broker.services.redis.server import Server
 from moorage_proto.capability import Capability
 from moorage_proto.redis_access import Session
 
+#: About what a right takes that is remembered, beside its text.
+NEED_BYTES = 256
+
 
 class Holding:
     """Implements ``Held``: one connection that is a scope's own. It ends with the scope, or with a right it needs."""
@@ -31,13 +34,18 @@ class Holding:
         self._since = datetime.now(UTC)
         self._guard: Guard | None = None
         self._needs: dict[Capability, None] = {}
+        self._remembered = 0
         self._given_back = False
         self.handle = scope.hold(self)
 
     def needs(self, guard: Guard, needs: Iterable[Capability]) -> None:
-        """From now on it may stay only while these are allowed."""
+        """From now on it may stay only while these are allowed. Raises CallError(QUOTA_EXCEEDED)."""
         self._guard = guard
-        self._needs.update(dict.fromkeys(needs))
+        new = [need for need in dict.fromkeys(needs) if need not in self._needs]
+        size = sum(NEED_BYTES + len(need.resource) for need in new)
+        self._lines.remember(size)
+        self._remembered += size
+        self._needs.update(dict.fromkeys(new))
 
     def needs_no_longer(self, needs: Iterable[Capability]) -> None:
         for need in needs:
@@ -48,6 +56,7 @@ class Holding:
         self._scope.drop(self.handle)
         if not self._given_back:
             self._given_back = True
+            self._lines.remember(-self._remembered)
             await self._lines.give_back(self.line, reusable=reusable)
 
     async def finish(self, *, success: bool) -> None:

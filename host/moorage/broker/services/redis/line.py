@@ -9,7 +9,7 @@ from typing import Any
 
 from moorage.broker.services.redis import refusals
 from moorage.broker.services.redis.library import client
-from moorage.broker.services.redis.wire import MAX_REPLY_BYTES, ServerError
+from moorage.broker.services.redis.wire import MAX_REPLY_BYTES, ReplyTooLarge, ServerError, reply_bytes
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +24,6 @@ class LoginRefused(Exception):
 
 class LineSilent(Exception):
     """The server has not answered in time."""
-
-
-class ReplyTooLarge(Exception):
-    """More than may be kept for one call."""
 
 
 class Line:
@@ -63,7 +59,8 @@ class Line:
         except client().AuthenticationError as error:
             await self.close()
             raise LoginRefused(str(error)) from error
-        except (OSError, TimeoutError, client().RedisError) as error:
+        except Exception as error:
+            # Whatever: what answers there need not be Redis.
             await self.close()
             log.warning("Redis server %s: no connection: %s", self._server, error)
             raise refusals.unavailable(self._server, "cannot be reached") from error
@@ -79,7 +76,10 @@ class Line:
         reader = connection._reader  # noqa: SLF001 - nothing public tells of a reset that has arrived
         if hasattr(reader, "exception") and reader.exception() is not None:
             return False
-        return not await connection.can_read()
+        try:
+            return not await connection.can_read()
+        except (OSError, client().RedisError):
+            return False
 
     async def run(self, commands: Sequence[Command], label: str, seconds: float | None) -> list[Any]:
         """Their replies, with ServerErrors among them. ``seconds``: how long the server may take for all of them.
@@ -104,7 +104,7 @@ class Line:
         self.is_open = False
         try:
             await self._connection.disconnect(nowait=True)
-        except (OSError, TimeoutError, client().RedisError) as error:
+        except Exception as error:  # noqa: BLE001 - it is given up anyhow
             log.debug("Redis server %s: %s", self._server, error)
 
     def _naming(self, label: str) -> list[Command]:
@@ -112,7 +112,15 @@ class Line:
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
         await self._connection.send_packed_command(self._packed(commands), check_health=False)
-        return [await self._read() for _ in commands]
+        replies: list[Any] = []
+        left = MAX_REPLY_BYTES
+        for _ in commands:
+            replies.append(await self._read())
+            # All of them together: each may be as large as the parser lets it.
+            left -= reply_bytes(replies[-1])
+            if left < 0:
+                raise ReplyTooLarge
+        return replies
 
     async def _read(self) -> Any:
         return await self._connection.read_response(disable_decoding=True)
@@ -131,7 +139,8 @@ class Line:
         except ReplyTooLarge as error:
             await self.close()
             raise refusals.too_large(MAX_REPLY_BYTES) from error
-        except (OSError, client().RedisError) as error:
+        except Exception as error:
+            # redis-py lets through what comes of replies that are none, such as ValueError.
             await self.close()
             log.warning("Redis server %s: %s", self._server, error)
             raise refusals.broke_off(self._server) from error

@@ -15,6 +15,9 @@ SHARED = 8
 #: Connections of transactions, of commands that wait, and of subscriptions.
 HELD = 64
 
+#: Of the keys and channels of all that is held, which are looked at anew whenever grants change. Some 60,000 of them.
+MAX_REMEMBERED_BYTES = 16 * 1024 * 1024
+
 #: Kept open when nobody uses them.
 IDLE = 4
 
@@ -27,6 +30,7 @@ class Lines:
         self._turns = asyncio.Semaphore(SHARED)
         self._idle: list[Line] = []
         self._held = 0
+        self._remembered = 0
         self.closed = False
 
     @property
@@ -61,6 +65,12 @@ class Lines:
             await self._put_back(line)
         else:
             await line.close()
+
+    def remember(self, size_bytes: int) -> None:
+        """Of what held connections depend on, or with a minus do no longer. Raises CallError(QUOTA_EXCEEDED)."""
+        if size_bytes > 0 and self._remembered + size_bytes > MAX_REMEMBERED_BYTES:
+            raise refusals.too_many_names()
+        self._remembered += size_bytes
 
     async def take_idle(self) -> Line:
         while self._idle:

@@ -6,8 +6,7 @@ import functools
 from typing import Any
 
 from moorage.broker.services.redis.library import client
-from moorage.broker.services.redis.line import ReplyTooLarge
-from moorage.broker.services.redis.wire import MAX_REPLY_BYTES, ServerError
+from moorage.broker.services.redis.wire import ITEM_BYTES, MAX_REPLY_BYTES, ReplyTooLarge, ServerError
 
 
 @functools.cache
@@ -34,7 +33,7 @@ def reply_parser() -> Any:
 
         async def _readline(self) -> bytes:
             line: bytes = await super()._readline()
-            self._spend(len(line))
+            self._spend(ITEM_BYTES + len(line))
             return line
 
         def _spend(self, size: int) -> None:

@@ -68,6 +68,16 @@ def too_many(what: str, limit: int) -> CallError:
     )
 
 
+def too_many_names() -> CallError:
+    return CallError(
+        Status.RESOURCE_EXHAUSTED,
+        Reason.QUOTA_EXCEEDED,
+        "The open transactions, watches and subscriptions of an installation may name some 60,000 keys and channels"
+        " together. End some of them, or use fewer names.",
+        retryable=True,
+    )
+
+
 def too_large(limit_bytes: int) -> CallError:
     return CallError(
         Status.RESOURCE_EXHAUSTED,

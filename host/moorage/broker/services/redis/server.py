@@ -124,7 +124,8 @@ class Server:
 
     def _arrival(self, installation: InstallationId) -> Tenant:
         account = Account(self.name, self._prefix, installation, self._ask) if self._makes_users else None
-        return Tenant(Lines(lambda: self._open_line(installation)), account)
+        tenant = Tenant(Lines(lambda: self._open_line(installation, tenant)), account)
+        return tenant
 
     async def _fit(self, tenant: Tenant, installation: InstallationId, table: CommandTable) -> None:
         if tenant.account is None:
@@ -145,9 +146,11 @@ class Server:
             self._makes_users = False
             tenant.account = None
 
-    async def _open_line(self, installation: InstallationId) -> Line:
-        tenant = self._tenants.get(installation)
-        account = tenant.account if tenant is not None else None
+    async def _open_line(self, installation: InstallationId, tenant: Tenant) -> Line:
+        if tenant.lines.closed:
+            # Its user is gone, or goes now: nothing of it may come by the operator's login instead.
+            raise refusals.unavailable(self.name, "has nothing for this installation any more")
+        account = tenant.account
         if account is None:
             return await self._opened()
         try:
@@ -156,7 +159,11 @@ class Server:
             # It was started anew and has forgotten its users.
             account.forget()
             await account.fit(self._grants_of(installation), await self.table(), tells_reading=self._tells_reading)
-        return await self._opened((account.username, account.password))
+        try:
+            return await self._opened((account.username, account.password))
+        except LoginRefused as error:
+            log.warning("Redis server %s: the user of %s: %s", self.name, installation, error)
+            raise refusals.unavailable(self.name, "does not let this installation in") from error
 
     async def _opened(self, login: tuple[str, str] | None = None) -> Line:
         line = Line(self.name, self._connections.new())
@@ -202,8 +209,13 @@ class Server:
             log.warning("Redis server %s: %s", self.name, reply.line)
             await line.close()
             raise refusals.unavailable(self.name, f"does not answer the host ({reply.code})")
-        self._tells_reading = bool(reply) and len(reply[0]) > 8
-        self._table = await asyncio.to_thread(table_from_reply, reply)
+        try:
+            self._table = await asyncio.to_thread(table_from_reply, reply)
+            self._tells_reading = bool(reply) and len(reply[0]) > 8
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            log.warning("Redis server %s: its table of commands cannot be read: %r", self.name, error)
+            await line.close()
+            raise refusals.unavailable(self.name, "answers what no Redis server does") from error
         if self._makes_users and isinstance(users, list):
             await self._sweep(line, users)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Self
@@ -21,12 +22,12 @@ from moorage_proto import redis_pb2
 from moorage_proto.capability import MAIN_BACKEND, Capability
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.redis_access import Examined
-from moorage_proto.redis_decisions import commands_of, decide, decide_subscription
+from moorage_proto.redis_decisions import commands_of, decide_subscription, decisions, examined
 from moorage_proto.redis_limits import Command
 
 log = logging.getLogger(__name__)
 
-#: Commands that are decided on before others have their turn.
+#: Decisions before others have their turn.
 TURN = 200
 
 
@@ -132,16 +133,18 @@ class RedisService:
         """Everything of a call is decided on before anything of it is sent."""
         table = await server.table()
         guard = _guard(caller)
-        examined = []
-        for position, command in enumerate(commands):
-            if position % TURN == TURN - 1:
-                await asyncio.sleep(0)
-            examined.append(decide(guard, table, command, server.name))
-        if any(command.runs_script for command in examined):
+        found = []
+        steps = itertools.count(1)
+        for command in commands:
+            found.append(examined(table, command, server.name))
+            for _ in decisions(guard, found[-1], server.name):
+                if next(steps) % TURN == 0:
+                    await asyncio.sleep(0)
+        if any(command.runs_script for command in found):
             await server.lines(caller.installation)
             if (refusal := server.refuse_scripts()) is not None:
                 raise refusal
-        return examined
+        return found
 
     def _server(self, name: str) -> Server:
         if self._missing:

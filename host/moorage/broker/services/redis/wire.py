@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from moorage.broker.services.redis import refusals
 from moorage_proto import redis_pb2
 from moorage_proto.redis_access import OWN_NAME, Examined
 
-#: Of all replies of one call. A message of a link may have 16 MiB, and each item takes a few bytes besides its own.
+#: Of all replies of one call. A message of a link may have 16 MiB, and each item takes some bytes besides its own,
+#: on the link and more of them in the host's memory.
 MAX_REPLY_BYTES = 14 * 1024 * 1024
-ITEM_BYTES = 8
+ITEM_BYTES = 64
+
+#: Of arrays in arrays, which scripts may nest; protobuf ends at 100 messages, and each array takes two.
+MAX_DEPTH = 32
 
 #: More items than this are translated in a thread, lest they hold up the other links.
 SMALL_ITEMS = 2_000
+
+
+class ReplyTooLarge(Exception):
+    """More than may be kept for one call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +50,7 @@ _SAID_OTHERWISE = {
 
 
 async def to_wire(replies: Sequence[Any]) -> list[redis_pb2.RedisReply]:
-    """Raises CallError(MESSAGE_TOO_LARGE)."""
-    size, items = _measured(replies)
-    if size > MAX_REPLY_BYTES:
-        raise refusals.too_large(MAX_REPLY_BYTES)
-    if items > SMALL_ITEMS:
+    if _has_many_items(replies):
         return await asyncio.to_thread(lambda: [reply_to_wire(reply) for reply in replies])
     return [reply_to_wire(reply) for reply in replies]
 
@@ -79,16 +82,24 @@ def _fill(wire: redis_pb2.RedisReply, reply: Any) -> None:
         wire.data = str(reply).encode()
 
 
-def _measured(replies: Sequence[Any]) -> tuple[int, int]:
-    """Bytes, as far as they matter, and items."""
-    size = items = 0
+def reply_bytes(reply: Any) -> int:
+    """What it takes, roughly; of one that is too large, not all is counted. Raises ReplyTooLarge for one too deep."""
+    size = 0
+    level: list[Any] = [reply]
+    for _ in range(MAX_DEPTH):
+        size += ITEM_BYTES * len(level) + sum(len(item) for item in level if isinstance(item, bytes))
+        level = [item for items in level if isinstance(items, (list, tuple)) for item in items]
+        if not level or size > MAX_REPLY_BYTES:
+            return size
+    raise ReplyTooLarge
+
+
+def _has_many_items(replies: Sequence[Any]) -> bool:
+    items = 0
     left: list[Any] = [replies]
-    while left:
+    while left and items <= SMALL_ITEMS:
         reply = left.pop()
-        items += 1
-        size += ITEM_BYTES + (len(reply) if isinstance(reply, bytes) else 0)
-        if size > MAX_REPLY_BYTES:
-            break
         if isinstance(reply, (list, tuple)):
-            left.extend(reply)
-    return size, items
+            items += len(reply)
+            left.extend(reply[:SMALL_ITEMS])
+    return items > SMALL_ITEMS
