@@ -39,6 +39,19 @@ async def test_its_calls_are_refused_while_the_audit_cannot_be_written(connect, 
         assert audit.in_full == ["config.read:greeting"]
 
 
+async def test_its_calls_are_refused_rather_than_only_counted(connect, probe, audit) -> None:
+    allowed = grants("config.read:**", fail_closed=["config.read:greeting"])
+    async with connect(allowed) as link:
+        audit.crowded = True
+        with pytest.raises(CallError, match="only while the host's audit can be written") as refused:
+            await link.worker.call(PEEK, KEY, scope=SCOPE)
+        assert refused.value.retryable
+        await link.worker.call(PEEK, OTHER, scope=SCOPE)
+        audit.crowded = False
+        await link.worker.call(PEEK, KEY, scope=SCOPE)
+        assert audit.in_full == ["config.read:greeting"]
+
+
 async def test_a_setting_makes_all_grants_so(connect, audit) -> None:
     async with connect(grants("config.read:**")) as link:
         audit.fail_closed = True

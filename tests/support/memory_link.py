@@ -41,6 +41,10 @@ class RecordingAudit:
     in_full: list[str] = field(default_factory=list)
     down: str = ""
     fail_closed: bool = False
+    crowded: bool = False
+
+    def is_crowded(self, installation: str) -> bool:
+        return self.crowded
 
     def allowed(
         self, installation: str, actor: str, method: str, capability: str, execution: str, *, in_full: bool = False

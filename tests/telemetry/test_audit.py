@@ -162,6 +162,23 @@ async def test_a_sink_that_fails_takes_nothing_from_the_others(sink: Sink, clock
     await audit.close()
 
 
+async def test_it_is_told_before_there_is_no_room_for_entries_in_full(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock) as audit:
+        sink.gate.clear()
+        kept = 0
+        while not audit.is_crowded("churn"):
+            audit.allowed("churn", "churn-1", "/Sql/Execute", "sql.read:cards", in_full=True)
+            kept += 1
+        assert kept < WAITING_PER_INSTALLATION - 1_000
+        assert not audit.is_crowded("other")
+        for _ in range(1_000):
+            audit.allowed("churn", "churn-1", "/Sql/Execute", "sql.read:cards", in_full=True)
+        sink.gate.set()
+        await audit.flush()
+        assert not audit.is_crowded("churn")
+    assert [entry.count for entry in sink.stored] == [1] * (kept + 1_000)
+
+
 async def test_a_sink_that_hangs_counts_as_down(sink: Sink, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("moorage.telemetry.outlet.PATIENCE_SECONDS", 0.001)
     async with opened(sink, clock, interval=timedelta(milliseconds=1)) as audit:

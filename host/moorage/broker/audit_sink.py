@@ -15,6 +15,9 @@ class AuditSink(Protocol):
     def down(self) -> str:
         """Names of what cannot be written now; empty: everything can. From any thread."""
 
+    def is_crowded(self, installation: InstallationId) -> bool:
+        """Whether what comes of it now may only be counted, and not be kept in full. From any thread."""
+
     @property
     def fail_closed(self) -> bool:
         """Whether calls that take a capability are refused meanwhile, whatever their grant says."""

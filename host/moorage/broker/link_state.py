@@ -51,11 +51,17 @@ class LinkState:
     def decide(self, need: Capability) -> Decision:
         """By the present grants; what asks for it is refused while the audit cannot be written. From any thread."""
         decision = self.grants.decide(need)
-        if decision.allowed and (decision.fail_closed or self.audit.fail_closed) and self.audit.down:
+        if decision.allowed and self._unwritable(decision):
             return Decision(False, need, decision.rule, fail_closed=True)
         if self.learning is not None and decision.allowed:
             self.learning.note(need)
         return decision
+
+    def _unwritable(self, decision: Decision) -> bool:
+        """A call that is to be kept in full must not be hidden behind others that the audit has no room for."""
+        if decision.fail_closed and self.audit.is_crowded(self.identity.installation):
+            return True
+        return (decision.fail_closed or self.audit.fail_closed) and bool(self.audit.down)
 
     def covering(self, need: Capability) -> tuple[Capability, ...]:
         """The rights that allow a need now; none where it is not allowed."""

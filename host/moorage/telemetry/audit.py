@@ -80,6 +80,10 @@ class Audit:
         """Names of the sinks that cannot be written now; empty: all can. From any thread."""
         return ", ".join(outlet.name for outlet in self._outlets if outlet.down)
 
+    def is_crowded(self, installation: InstallationId) -> bool:
+        """Whether what comes of it now may only be counted, and not be kept in full. From any thread."""
+        return any(outlet.is_crowded(installation) for outlet in self._outlets)
+
     @property
     def sinks(self) -> tuple[SinkState, ...]:
         """The store's first."""

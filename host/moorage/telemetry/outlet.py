@@ -15,6 +15,9 @@ from moorage.telemetry.flusher import Flusher
 #: Entries of one installation that may wait; more are counted without their details.
 WAITING_PER_INSTALLATION = 2_000
 
+#: Of these, so many are left for calls that are on their way when others are refused for want of room.
+RESERVED_PER_INSTALLATION = 1_100
+
 #: Entries written at one time.
 BATCH = 500
 
@@ -86,6 +89,10 @@ class Outlet:
     def has_room(self, installation: InstallationId) -> bool:
         """For an entry of this installation in full."""
         return self._waiting_of[installation] < WAITING_PER_INSTALLATION
+
+    def is_crowded(self, installation: InstallationId) -> bool:
+        """Whether so much of this installation waits that not all may be kept in full that comes. From any thread."""
+        return self._waiting_of[installation] > WAITING_PER_INSTALLATION - RESERVED_PER_INSTALLATION
 
     def keep(self, entry: AuditEntry) -> None:
         if not self.has_room(entry.installation):
