@@ -82,13 +82,19 @@ def _fill(wire: redis_pb2.RedisReply, reply: Any) -> None:
         wire.data = str(reply).encode()
 
 
+_FLAT = {bytes, int, ServerError, type(None)}
+
+
 def reply_bytes(reply: Any) -> int:
     """What it takes, roughly; of one that is too large, not all is counted. Raises ReplyTooLarge for one too deep."""
     size = 0
     level: list[Any] = [reply]
     for _ in range(MAX_DEPTH):
-        size += ITEM_BYTES * len(level) + sum(len(item) for item in level if isinstance(item, bytes))
-        level = [item for items in level if isinstance(items, (list, tuple)) for item in items]
+        # By kinds: most are many of one, and this is the host's event loop.
+        kinds = set(map(type, level))
+        texts = level if kinds == {bytes} else [item for item in level if isinstance(item, bytes)]
+        size += ITEM_BYTES * len(level) + sum(map(len, texts))
+        level = [item for items in level if isinstance(items, (list, tuple)) for item in items] if kinds - _FLAT else []
         if not level or size > MAX_REPLY_BYTES:
             return size
     raise ReplyTooLarge
