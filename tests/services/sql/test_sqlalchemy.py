@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 from orm_scenarios import SCENARIOS, Author, Stage, stage_on_postgresql
 from postgres_worlds import PostgresWorld
-from sql_worlds import World
-from sqlalchemy import select
-from sqlalchemy.exc import ResourceClosedError
+from sql_worlds import HostWorld, World
+from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError, ResourceClosedError
 from virtualenvs import uv
 
 from moorage.environments.interpreters import Interpreters
 from moorage_sdk import host as hosts
-from moorage_sdk.errors import PluginInvalid
+from moorage_sdk.errors import DeadlineExceeded, PluginInvalid
 from moorage_sdk.host import HostFacts, SqlBackend
 from moorage_sdk.services.sqlalchemy.engine import engine_for
 
@@ -69,6 +69,27 @@ def test_a_session_after_its_scope(stage: Stage):
     with pytest.raises(ResourceClosedError), stage.session():
         kept.execute(select(Author))
     assert stage.rows("SELECT name FROM authors") == [("Ada",)]
+
+
+FOR_EVER = "WITH RECURSIVE up(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM up) SELECT count(*) FROM up"
+
+
+def _a_time_limit(stage: Stage) -> None:
+    with stage.session() as db:
+        for kind in (DeadlineExceeded, OperationalError):
+            with pytest.raises(kind):
+                db.execute(text(FOR_EVER).execution_options(timeout=0.05))
+            db.rollback()
+        assert db.execute(text("SELECT 1")).scalar() == 1
+
+
+def test_a_time_limit_on_sqlite(patient_host: HostWorld):
+    _a_time_limit(Stage(patient_host.worker, patient_host.rows))
+
+
+@pytest.mark.system
+def test_a_time_limit_on_postgresql(postgres: PostgresWorld):
+    _a_time_limit(stage_on_postgresql(postgres))
 
 
 def test_a_database_that_the_sdk_does_not_speak():
