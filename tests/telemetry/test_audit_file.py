@@ -13,7 +13,7 @@ import pytest
 
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.telemetry import audit_file
-from moorage.telemetry.audit_file import AuditFile, NotAnAudit, verify_files
+from moorage.telemetry.audit_file import AuditFile, FileUnusable, NotAnAudit, verify_files
 
 ENTRY = AuditEntry(
     datetime(2026, 11, 20, 9, 30, tzinfo=UTC),
@@ -53,7 +53,9 @@ async def test_lines_follow_each_other(tmp_path: Path) -> None:
 
 async def test_the_next_host_goes_on_with_the_chain_and_cuts_off_what_is_torn(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    await AuditFile(path, 1 << 20, 3).append(entries(2))
+    before = AuditFile(path, 1 << 20, 3)
+    await before.append(entries(2))
+    before.close()
     with path.open("a") as file:
         file.write('{"time": "2026-11-20T09:3')
 
@@ -155,6 +157,39 @@ def test_what_is_no_file_is_said(tmp_path: Path) -> None:
         verify_files([tmp_path / "nothing"])
     (tmp_path / "binary").write_bytes(b"\xff\xfe\n")
     assert verify_files([tmp_path / "binary"]).broken_at == 1
+
+
+@pytest.mark.parametrize(
+    "content", [b'{"level": "INFO"}\n', b"no line end", b"line\nand half", b"[1]\n", b"\0" * 100_000]
+)
+async def test_a_file_of_somebody_elses_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "app.log"
+    path.write_bytes(content)
+    sink = AuditFile(path, 1 << 20, 3)
+    for _ in range(2):
+        with pytest.raises(FileUnusable, match=r"app\.log: .*Name another file with audit\.file"):
+            await sink.append(entries(1))
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"time": ', b'{"time": "2026-11-20T09:3'])
+async def test_of_a_first_line_that_is_torn_nothing_stays(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(content)
+    await AuditFile(path, 1 << 20, 3).append(entries(1))
+    assert (verify_files([path]).entries, verify_files([path]).broken_at) == (1, None)
+
+
+async def test_two_hosts_do_not_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    first, second = AuditFile(path, 1 << 20, 3), AuditFile(path, 1 << 20, 3)
+    await first.append(entries(1))
+    with pytest.raises(FileUnusable, match="another host writes to it"):
+        await second.append(entries(1))
+    first.close()
+    await second.append(entries(1, start=1))
+    second.close()
+    assert (verify_files([path]).entries, verify_files([path]).broken_at) == (2, None)
 
 
 async def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:

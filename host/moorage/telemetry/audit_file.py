@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -16,10 +17,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from moorage.errors import Invalid
+from moorage.errors import Invalid, MoorageError
 from moorage.models.audit import GENESIS, AuditEntry, AuditKind, ChainReport, seal
 
 log = logging.getLogger(__name__)
+
+#: How each line begins.
+_BEGINNING = b'{"time": '
 
 #: Of a file's end, read to find its last line.
 _TAIL_BYTES = 64 * 1024
@@ -30,6 +34,15 @@ class NotAnAudit(Invalid):
 
     def __init__(self, path: Path, problem: str) -> None:
         super().__init__(f"{path} cannot be verified: {problem}. Name a file of the audit's JSON lines.")
+
+
+class FileUnusable(MoorageError):
+    """Nothing is written to it: it may be somebody's."""
+
+    code = "audit_file_unusable"
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"The audit is not written to {path}: {problem}. Name another file with audit.file.")
 
 
 class AuditFile:
@@ -79,16 +92,20 @@ class AuditFile:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._descriptor = _open(self._path)
         if is_first:
-            self._digest = self._last_digest()
+            try:
+                self._digest = self._last_digest()
+            except BaseException:
+                self.close()
+                raise
 
     def _last_digest(self) -> str:
         """The chain goes on where the host before left it; what that had not written to its end is cut off."""
-        _mend(self._descriptor, self._path)
         for path in (self._path, _aside(self._path, 1)):
             with contextlib.suppress(FileNotFoundError):
-                last = _last_line(path)
-                if last:
-                    return str(json.loads(last)["digest"])
+                digest = _last_digest_of(path)
+                _mend(self._descriptor, self._path)
+                if digest:
+                    return digest
         return GENESIS
 
     def _put_aside(self) -> None:
@@ -166,8 +183,15 @@ def _aside(path: Path, number: int) -> Path:
 
 
 def _open(path: Path) -> int:
+    """Of two hosts that write one file neither would have a chain."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.open(path, flags, 0o600)
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise FileUnusable(path, "another host writes to it") from error
+    return descriptor
 
 
 def _is_same(descriptor: int, path: Path) -> bool:
@@ -194,9 +218,17 @@ def _mend(descriptor: int, path: Path) -> None:
         os.ftruncate(descriptor, size - torn)
 
 
-def _last_line(path: Path) -> bytes:
+def _last_digest_of(path: Path) -> str:
+    """Of its last whole line; empty: it has none. Raises FileUnusable for a file that is no audit's."""
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
         file.seek(max(0, file.tell() - _TAIL_BYTES))
-        lines = file.read().splitlines()
-    return lines[-1] if lines else b""
+        *whole, torn = file.read().split(b"\n")
+    try:
+        if whole:
+            return str(json.loads(whole[-1])["digest"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileUnusable(path, "its last line is no entry of an audit") from error
+    if torn[: len(_BEGINNING)] != _BEGINNING[: len(torn)]:
+        raise FileUnusable(path, "it begins with something else than an entry of an audit")
+    return ""
