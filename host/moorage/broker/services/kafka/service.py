@@ -11,9 +11,11 @@ from typing import Self
 from moorage.broker import refusals
 from moorage.broker.services.base import Caller
 from moorage.broker.services.kafka.base import Cluster, OutgoingMessage
+from moorage.broker.services.kafka.batch_room import BatchRoom
 from moorage.broker.services.kafka.library import KafkaClientMissing
 from moorage.broker.services.kafka.librdkafka import LibrdkafkaCluster
 from moorage.config.services.kafka import KafkaBackend
+from moorage.models.installation import InstallationId
 from moorage_proto import errors, kafka_pb2
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.errors import CallError, Reason, Status
@@ -21,9 +23,8 @@ from moorage_proto.kafka_check import problem_of
 
 log = logging.getLogger(__name__)
 
-#: Messages of one batch, and how many of them are on their way at a time.
+#: Messages of one batch.
 MAX_BATCH = 100_000
-MAX_BATCHED = 1_000
 
 
 class KafkaService:
@@ -32,6 +33,7 @@ class KafkaService:
     def __init__(self, clusters: Mapping[str, Cluster]) -> None:
         self._clusters = dict(clusters)
         self._opened = AsyncExitStack()
+        self._rooms: dict[InstallationId, BatchRoom] = {}
         #: Why no cluster can be used, if so.
         self._missing = ""
 
@@ -71,21 +73,26 @@ class KafkaService:
         self, caller: Caller, requests: AsyncIterator[kafka_pb2.ProduceRequest]
     ) -> kafka_pb2.ProduceBatchReply:
         """They are on their way together, so that the library sends them in few requests, and in their order."""
-        room = asyncio.Semaphore(MAX_BATCHED)
         sent: list[asyncio.Task[kafka_pb2.BatchedDelivery]] = []
+        room = self._rooms.setdefault(caller.installation, BatchRoom())
+        room.users += 1
         try:
             async for request in requests:
                 if len(sent) >= MAX_BATCH:
                     raise _invalid(f"One batch has at most {MAX_BATCH:,} messages; send the rest in another.")
-                await room.acquire()
+                size = request.ByteSize()
+                await room.take(size)
                 delivery = asyncio.create_task(self._delivered(caller, request), name=f"{caller.label} batch")
-                delivery.add_done_callback(lambda _: room.release())
+                delivery.add_done_callback(lambda _, size=size: room.give_back(size))  # type: ignore[misc]
                 sent.append(delivery)
             return kafka_pb2.ProduceBatchReply(deliveries=[await delivery for delivery in sent])
         finally:
             for delivery in sent:
                 delivery.cancel()
             await asyncio.gather(*sent, return_exceptions=True)
+            room.users -= 1
+            if not room.users:
+                del self._rooms[caller.installation]
 
     async def _delivered(self, caller: Caller, request: kafka_pb2.ProduceRequest) -> kafka_pb2.BatchedDelivery:
         try:
