@@ -364,11 +364,27 @@ async def _first_word(status: socket.socket, end: asyncio.Future[int | None]) ->
         await asyncio.wait((receiving, end), return_when=asyncio.FIRST_COMPLETED)
         # What it had said before its end may come a little later.
         await asyncio.wait((receiving,), timeout=_LAST_WORD_SECONDS)
-        return receiving.result() if receiving.done() else (b"", 0, [])
-    finally:
-        # Waited for: it lets go of the descriptor before its owner closes it, and another one gets its number.
-        receiving.cancel()
-        await asyncio.wait((receiving,))
+        if receiving.done():
+            return receiving.result()
+    except BaseException:
+        receiving.add_done_callback(_let_go)
+        await _cancelled(receiving)
+        raise
+    await _cancelled(receiving)
+    return b"", 0, []
+
+
+async def _cancelled(receiving: asyncio.Future[Any]) -> None:
+    """Waited for: it lets go of the descriptor before its owner closes it, and another one gets its number."""
+    receiving.cancel()
+    await asyncio.wait((receiving,))
+
+
+def _let_go(receiving: asyncio.Future[tuple[bytes, int, list[int]]]) -> None:
+    """It had come, and nobody is there to take it any more."""
+    if not receiving.cancelled() and receiving.exception() is None:
+        for fd in receiving.result()[2]:
+            os.close(fd)
 
 
 async def _readable(fd: int) -> None:
