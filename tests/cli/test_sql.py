@@ -35,3 +35,6 @@ def test_where_there_is_nothing_to_run(moorage):
 
 def test_a_database_that_is_not_there(moorage):
     assert moorage("sql", "plan", "--backend", "nowhere").exit_code == 66
+    listed = moorage("sql", "--backend", "nowhere")
+    assert listed.exit_code == 2
+    assert "there is no database 'nowhere'; there are:" in listed.output

@@ -3,10 +3,11 @@
 import re
 from pathlib import Path
 
+import pytest
 import tomllib
 from pydantic import BaseModel
 
-from moorage.config.settings import Settings
+from moorage.config.settings import Settings, SettingsInvalid
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
@@ -45,3 +46,22 @@ def test_the_example_is_valid(tmp_path: Path) -> None:
 
     assert loaded.state_dir == tmp_path / "state"
     assert loaded.kafka["main"].options == tomllib.loads(example)["kafka"]["main"]["options"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('[sandbox]\ncgroup = "here"', "sandbox.cgroup: Input should be auto, off, or a folder with its whole path."),
+        (
+            '[audit]\notlp = "secret"',
+            "audit.otlp: Input should be a URL with a path, such as http://127.0.0.1:4318/v1/logs.",
+        ),
+        ('[sql.main]\nurl = "sqlite://"\nmod = "managed"', "unknown setting 'sql.main.mod'; did you mean 'mode'?"),
+        ("[sql.main]\nurl = 5", "sql.main.url: Input should be text, in quotes."),
+    ],
+)
+def test_what_is_wrong_is_a_sentence_that_shows_no_value(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "moorage.toml").write_text(text)
+    with pytest.raises(SettingsInvalid) as refused:
+        Settings.load(tmp_path / "moorage.toml")
+    assert str(refused.value) == f"{tmp_path / 'moorage.toml'}: {sentence}"

@@ -72,7 +72,7 @@ def print_use(name: str, use: Use) -> None:
     """Which rights are used, and what the calls come to."""
     if use.grants:
         rows = [[each.capability, f"{each.uses:,}", _last_use(each)] for each in use.grants]
-        table(["GRANTED", "USES", "LAST USE"], rows, right=(1,))
+        table(["GRANTED", "USES", "LAST USE"], rows, right=(1,), whole=(0,))
     unused = [grant.capability for grant in use.grants if not grant.uses and _is_counted(grant)]
     if unused:
         say(f"\nTake back what is not needed: moorage revoke {name} {' '.join(map(_quoted, unused))}", "yellow")

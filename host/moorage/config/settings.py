@@ -349,9 +349,13 @@ _WORDS = {
     "time_delta_parsing": _SECONDS,
     "model_type": _TABLE,
     "dict_type": _TABLE,
-    "string_pattern_mismatch": "Input should be auto, off, or a folder with its whole path",
     "tuple_type": "Input should be a list",
     "string_type": "Input should be text, in quotes",
+}
+#: The same of settings that are written in a way of their own.
+_SHAPES = {
+    "sandbox.cgroup": "Input should be auto, off, or a folder with its whole path",
+    "audit.otlp": "Input should be a URL with a path, such as http://127.0.0.1:4318/v1/logs",
 }
 
 
@@ -363,8 +367,12 @@ def sentences(file: Path, error: ValidationError) -> str:
         if problem["type"] == "extra_forbidden":
             lines.append(f"{file}: unknown setting {place!r}{_nearest(str(problem['loc'][-1]))}")
         else:
-            lines.append(f"{file}: {place or 'settings'}: {_WORDS.get(problem['type'], problem['msg'])}.")
+            lines.append(f"{file}: {place or 'settings'}: {_wrong(place, problem['type'], problem['msg'])}.")
     return "\n".join(lines)
+
+
+def _wrong(place: str, kind: str, message: str) -> str:
+    return _SHAPES.get(place, message) if kind == "string_pattern_mismatch" else _WORDS.get(kind, message)
 
 
 def _nearest(key: str) -> str:

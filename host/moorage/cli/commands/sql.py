@@ -36,7 +36,12 @@ def sql(
     with connect(config, socket) as api:
         listed = [SqlBackend.model_validate(each) for each in api.get("/sql")["items"]]
         if backend is not None and action is Action.LIST:
+            known = ", ".join(each.name for each in listed) or "none"
             listed = [each for each in listed if each.name == backend]
+            if not listed:
+                raise typer.BadParameter(
+                    f"there is no database {backend!r}; there are: {known}", param_hint="--backend"
+                )
         if action is Action.LIST:
             print_json({"items": [each.model_dump() for each in listed]}) if as_json else _print(listed)
             return

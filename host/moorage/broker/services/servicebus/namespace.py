@@ -210,7 +210,8 @@ class ServiceBusNamespace:
         try:
             properties = client().parse_connection_string(text)
         except ValueError as error:
-            raise ServiceBusSettingsInvalid(self._name, f"of a connection string, the library says: {error}") from error
+            said = f"Azure's library says of a connection string: {str(error).rstrip('.')}"
+            raise ServiceBusSettingsInvalid(self._name, said) from error
         if properties.entity_path:
             raise ServiceBusSettingsInvalid(self._name, "a connection string is for one entity; use the namespace's")
 
