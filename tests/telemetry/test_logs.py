@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -64,7 +65,7 @@ async def test_few_huge_lines_are_a_flood_too(sink: Sink, clock: Clock) -> None:
         for _ in range(500):
             logs.write(line(clock, "x" * 10_000))
     assert sum(len(stored.message) for stored in sink.stored) < WAITING_CHARACTERS + 20_000
-    assert [found.message.split(":")[0] for found in sink.stored if found.logger == "moorage"] == ["301 lines dropped"]
+    assert [found.message.split(":")[0] for found in sink.stored if found.logger == "moorage"] == ["302 lines dropped"]
 
 
 async def test_while_the_store_fails_lines_wait(sink: Sink, clock: Clock) -> None:
@@ -245,3 +246,30 @@ async def test_a_captured_line_that_was_cut_within_a_secret(sink: Sink, clock: C
 )
 def test_what_misleads_a_reader_is_written_as_its_escape(character: str) -> None:
     assert neutralise(f"a{character}b") == f"a{character.encode('unicode_escape').decode()}b"
+
+
+async def test_a_flood_that_is_costly_to_show_holds_nobody_up(sink: Sink, clock: Clock) -> None:
+    """Each letter of it becomes four, and all of them are looked through for very many secrets."""
+    own = ["\n".join(f"{number:04}{index:04}{'x' * 12}" for index in range(64)) for number in range(32)]
+    async with opened(sink, clock) as logs:
+        logs.set_secrets("churn", own)
+        logs.write(line(clock, "the first one makes what they are looked for with"))
+        began = time.process_time()
+        for _ in range(20):
+            logs.write(line(clock, "\x01" * 2_000_000))
+        taken = time.process_time() - began
+        await logs.flush()
+    kept = [stored for stored in sink.stored if stored.message.startswith("\\x01")]
+    assert taken < 0.1
+    assert 0 < len(kept) <= 2
+    assert len(kept[0].message) < TEXT_LIMIT + 100
+
+
+async def test_a_cut_leaves_no_half_of_a_secret(sink: Sink, clock: Clock) -> None:
+    async with opened(sink, clock) as logs:
+        logs.set_secrets("churn", ["correct horse battery"])
+        for place in range(TEXT_LIMIT - 21, TEXT_LIMIT + 1):
+            logs.write(line(clock, "." * place + "correct horse battery" + "." * 50))
+        await logs.flush()
+    assert not any("corr" in stored.message for stored in sink.stored)
+    assert "." * (TEXT_LIMIT - 21) + "[masked] [50 characters cut]" in [stored.message for stored in sink.stored]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 from collections import Counter, deque
@@ -18,7 +19,7 @@ from moorage.models.log import LogLine
 from moorage.telemetry.flusher import Flusher
 from moorage.telemetry.lines import CUT_MARK
 from moorage.telemetry.masking import Masker, Maskers
-from moorage.telemetry.plain import cut, neutralise
+from moorage.telemetry.plain import neutralise
 
 #: Of one installation, waiting for the store; more are dropped, and counted. A burst finds room.
 WAITING_LINES = 2_000
@@ -27,6 +28,9 @@ WAITING_CHARACTERS = 2_000_000
 #: Lines of one installation written at one time. With the interval it is the pace that a flood can reach, 2,500 lines a
 #: second: the store's thread and the event loop share one interpreter lock.
 BATCH = 500
+
+#: More characters at one time are made fit to be shown in a thread: the event loop has other things to do meanwhile.
+AT_ONCE_CHARACTERS = 8_000
 
 #: Characters kept of a message or an exception.
 TEXT_LIMIT = 16_384
@@ -56,11 +60,26 @@ class LogSink(Protocol):
 
 
 @dataclass
+class _Waiting:
+    """A line that is made fit to be shown when its turn comes: that takes time, which its writer decides on."""
+
+    line: LogLine
+    #: Of the moment at which it was written: it may be of an installation that is removed before it is stored.
+    masker: Masker
+    size: int
+    is_clean: bool = False
+
+    def clean(self) -> None:
+        """From any thread."""
+        if not self.is_clean:
+            self.line, self.is_clean = _clean(self.line, self.masker), True
+
+
+@dataclass
 class _Queue:
     """What waits of one installation."""
 
-    #: With their sizes.
-    lines: deque[tuple[LogLine, int]] = field(default_factory=deque)
+    lines: deque[_Waiting] = field(default_factory=deque)
     characters: int = 0
     dropped: int = 0
     #: Whose lines were dropped last.
@@ -99,7 +118,7 @@ class Logs:
         self._followers.close()
 
     def write(self, line: LogLine) -> None:
-        """Takes one line; it is masked, made harmless and cut here."""
+        """Takes one line; it is masked, made harmless and cut before anybody sees it."""
         if line.time.tzinfo is None:
             raise ValueError(f"the time of a log line has no zone: {line.time.isoformat()}")
         if line.level < self._levels.get(line.installation, 0):
@@ -108,10 +127,9 @@ class Logs:
         if len(queue.lines) >= WAITING_LINES or queue.characters >= WAITING_CHARACTERS:
             self.drop(line.installation, line.incarnation, 1)
             return
-        clean = self._clean(line)
-        size = _size(clean)
-        queue.lines.append((clean, size))
-        queue.characters += size
+        waiting = _Waiting(line, self._maskers.of(line.installation), _size(line))
+        queue.lines.append(waiting)
+        queue.characters += waiting.size
 
     def room(self, installation: InstallationId) -> int:
         """How many more of its lines would be kept now, if they are short."""
@@ -161,13 +179,18 @@ class Logs:
                 await self._write_batch(installation, self._queues[installation])
 
     async def _write_batch(self, installation: InstallationId, queue: _Queue) -> None:
-        batch = [line for line, _ in itertools.islice(queue.lines, BATCH)]
+        waiting = list(itertools.islice(queue.lines, BATCH))
+        if sum(each.size for each in waiting) > AT_ONCE_CHARACTERS:
+            await asyncio.to_thread(_clean_all, waiting)
+        else:
+            _clean_all(waiting)
+        batch = [each.line for each in waiting]
         dropped = queue.dropped
         told = [self._told(installation, queue.incarnation, dropped)] if dropped else []
         stored = await self._sink.append([*batch, *told])
         # Only now: a batch that the store refused is tried again.
         for _ in batch:
-            queue.characters -= queue.lines.popleft()[1]
+            queue.characters -= queue.lines.popleft().size
         queue.dropped -= dropped
         for line in stored:
             self._followers.offer(line)
@@ -191,15 +214,20 @@ class Logs:
         message = f"{count} lines not shown: this reader did not keep up. They are stored."
         return LogLine("", "", self._now(), logging.WARNING, HOST_LOGGER, message)
 
-    def _clean(self, line: LogLine) -> LogLine:
-        masker = self._maskers.of(line.installation)
-        return replace(
-            line,
-            logger=_text(line.logger, masker),
-            message=_text(line.message, masker),
-            exception=_text(line.exception, masker),
-            fields=_fields(line.fields, masker) if line.fields else {},
-        )
+
+def _clean_all(waiting: Iterable[_Waiting]) -> None:
+    for each in waiting:
+        each.clean()
+
+
+def _clean(line: LogLine, masker: Masker) -> LogLine:
+    return replace(
+        line,
+        logger=_text(line.logger, masker),
+        message=_text(line.message, masker),
+        exception=_text(line.exception, masker),
+        fields=_fields(line.fields, masker) if line.fields else {},
+    )
 
 
 #: Kinds of values that are kept as they are; the rest is kept as text.
@@ -207,11 +235,17 @@ _KEPT = (type(None), bool, int, float, bytes, Decimal, date, time, timedelta, UU
 
 
 def _text(text: str, masker: Masker) -> str:
-    if text.endswith(CUT_MARK):
-        # The capture had to cut bytes before it was known what they are.
-        return cut(masker.beginning(neutralise(text.removesuffix(CUT_MARK))), TEXT_LIMIT) + CUT_MARK
-    # In this order: an escape sequence may stand inside a secret, and a cut may leave half of it.
-    return cut(masker.text(neutralise(text)), TEXT_LIMIT)
+    """Its beginning, with marks that tell what is gone. What is beyond the cut costs nothing."""
+    body = text.removesuffix(CUT_MARK)
+    # The capture had to cut bytes before it was known what they are.
+    mark = text[len(body) :]
+    shown = neutralise(body[:TEXT_LIMIT])
+    gone = max(len(body), len(shown)) - TEXT_LIMIT
+    if gone <= 0 and not mark:
+        return masker.text(shown)
+    # An escape sequence may stand inside a secret, and a cut may leave half of it.
+    masked = masker.beginning(shown[:TEXT_LIMIT])
+    return f"{masked} [{gone} characters cut]{mark}" if gone > 0 else masked + mark
 
 
 def _fields(fields: Mapping[str, Any], masker: Masker) -> Mapping[str, Any]:
@@ -234,4 +268,5 @@ def _harmless(value: Any) -> Any:
 
 def _size(line: LogLine) -> int:
     """Characters that a waiting line takes, roughly."""
-    return len(line.message) + len(line.exception) + (len(repr(line.fields)) if line.fields else 0) + 100
+    texts = len(line.logger) + len(line.message) + len(line.exception)
+    return texts + (len(repr(line.fields)) if line.fields else 0) + 100
