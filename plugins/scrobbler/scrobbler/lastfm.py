@@ -117,6 +117,8 @@ def _read(answer: httpx.Response) -> Any:
         told = answer.json()
     except ValueError:
         raise Unavailable(f"Last.fm answered with status {answer.status_code} and no JSON") from None
+    if not isinstance(told, dict):
+        raise Unavailable(f"Last.fm answered with status {answer.status_code}, and not with an object")
     if "error" not in told:
         return told
     code, message = int(told["error"]), str(told.get("message", ""))

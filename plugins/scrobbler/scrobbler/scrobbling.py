@@ -1,6 +1,7 @@
 """Tells Last.fm what is played: now, and when it was listened to. What cannot be told at the moment is told later."""
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -144,23 +145,31 @@ def _send(db: Session, lastfm: LastFm, secrets: Secrets, log: logging.Logger) ->
     """In batches, oldest first. Last.fm passes over what it has had before, so that a batch may be sent again."""
     report = Report()
     waiting = _waiting(db)
-    while waiting:
-        batch, waiting = waiting[:BATCH], waiting[BATCH:]
+    batches = deque(waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH))
+    while batches:
+        batch = batches.popleft()
+        heard = [Heard(one.artist, one.track, one.album, one.timestamp) for one in batch]
+        # What is written is safe before Last.fm is waited for, and no transaction is open meanwhile: it would keep
+        # others from writing, and be rolled back when it takes long.
+        db.commit()
         try:
-            lastfm.scrobble([Heard(one.artist, one.track, one.album, one.timestamp) for one in batch])
-        except Unavailable as problem:
-            log.warning("scrobbles wait: %s", problem)
-            report.waiting = len(batch) + len(waiting)
-            return report
-        except NotAuthorised as problem:
-            log.error("its user has to authorize the plugin again: %s", problem)
-            secrets.delete(SESSION)
-            report.waiting = len(batch) + len(waiting)
+            lastfm.scrobble(heard)
+        except (Unavailable, NotAuthorised) as problem:
+            if isinstance(problem, NotAuthorised):
+                log.error("its user has to authorize the plugin again: %s", problem)
+                secrets.delete(SESSION)
+            else:
+                log.warning("scrobbles wait: %s", problem)
+            report.waiting = len(batch) + sum(map(len, batches))
             return report
         except Refused as problem:
-            for one in batch:
-                one.refused = str(problem)[:300]
-            report.refused += len(batch)
+            if len(batch) > 1:
+                # One of them is enough for that: it is found by halves.
+                middle = len(batch) // 2
+                batches.extendleft((batch[middle:], batch[:middle]))
+                continue
+            batch[0].refused = str(problem)[:300]
+            report.refused += 1
         else:
             for one in batch:
                 db.delete(one)

@@ -134,6 +134,7 @@ def test_what_was_hardly_heard_is_not(moorage, connected, seconds, heard):
         answer(503, text="<html>offline</html>"),
         answer(200, json={"error": 11, "message": "Service Offline"}),
         answer(429, json={"error": 29, "message": "Rate Limit Exceeded"}),
+        answer(200, json=["no", "object"]),
     ],
 )
 def test_while_it_is_down_nothing_is_lost(moorage, connected, down):
@@ -166,6 +167,37 @@ def test_many_are_sent_in_batches(moorage, connected):
     moorage.http.requests.clear()
     assert moorage.run(scrobble).result.sent == 120
     assert len(moorage.http.requests) == 3
+
+
+def test_it_is_written_down_before_last_fm_is_waited_for(moorage, connected):
+    seen = []
+
+    def look(request):
+        seen.append(pending(moorage))
+        return connected(request)
+
+    moorage.http.respond("POST", API, look)
+    moorage.handle(played, "track.played", track())
+    assert seen == [[("Army of Me", "")]]
+    assert pending(moorage) == []
+
+
+def test_one_that_is_refused_takes_no_other_with_it(moorage, connected):
+    connected.down = answer(503)
+    for number in range(20):
+        moorage.handle(played, "track.played", track(f"Track {number}"))
+    connected.down = None
+
+    def picky(request):
+        if "Track+13" in request.body.decode():
+            return connected.error(6, "Invalid parameters", 400)
+        return connected(request)
+
+    moorage.http.respond("POST", API, picky)
+    report = moorage.run(scrobble).result
+    assert (report.sent, report.refused, report.waiting) == (19, 1, 0)
+    ((name, reason),) = pending(moorage)
+    assert (name, "Invalid parameters" in reason) == ("Track 13", True)
 
 
 def test_what_is_refused_stays_with_its_reason(moorage, connected):
