@@ -228,3 +228,19 @@ def test_denials_are_told_when_the_clock_was_set_back(clock: Clock) -> None:
     assert denials.take(clock(), everything=False) == []
     clock.advance(days=-1)
     assert [entry.count for entry in denials.take(clock(), everything=False)] == [2]
+
+
+async def test_a_capability_of_megabytes_costs_nothing(sink: Sink, clock: Clock) -> None:
+    looked_at = 0
+
+    def mask(text: str) -> str:
+        nonlocal looked_at
+        looked_at += len(text)
+        return text
+
+    audit = Audit(sink, AuditSettings(), now=clock, mask=mask)
+    await audit.open()
+    audit.allowed("churn", "churn-1", "/Shop/Buy", "shop.buy:" + "x" * 3_000_000, in_full=True)
+    await audit.close()
+    assert looked_at < 10_000
+    assert sink.stored[0].capability == f"shop.buy:{'x' * 1_000} [2999000 characters cut]"

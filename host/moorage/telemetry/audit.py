@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 #: Characters kept of each text.
 TEXT_LIMIT = 1_000
 
+#: Of each text, so many are looked through for secrets.
+MASKED_CHARACTERS = 4 * TEXT_LIMIT
+
 INTERVAL = timedelta(seconds=1)
 
 #: Of the store, which `moorage audit` reads.
@@ -143,11 +146,13 @@ class Audit:
     def _clean_capability(self, text: str) -> str:
         """The verb is the contract's own word; whatever a plugin keeps as a secret, that is seen."""
         verb, colon, resource = text.partition(":")
-        return cut(f"{neutralise(verb)}{colon}{self._mask(neutralise(resource))}", TEXT_LIMIT)
+        return f"{_text(verb)}{colon}{self._clean(resource)}"
 
     def _clean(self, text: str) -> str:
-        # Before it is cut: of half a secret nothing would be recognised.
-        return cut(self._mask(neutralise(text)), TEXT_LIMIT)
+        # Before it is cut: of half a secret nothing would be recognised. But not all of what may be megabytes.
+        shown = self._mask(neutralise(text[:MASKED_CHARACTERS]))
+        gone = len(shown) + max(0, len(text) - MASKED_CHARACTERS) - TEXT_LIMIT
+        return shown if gone <= 0 else f"{shown[:TEXT_LIMIT]} [{gone} characters cut]"
 
     def _collect(self, everything: bool) -> None:
         now = self._now()
