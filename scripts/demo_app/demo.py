@@ -129,12 +129,15 @@ The host keeps running. In another terminal, from this folder:
   moorage logs -f                     what the plugins say
   moorage revoke sample sql.read:plays
   moorage run sample; moorage audit sample
+  moorage grant sample --optional     what else it can use: Redis, Service Bus, HTTP, events, secrets
+  moorage reload sample; moorage run sample services
+  moorage grants sample --use         what of it was used
   moorage kill scrobbler              gone, with everything it held
   moorage doctor                      what this machine's kernel offers
   moorage new hello                   a plugin of your own: says what comes next
 
 Stop it with Ctrl+C. The database and the virtualenvs stay in .moorage/demo;
-Kafka's messages are forgotten.
+what is in Kafka, Redis and Service Bus is forgotten.
 """
 
 

@@ -71,8 +71,11 @@ def show_servicebus(bus: ServiceBusClient) -> Shown:
 
 
 def show_http(http: httpx.Client) -> Shown:
-    """The real httpx; the host puts the key into the header, and this plugin never has it."""
-    answer = http.get(URL, headers={"Authorization": f"Bearer {secret('SAMPLE_API_KEY')}"})
+    """The real httpx, with its own errors; the host puts the key into the header, and this plugin never has it."""
+    try:
+        answer = http.get(URL, headers={"Authorization": f"Bearer {secret('SAMPLE_API_KEY')}"})
+    except httpx.TransportError as error:
+        return {"error": str(error)}
     return {"status": answer.status_code, "greeting": answer.json()["greeting"]}
 
 

@@ -44,6 +44,12 @@ def test_the_services_have_seen_it(world):
     assert set(world.secrets.values) == {"SAMPLE_API_KEY", "SAMPLE_SESSION"}
 
 
+def test_a_server_that_cannot_be_reached_is_shown_as_that(world):
+    world.http.fail("GET", "https://api.example.com/v1/**", "connect")
+
+    assert "error" in world.run(services).result["http"]
+
+
 def test_finds_again_what_it_kept(world):
     world.run(services)
 
