@@ -129,7 +129,7 @@ The host keeps running. In another terminal, from this folder:
   moorage logs -f                     what the plugins say
   moorage revoke sample sql.read:plays
   moorage run sample; moorage audit sample
-  moorage grant sample --optional     what else it can use: Redis, Service Bus, HTTP, events, secrets
+  moorage grant sample --optional     its other services, from Redis to secrets
   moorage reload sample; moorage run sample services
   moorage grants sample --use         what of it was used
   moorage kill scrobbler              gone, with everything it held
