@@ -337,6 +337,29 @@ async def test_heads_without_end_are_cut_off(usual: Net, monkeypatch: pytest.Mon
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        "CONNECT other.internal:443 HTTP/1.1\r\n\r\n",
+        "CONNECT other.internal:443 HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+        "GET http://echo.internal/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST http://echo.internal/ HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+        "CONNECT other.internal:443 HTTP/1.1\r\nHost: echo.internal:PORT\r\nX: CONNECT echo.internal:PORT\r\n\r\n",
+    ],
+)
+async def test_one_request_for_each_connection(usual: Net, first: str) -> None:
+    """What comes behind a refused one is not looked at, whatever its headers say of its end."""
+    second = f"CONNECT echo.internal:{usual.echo} HTTP/1.1\r\n\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", usual.port)
+    writer.write((first.replace("PORT", str(usual.echo)) + second).encode())
+    answer = await reader.read()
+    assert answer.startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 405 "))
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert usual.dialled == []
+    writer.close()
+    await usual.idle()
+
+
 async def test_connections_of_one_worker_are_bounded(usual: Net, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxies, "MAX_CONNECTIONS", 1)
     _, first, status = await usual.connect(f"echo.internal:{usual.echo}")
