@@ -139,7 +139,7 @@ async def world(
 
     listening = await asyncio.start_server(accept, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
-    async with web_server() as web, Host(settings) as host:
+    async with listening, web_server() as web, Host(settings) as host:
         web.on("/drip", drip)
         http = (f"http.{method}:http://{web.origin}/**" for method in ("get", "post"))
         rights = (*RIGHTS, f"net.connect:localhost:{port}", *http)
@@ -151,8 +151,6 @@ async def world(
         await host.call("holder", "warm", f"http://{web.origin}/")
         await host.stop("holder")
         yield World(host, database, postgres, redis, bus, web, port, silent)
-    listening.close()
-    await listening.wait_closed()
 
 
 async def until(check: Callable[[], Awaitable[bool]], what: str, seconds: float = GONE_SECONDS) -> None:
