@@ -33,6 +33,8 @@ _HOP_BY_HOP = frozenset({
 _OVERRIDING = frozenset({
     "x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url",
     "x-original-host", "x-forwarded-host", "x-host", "x-forwarded-server", "forwarded", "destination",
+    "x-original-uri", "x-forwarded-uri", "x-forwarded-path", "x-forwarded-prefix", "x-http-path-override",
+    "x-original-method", "x-forwarded-method", "x-envoy-original-path",
 })  # fmt: skip
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -117,7 +119,8 @@ class _Headers:
         self.chunked = False
 
     def read(self, name: str, parts: Parts) -> None:
-        lowered = name.lower()
+        # Servers that make variables of headers take `_` for `-`.
+        lowered = name.lower().replace("_", "-")
         if lowered in _OVERRIDING:
             raise invalid(
                 f"A request has no header {name}: servers take it for another method, host or path than was granted."

@@ -307,6 +307,12 @@ HEADERS = [
     ("X-Host", "evil.example.com"),
     ("Forwarded", "host=evil.example.com"),
     ("Destination", "http://{origin}/admin"),
+    ("X-Forwarded-Prefix", "/admin"),
+    # As servers see them that make variables of headers.
+    ("X_Forwarded_Host", "evil.example.com"),
+    ("x_http-method_override", "DELETE"),
+    ("Content_Length", "-1"),
+    ("Transfer_Encoding", "gzip"),
 ]
 
 
