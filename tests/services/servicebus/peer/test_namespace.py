@@ -10,6 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from moorage.broker.services.servicebus.peer import Declared, Limits, Namespace
 from moorage.broker.services.servicebus.peer.codec import Described, Malformed, Symbol, Timestamp, UInt, ULong, encode
 from moorage.broker.services.servicebus.peer.message import ANNOTATIONS, BATCH_FORMAT, DATA, HEADER, Message
+from moorage.broker.services.servicebus.peer.namespace import MAX_DUE
 from moorage.broker.services.servicebus.peer.performatives import AmqpError
 from moorage.broker.services.servicebus.peer.queue import Settlement, Stored
 
@@ -137,11 +138,58 @@ def test_scheduled_messages_come_when_it_is_time(namespace: Namespace, clock: Cl
     assert waiting(namespace, "orders") == [b"2", b"3"]
 
 
+def test_to_look_at_one_of_many_encodes_one(
+    namespace: Namespace, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        namespace.publish("orders", message(b"%d" % (number % 10), at=clock.now + 60), 0)
+        namespace.publish("orders", message(b"%d" % (number % 10)), 0)
+    encoded = []
+    original = Stored.encode
+    monkeypatch.setattr(Stored, "encode", lambda each, state: encoded.append(each) or original(each, state))
+    assert [Message.decode(found).body[-1:] for found in namespace.peek("orders", 3, 2)] == [b"1", b"1"]
+    assert [each.sequence_number for each in encoded] == [3, 4]
+
+
+def test_what_is_due_comes_in_portions(namespace: Namespace, clock: Clock) -> None:
+    alarms: list[float] = []
+    namespace.alarm = alarms.append
+    for _ in range(MAX_DUE + 1):
+        namespace.publish("orders", message(at=clock.now + 60), 0)
+    clock.now += 60
+    namespace.tick()
+    assert len(waiting(namespace, "orders")) == MAX_DUE
+    assert alarms[-1] <= clock.now
+    namespace.tick()
+    assert len(waiting(namespace, "orders")) == MAX_DUE + 1
+
+
+def test_what_was_scheduled_and_cancelled_is_forgotten(namespace: Namespace, clock: Clock) -> None:
+    for _ in range(1000):
+        namespace.cancel("orders", namespace.schedule("orders", [message(at=clock.now + 60)]))
+    assert len(namespace._due) < 100
+    assert namespace.used_bytes == 0
+
+
+def test_what_is_due_while_the_namespace_is_full_waits_for_room(clock: Clock) -> None:
+    namespace = Namespace(Declared(topics={"news": ["a", "b"]}), Limits(max_bytes=3000), clock)
+    namespace.publish("news", message(b"1", at=clock.now + 5), 0)
+    namespace.publish("news", message(b"2", at=clock.now + 5), 0)
+    clock.now += 5
+    namespace.tick()
+    assert waiting(namespace, "news/subscriptions/a") == []
+    namespace.cancel("news", [2])
+    clock.now += 1
+    namespace.tick()
+    assert waiting(namespace, "news/subscriptions/b") == [b"1"]
+    assert attach(namespace, "news/subscriptions/a").bodies == [b"1"]
+
+
 def test_a_message_whose_time_is_over_is_forgotten(namespace: Namespace, clock: Clock) -> None:
     namespace.publish("orders", message(b"1", ttl_millis=1000), 0)
     namespace.publish("orders", message(b"2"), 0)
     clock.now += 2
-    assert len(namespace.peek("orders", 1, 10)) == 1
+    assert len(list(namespace.peek("orders", 1, 10))) == 1
     assert attach(namespace, "orders").bodies == [b"2"]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Self
+from typing import Any, Self
 
 from moorage.broker import refusals
 from moorage.broker.scope import Scope, ScopeKind
@@ -26,6 +26,12 @@ log = logging.getLogger(__name__)
 
 #: Messages that one call sends, looks at or receives.
 MAX_MESSAGES = 1000
+
+#: Of the messages of one call: to encode each holds the event loop for some microseconds.
+MAX_PROPERTIES = 10_000
+
+#: Messages that are translated before others have their turn.
+TURN = 100
 
 #: For messages, in one call; who waits for longer asks again.
 LONGEST_WAIT_SECONDS = 3600.0
@@ -77,7 +83,7 @@ class ServiceBusService:
         entity = entities.target(request.entity)
         namespace = await self._namespace(request.backend)
         _check_count(len(request.messages))
-        sent = [messages.outgoing(message) for message in request.messages]
+        sent = await _outgoing(request.messages)
         await namespace.send(caller.installation, entity, sent, caller.deadline)
         return servicebus_pb2.ServiceBusSendReply()
 
@@ -88,7 +94,7 @@ class ServiceBusService:
         namespace = await self._namespace(request.backend)
         _check_count(len(request.messages))
         at = messages.moment(request.enqueue_time_millis)
-        sent = [messages.outgoing(message) for message in request.messages]
+        sent = await _outgoing(request.messages)
         numbers = await namespace.schedule(caller.installation, entity, sent, at, caller.deadline)
         return servicebus_pb2.ServiceBusScheduleReply(sequence_numbers=numbers)
 
@@ -198,6 +204,22 @@ class ServiceBusService:
             # The first time it is imported; the event loop has other things to do meanwhile.
             await asyncio.to_thread(client)
         return namespace
+
+
+async def _outgoing(wire: Sequence[servicebus_pb2.ServiceBusMessage]) -> list[Any]:
+    """Of the library's kind; others have their turn between some of them. Raises CallError(REQUEST_INVALID)."""
+    count = sum(len(message.application_properties.entries) for message in wire)
+    if count > MAX_PROPERTIES:
+        sentence = (
+            f"The messages of one call may have {MAX_PROPERTIES:,} application properties together. Make several."
+        )
+        raise CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, sentence)
+    sent = []
+    for number, message in enumerate(wire, 1):
+        sent.append(messages.outgoing(message))
+        if number % TURN == 0:
+            await asyncio.sleep(0)
+    return sent
 
 
 def _receiver(scope: Scope, handle: int) -> Receiver:

@@ -17,6 +17,7 @@ _PREFIX = "com.microsoft:"
 #: Of the messages in one reply; who wants more asks again.
 MAX_REPLY_BYTES = 1024 * 1024
 MAX_ITEMS = 1000
+MAX_PEEKED = 250
 
 _STATUS = {
     "com.microsoft:message-lock-lost": 410,
@@ -80,7 +81,7 @@ class Management:
         return {}
 
     def _peek(self, body: Mapping[Any, Any]) -> dict[str, Any] | None:
-        count = min(_number(body, "message-count"), MAX_ITEMS)
+        count = min(_number(body, "message-count"), MAX_PEEKED)
         found = self._namespace.peek(self._path, _number(body, "from-sequence-number"), count)
         messages: list[dict[str, Any]] = []
         left = MAX_REPLY_BYTES

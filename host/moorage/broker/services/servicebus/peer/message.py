@@ -25,6 +25,8 @@ class Message:
     #: The encoded section, or nothing.
     properties: bytes = b""
     application_properties: dict[Any, Any] = field(default_factory=dict)
+    #: What they took as they arrived.
+    application_bytes: int = 0
     #: Encoded sections.
     body: bytes = b""
 
@@ -42,6 +44,7 @@ class Message:
                 message.properties = raw
             elif code == APPLICATION_PROPERTIES:
                 message.application_properties = _expected(dict, value)
+                message.application_bytes = len(raw)
             elif code in (DATA, SEQUENCE, VALUE):
                 message.body += raw
         if not message.body:
@@ -56,7 +59,7 @@ class Message:
     @property
     def size(self) -> int:
         """About the bytes that it takes; annotations that a broker adds are few."""
-        return len(self.body) + len(self.properties) + len(encode(self.application_properties))
+        return len(self.body) + len(self.properties) + self.application_bytes
 
     def encode(self, delivery_count: int) -> bytes:
         header = (self.header + [None] * 5)[:5]
@@ -77,6 +80,7 @@ class Message:
             dict(self.annotations),
             self.properties,
             dict(self.application_properties),
+            self.application_bytes,
             self.body,
         )
 

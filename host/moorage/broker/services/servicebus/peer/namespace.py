@@ -5,6 +5,7 @@ Names are as Service Bus has them: without regard to case, ``topic/subscriptions
 
 from __future__ import annotations
 
+import heapq
 import itertools
 import re
 import time
@@ -26,6 +27,15 @@ from moorage.broker.services.servicebus.peer.queue import (
 _SEGMENT = r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?"
 _ENTITY = re.compile(rf"(?P<name>{_SEGMENT}(?:/{_SEGMENT})*?)(?:/subscriptions/(?P<subscription>{_SEGMENT}))?")
 MAX_NAME_CHARACTERS = 260
+
+#: Messages whose time has come that are delivered before others have their turn.
+MAX_DUE = 200
+
+#: What is due and finds the namespace full is tried again after so long.
+FULL_SECONDS = 1.0
+
+#: Of messages that were cancelled, at least so many are remembered.
+_SPARE = 64
 
 _SCHEDULED_FOR = Symbol("x-opt-scheduled-enqueue-time")
 
@@ -92,6 +102,8 @@ class Namespace:
         self._topics: dict[str, Topic] = {}
         #: By entity and number.
         self._scheduled: dict[tuple[str, int], Scheduled] = {}
+        #: When, and which of them: a heap. What was cancelled meanwhile is not there any more.
+        self._due: list[tuple[float, tuple[str, int]]] = []
         self._is_fixed = bool(declared)
         if declared:
             self._declare(declared)
@@ -156,26 +168,26 @@ class Namespace:
         for key in keys:
             self._budget.give_back(self._scheduled.pop(key).size)
 
-    def peek(self, path: str, from_number: int, count: int) -> list[bytes]:
-        """Encoded messages in any state, by their numbers. Raises AmqpError."""
-        waiting = [(each.sequence_number, each.encode()) for each in self.queue(path).peek(from_number, count)]
-        later = [
-            (number, Stored(each.message, number, each.at, float("inf")).encode(MessageState.SCHEDULED))
-            for (entity, number), each in self._scheduled.items()
-            if entity == path and number >= from_number
-        ]
-        return [encoded for _, encoded in sorted(waiting + later)[:count]]
+    def peek(self, path: str, from_number: int, count: int) -> Iterator[bytes]:
+        """Encoded messages in any state, by their numbers; each is encoded when it is asked for. Raises AmqpError."""
+        waiting = [(each, MessageState.ACTIVE) for each in self.queue(path).peek(from_number, count)]
+        later = (number for entity, number in self._scheduled if entity == path and number >= from_number)
+        for number in heapq.nsmallest(count, later):
+            scheduled = self._scheduled[path, number]
+            waiting.append((Stored(scheduled.message, number, scheduled.at, float("inf")), MessageState.SCHEDULED))
+        waiting.sort(key=lambda found: found[0].sequence_number)
+        return (stored.encode(state) for stored, state in waiting[:count])
 
     def tick(self) -> None:
         """Lets locks expire and delivers what was scheduled, as far as it is time; asks for the next alarm."""
         now = self._clock()
-        for key, each in sorted(self._scheduled.items(), key=lambda item: item[1].at):
-            if each.at <= now:
-                del self._scheduled[key]
-                self._budget.give_back(each.size)
-                self._publish(key[0], [each.message])
+        for _ in range(MAX_DUE):
+            key = self._next_due(now)
+            if key is None:
+                break
+            self._deliver(key, self._scheduled.pop(key), now)
         deadlines = [queue.expire_locks() for queue in tuple(self)]
-        nearest = min([*deadlines, *(each.at for each in self._scheduled.values())], default=float("inf"))
+        nearest = min([*deadlines, *(at for at, _ in self._due[:1])], default=float("inf"))
         if nearest != float("inf"):
             self.alarm(nearest)
 
@@ -245,11 +257,34 @@ class Namespace:
         else:
             self._queue(path).publish(messages)
 
+    def _deliver(self, key: tuple[str, int], scheduled: Scheduled, now: float) -> None:
+        self._budget.give_back(scheduled.size)
+        try:
+            self._publish(key[0], [scheduled.message])
+        except AmqpError:
+            # There is no room for a copy in each subscription: it waits until there is.
+            self._budget.take(scheduled.size)
+            self._scheduled[key] = Scheduled(now + FULL_SECONDS, scheduled.message)
+            heapq.heappush(self._due, (now + FULL_SECONDS, key))
+
+    def _next_due(self, now: float) -> tuple[str, int] | None:
+        """What is scheduled until now, taken from the heap; and from its top what was cancelled."""
+        while self._due and (self._due[0][0] <= now or self._due[0][1] not in self._scheduled):
+            _, key = heapq.heappop(self._due)
+            if key in self._scheduled:
+                return key
+        return None
+
     def _schedule(self, path: str, message: Message, at: float) -> int:
         scheduled = Scheduled(at, message)
         self._budget.take(scheduled.size)
         number = next((self._topics.get(path) or self._queue(path)).numbers)
         self._scheduled[path, number] = scheduled
+        if len(self._due) > 2 * len(self._scheduled) + _SPARE:
+            # Cancelled ones, for the most part.
+            self._due = [entry for entry in self._due if entry[1] in self._scheduled]
+            heapq.heapify(self._due)
+        heapq.heappush(self._due, (at, (path, number)))
         self.alarm(at)
         return number
 
