@@ -132,7 +132,7 @@ def test_a_server_notices_that_it_was_cut_off(world: PostgresWorld, monkeypatch:
         await asyncio.sleep(0)
 
     monkeypatch.setattr(raw.BoundedConnection, "stop", lose)
-    monkeypatch.setattr("moorage.broker.services.sql.postgresql.connection.CANCEL_SECONDS", 0.1)
+    monkeypatch.setattr("moorage.broker.services.sql.postgresql.running.CANCEL_SECONDS", 0.1)
     with pytest.raises(DeadlineExceeded):
         execute(scoped(world.worker(*ALL)), "SELECT pg_sleep(30)", 0.1)
     until(lambda: world.backends("active") == 0)

@@ -31,6 +31,9 @@ _BUSY = (errors.LockNotAvailable, errors.TooManyConnections, errors.Insufficient
 #: data that is damaged. https://www.postgresql.org/docs/current/errcodes-appendix.html
 _INWARD = ("58", "F0", "XX", "28", "08")
 
+#: The SQLSTATE of a connection that was lost in the middle of a transaction.
+LOST = "08006"
+
 #: What the first fence allowed and the role may not do.
 _PRIVILEGE = "42501"
 
@@ -99,7 +102,7 @@ def lost(backend: str) -> CallError:
         f"The connection to the database {backend!r} was lost, and with it the transaction: nothing of it was kept. "
         "Call rollback() and run it again.",
         retryable=True,
-        sql=error_pb2.SqlFailure(kind=Kind.OPERATIONAL_ERROR, sqlstate="08006"),
+        sql=error_pb2.SqlFailure(kind=Kind.OPERATIONAL_ERROR, sqlstate=LOST),
     )
 
 
