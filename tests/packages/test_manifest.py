@@ -242,6 +242,12 @@ BAD = {
         "tool.moorage.optional[0].allow",
         "sql.read:a is requested a second time",
     ),
+    "schema, too much": (
+        _with(moorage=f"config.properties.size = {{ enum = [{', '.join(map(str, range(2000)))}] }}"),
+        7,
+        "tool.moorage.config",
+        "it has more than 2,000 keys and values",
+    ),
     "capabilities, too many": (
         _with(moorage=f"required = [{', '.join(_asked(f'sql.read:t{number}') for number in range(301))}]"),
         7,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
 
 from moorage.errors import Invalid
 from moorage.models.manifest import Manifest
@@ -19,6 +20,24 @@ class ConfigInvalid(Invalid):
     code = "config_invalid"
 
 
+def _unique_items(_validator: Any, is_asked: bool, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    """The library compares each item with each other one: of a plugin's default that may take hours."""
+    if is_asked and isinstance(instance, list) and len({_canonical(item) for item in instance}) != len(instance):
+        yield ValidationError(f"{instance!r:.200} has non-unique elements")
+
+
+def _canonical(value: Any) -> Any:
+    """Equal where JSON's values are: 1 is 1.0, and no boolean."""
+    if isinstance(value, Mapping):
+        return ("record", frozenset((key, _canonical(below)) for key, below in value.items()))
+    if isinstance(value, list):
+        return ("list", *map(_canonical, value))
+    return (isinstance(value, bool), value)
+
+
+_Validator = extend(Draft202012Validator, {"uniqueItems": _unique_items})  # type: ignore[no-untyped-call]
+
+
 def effective_config(name: str, manifest: Manifest, config: Mapping[str, Any]) -> dict[str, Any]:
     """The settings with the schema's defaults filled in.
 
@@ -26,7 +45,7 @@ def effective_config(name: str, manifest: Manifest, config: Mapping[str, Any]) -
     """
     schema = manifest.config_schema
     filled = _with_defaults(schema, config)
-    problems = sorted(Draft202012Validator(schema).iter_errors(filled), key=lambda problem: problem.json_path)
+    problems = sorted(_Validator(schema).iter_errors(filled), key=lambda problem: problem.json_path)
     if problems:
         raise ConfigInvalid("\n".join(_sentence(name, schema, problem) for problem in problems))
     return filled

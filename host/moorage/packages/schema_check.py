@@ -12,6 +12,9 @@ from moorage.packages.toml_lines import KeyPath
 
 MAX_DEPTH = 32
 
+#: Of keys and values, all together: settings are compared with all of them, again and again.
+MAX_PARTS = 2_000
+
 _TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -49,9 +52,24 @@ Finding = tuple[KeyPath, str]
 
 def check_schema(schema: Mapping[str, Any]) -> Iterator[Finding]:
     """What is wrong with the schema of a plugin's settings. Where it has no type it is an object's."""
+    if _parts(schema) > MAX_PARTS:
+        yield (), f"it has more than {MAX_PARTS:,} keys and values; describe fewer settings, or less of each."
+        return
     if schema.get("type", "object") != "object":
         yield ("type",), "settings are an object; write type = 'object', and each setting below properties."
     yield from _check(schema, ())
+
+
+def _parts(schema: Mapping[str, Any]) -> int:
+    """How many keys and values there are; counting stops where they are too many."""
+    count = 0
+    waiting: list[Any] = [schema]
+    while waiting and count <= MAX_PARTS:
+        found = waiting.pop()
+        below = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+        count += len(below)
+        waiting.extend(below)
+    return count
 
 
 def _check(schema: Mapping[str, Any], path: KeyPath) -> Iterator[Finding]:

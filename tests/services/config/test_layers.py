@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from moorage.app.configs import Configs
 from moorage.config.settings import Settings
@@ -16,7 +18,7 @@ from moorage.models.config import ConfigOrder, ConfigOrigin
 from moorage.models.installation import Installation
 from moorage.models.manifest import Manifest
 from moorage.packages.config_layers import concerned, differing, flattened, merged, nested
-from moorage.packages.config_schema import ConfigInvalid
+from moorage.packages.config_schema import ConfigInvalid, effective_config
 from moorage.store.errors import InstallationUnknown
 from moorage.store.store import Store
 
@@ -157,3 +159,31 @@ async def test_what_was_set_is_stored_with_who_set_it(store: Store) -> None:
 async def test_settings_of_nobody_are_not_stored(store: Store) -> None:
     with pytest.raises(InstallationUnknown):
         await store.config.change("nobody", (), (), {})
+
+
+def unique(items: list[Any]) -> bool:
+    schema = {"properties": {"items": {"type": "array", "uniqueItems": True, "default": items}}}
+    manifest = Manifest(name="churn", version="1.0.0", entry_point="churn:plugin", config_schema=schema)
+    try:
+        effective_config("churn", manifest, {})
+    except ConfigInvalid as error:
+        return "has non-unique elements" not in str(error)
+    return True
+
+
+_ITEMS = st.recursive(
+    st.integers(0, 2) | st.booleans() | st.sampled_from([0.0, 1.0, 1.5, "", "1"]),
+    lambda below: st.lists(below, max_size=2) | st.dictionaries(st.sampled_from("ab"), below, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(st.lists(_ITEMS, max_size=4))
+def test_items_are_alike_where_the_library_says_so(items: list[Any]) -> None:
+    assert unique(items) == Draft202012Validator({"uniqueItems": True}).is_valid(items)
+
+
+def test_very_many_items_are_compared_in_no_time() -> None:
+    began = time.perf_counter()
+    assert unique([{"a": number} for number in range(20_000)])
+    assert time.perf_counter() - began < 5
