@@ -16,7 +16,7 @@ from moorage.models.execution import ExecutionError, ExecutionState, TaskOutcome
 from moorage.orchestrator import deliveries as delivering
 from moorage.orchestrator.deliveries import Deliveries
 from moorage.supervisor.errors import NotRunnable
-from moorage_proto.capability import Grants, parse
+from moorage_proto.capability import Capability, Grants, parse
 from moorage_proto.errors import CallError, Reason
 
 DEADLINE_SECONDS = 10
@@ -53,6 +53,9 @@ class Workers:
         self._name = ""
         #: To how many it has been lent.
         self.lent = 0
+
+    def uses(self, need: Capability) -> bool:
+        return self.grants.decide(need).allowed
 
     @asynccontextmanager
     async def session(self, installation: str) -> AsyncIterator[Workers]:

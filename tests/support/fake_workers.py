@@ -29,7 +29,7 @@ from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.orders import Commission
 from moorage.supervisor.restarts import Policy
 from moorage.supervisor.widening import widening_of
-from moorage_proto.capability import Grants, parse
+from moorage_proto.capability import Capability, Grants, parse
 from moorage_proto.errors import CallError, Reason, Status
 
 CRASH = Verdict(VerdictKind.EXITED, "The worker exited with code 3.")
@@ -108,6 +108,9 @@ class FakeLink:
         self.incarnation = incarnation
         self.worker: FakeWorker | None = None
         world.links.add(self)
+
+    def uses(self, need: Capability) -> bool:
+        return True
 
     def holdings(self) -> tuple[()]:
         return ()

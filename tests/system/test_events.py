@@ -95,7 +95,11 @@ async def test_an_event_starts_its_listener_and_its_work_is_committed(
         ("heard.track.playing", "listener", "Army of Me"),
         ("heard.track.playing", "listener", "Halleluhwah"),
     ]
+    await host.grants.use("listener")
+    used = {grant.capability: grant.uses for grant in (await host.installation("listener")).grants}
     assert tracks(database) == ["Army of Me by player", "Halleluhwah by "]
+    assert used["events.subscribe:track.*"] == 2
+    assert used["events.reply:number.*"] == 0
 
 
 async def test_a_handler_that_raises_is_rolled_back_and_told_in_its_log(

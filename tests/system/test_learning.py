@@ -17,7 +17,7 @@ from moorage.app.host import LearningRefused
 from moorage.config.settings import Settings
 from moorage.errors import ExitCode
 from moorage.models.execution import ExecutionRequest, ExecutionState
-from moorage_proto.learning import Learnt
+from moorage_proto.learning import Learnt, lesson
 
 WAIT_SECONDS = 60
 
@@ -119,6 +119,28 @@ async def test_what_is_denied_stays_denied_while_learning(settings: Settings, tm
             execution = await host.run(ExecutionRequest("probe"))
     assert execution.state is ExecutionState.FAILED
     assert not any(need.verb == "sql.define" for need in learnt.needs)
+
+
+LISTENER = """
+    from moorage_sdk import Plugin
+    from moorage_sdk.events import Event
+
+    plugin = Plugin()
+
+    @plugin.reply_to("number.*")
+    def double(event: Event) -> int:
+        return event.data * 2
+"""
+
+
+async def test_what_handlers_are_called_with_is_learnt_too(settings: Settings, tmp_path: Path) -> None:
+    learnt = Learnt()
+    async with Host(development(settings), console=NoTerminal(), learnt=learnt) as host:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await host.install(write_plugin(tmp_path, LISTENER))
+            await host.start("probe")
+            assert (await host.bus.request("number.double", 4)).data == 8
+    assert lesson(learnt.needs).lines[1:-1] == ['  { allow = "events.reply:number.*", because = "..." },']
 
 
 @pytest.mark.parametrize(("is_development", "has_developer"), [(False, True), (True, False), (False, False)])

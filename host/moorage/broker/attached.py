@@ -28,7 +28,7 @@ from moorage.models.execution import Execution, ExecutionState, TaskOutcome
 from moorage.models.levels import WorkerLevels
 from moorage.telemetry.trace import new_traceparent
 from moorage_proto import link_pb2, plugin_pb2, value_pb2, values
-from moorage_proto.capability import Grants
+from moorage_proto.capability import Capability, Grants
 from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.link import Link, OutgoingCall
 from moorage_proto.methods import service_methods
@@ -84,6 +84,9 @@ class AttachedLink:
     @property
     def denied(self) -> int:
         return self._session.denied
+
+    def uses(self, need: Capability) -> bool:
+        return self._session.uses(need)
 
     def holdings(self) -> tuple[Holding, ...]:
         return self._session.holdings()

@@ -22,7 +22,7 @@ from moorage.broker.scope import Held, Scope, ScopeKind
 from moorage.broker.use import Use
 from moorage.models.attachment import Holding
 from moorage.models.installation import InstallationId
-from moorage_proto.capability import Grants
+from moorage_proto.capability import Capability, Grants
 from moorage_proto.errors import CallError
 from moorage_proto.link import IncomingCall
 
@@ -87,6 +87,13 @@ class BrokerSession:
     @property
     def grants(self) -> Grants:
         return self._link.grants
+
+    def uses(self, need: Capability) -> bool:
+        """Whether it may, at this moment, have what the host does for it without a call of it; counted as a use."""
+        decision = self._link.decide(need)
+        if decision.allowed and decision.rule is not None:
+            self._link.use.allowed(decision.rule)
+        return decision.allowed
 
     def holdings(self) -> tuple[Holding, ...]:
         """What is open in all its scopes."""

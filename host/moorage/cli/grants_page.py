@@ -10,10 +10,10 @@ from moorage.cli.output import indented, local_time, say, table
 from moorage.cli.plain import one_line
 from moorage.web.schemas.grants import Denial, Grant, Use
 from moorage.web.schemas.installations import Installation
-from moorage_proto.capability import EVENTS_REPLY, NET_PRIVATE, SANDBOX_VERBS, STORAGE_USE, parse
+from moorage_proto.capability import NET_PRIVATE, SANDBOX_VERBS, STORAGE_USE, parse
 
-#: Verbs of what the host does for a plugin without a call of it. Nobody should take them for unused.
-UNCOUNTED = SANDBOX_VERBS | {NET_PRIVATE, STORAGE_USE, EVENTS_REPLY, "events.subscribe"}
+#: Verbs of which it is not seen when they are used. Nobody should take them for unused.
+UNCOUNTED = SANDBOX_VERBS | {NET_PRIVATE, STORAGE_USE}
 
 
 def print_grants(found: Installation, about: Collection[str] | None = None) -> None:

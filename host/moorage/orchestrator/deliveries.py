@@ -23,7 +23,7 @@ from moorage.models.execution import ExecutionState, TaskOutcome
 from moorage.models.installation import InstallationId
 from moorage.orchestrator.listeners import REPLY, SUBSCRIBE, Listeners
 from moorage.owned import OwnedTasks
-from moorage_proto.capability import Grants, need
+from moorage_proto.capability import Capability, need
 from moorage_proto.errors import CallError, Reason, Status
 
 log = logging.getLogger(__name__)
@@ -46,8 +46,8 @@ class HandlingSession(Protocol):
     @property
     def contributions(self) -> Contributions: ...
 
-    @property
-    def grants(self) -> Grants: ...
+    def uses(self, need: Capability) -> bool:
+        """Whether it has the right at this moment; counted as a use of it."""
 
     async def handle(self, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome: ...
 
@@ -224,7 +224,7 @@ class Deliveries:
 
 def _granted(worker: HandlingSession, verb: str, event: PluginEvent) -> bool:
     """By the grants of this very worker: those known before may be older."""
-    return worker.grants.decide(need(verb, event.topic)).allowed
+    return worker.uses(need(verb, event.topic))
 
 
 def _result(name: InstallationId, event: PluginEvent, outcome: TaskOutcome) -> object:

@@ -39,7 +39,7 @@ from moorage.supervisor.shard import AttachedWorker, Shard
 from moorage.supervisor.stacks import Stack
 from moorage.telemetry.capture import OutputCapture
 from moorage_proto import start_pb2
-from moorage_proto.capability import Grants
+from moorage_proto.capability import Capability, Grants
 from moorage_proto.errors import CallError, Reason
 from moorage_sandbox.cgroup import Group
 from moorage_sandbox.widening import Widening
@@ -351,6 +351,11 @@ class Incarnation:
     async def run_task(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         assert self._runs is not None, "sessions are handed out of ready incarnations only"
         return await self._runs.run(execution, timeout)
+
+    def uses(self, need: Capability) -> bool:
+        """Whether an event may be brought to it; counted as a use of the right."""
+        assert self._attached is not None, "sessions are handed out of ready incarnations only"
+        return self._attached.uses(need)
 
     async def handle(self, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome:
         """Calls one event handler in a scope of its own, as ``run_task`` does a task."""

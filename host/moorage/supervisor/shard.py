@@ -15,7 +15,7 @@ from moorage.models.contributions import Contributions
 from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, TaskOutcome
 from moorage.models.levels import WorkerLevels
-from moorage_proto.capability import Grants
+from moorage_proto.capability import Capability, Grants
 from moorage_proto.errors import CallError
 
 
@@ -28,6 +28,9 @@ class AttachedWorker(Protocol):
 
     @property
     def denied(self) -> int: ...
+
+    def uses(self, need: Capability) -> bool:
+        """Whether it may, at this moment, have what the host does for it without a call of it; counted as a use."""
 
     def holdings(self) -> tuple[Holding, ...]:
         """What the host keeps open for it: transactions, say."""
