@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from moorage.models.incarnation import VerdictKind
+from moorage.supervisor import disk
 from moorage.supervisor.disk import INTERVAL, DataLimit, DataWatch, check_room, measure, unnamed
 from moorage.supervisor.errors import NotRunnable
 
@@ -156,11 +157,14 @@ def test_the_same_file_of_two_processes_is_counted_once(data) -> None:
         assert unnamed([os.getpid(), os.getpid()], device) == once
 
 
-async def test_descriptors_that_stay_on_their_way_are_too_much(data) -> None:
+async def test_descriptors_that_stay_on_their_way_are_too_much(data, monkeypatch) -> None:
     """In the queue of a socket a file without a name is in nobody's /proc."""
     clock = HandClock()
     ours, theirs = socket.socketpair()
     with ours, theirs:
+        # Of this process nothing else is looked at: what other tests have left open is not meant.
+        own = [f"/proc/self/fd/{end.fileno()}" for end in (ours, theirs)]
+        monkeypatch.setattr(disk, "_open_files", lambda _: own)
         watch = asyncio.create_task(DataWatch(data, lambda: LIMIT, lambda: [os.getpid()], clock).over())
         async with asyncio.timeout(5):
             for on_their_way in (True, False, True, True):

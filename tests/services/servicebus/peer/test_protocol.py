@@ -136,7 +136,7 @@ class Client:
         self.send(attach)
 
 
-def signed(audience: str, key: str = "root", *, secret: str | None = None, expires_in: float = 60) -> str:
+def signed(audience: str, key: str = "root", *, secret: str | None = None, expires_in: float = 3600) -> str:
     resource, expiry = quote_plus(audience), int(time.time() + expires_in)
     secret = secret if secret is not None else KEYS.keys[key].text
     digest = hmac.digest(secret.encode(), f"{resource}\n{expiry}".encode(), hashlib.sha256)
