@@ -11,7 +11,7 @@ import pytest
 
 from moorage.cli import output
 from moorage.cli.output import duration, short_time, size, stated, table
-from moorage.cli.start_screen import forgotten_at_exit, print_ready, print_sandbox
+from moorage.cli.start_screen import forgotten_at_exit, print_host, print_ready, print_sandbox
 from moorage.config.services.kafka import KafkaBackend
 from moorage.config.services.sql import SqlBackend
 from moorage.config.settings import Settings
@@ -93,6 +93,16 @@ def test_the_start_screen_says_aloud_when_the_sandbox_is_too_weak(capsys):
     assert "unshare answered EPERM. Files are within reach. Run it as root." in said
     print_sandbox(SandboxReport("full", {}), "full")
     assert capsys.readouterr().out.split() == ["sandbox", "full"]
+
+
+def test_a_developer_is_told_which_database_to_fill(capsys, tmp_path):
+    print_host(Settings(state_dir=tmp_path).for_development(tmp_path / "churn"))
+    developing = capsys.readouterr().out
+    assert "main.db: make the application's tables in it" in developing
+    assert "folders are scanned" not in developing
+    print_host(Settings(state_dir=tmp_path))
+    assert "no folders are scanned" in (serving := capsys.readouterr().out)
+    assert "main.db" not in serving
 
 
 def test_the_start_screen_says_what_to_try(capsys):

@@ -46,13 +46,23 @@ def forgotten_at_exit(settings: Settings) -> list[str]:
 def print_host(settings: Settings) -> None:
     """The first lines, before anything is started."""
     say(Text.assemble(("Moorage ", "bold"), f"{__version__}"))
+    folders = ", ".join(str(folder) for folder in settings.plugins.folders) or "no folders are scanned"
     facts(
         [
             ("process", f"{os.getpid()}, Python {platform.python_version()}"),
             ("state", settings.state_dir),
-            ("plugins", ", ".join(str(folder) for folder in settings.plugins.folders) or "no folders are scanned"),
+            ("plugins", "" if settings.sandbox.development else folders),
+            ("database", _own_database(settings)),
         ]
     )
+
+
+def _own_database(settings: Settings) -> str:
+    """Of ``moorage dev``, where the settings name none: whoever develops has to make the application's tables in it."""
+    file = settings.state_dir / "main.db"
+    main = settings.sql.get("main")
+    is_own = settings.sandbox.development and main is not None and main.url == f"sqlite:///{file}"
+    return f"{file}: make the application's tables in it, or name its settings with --config" if is_own else ""
 
 
 def print_sandbox(report: SandboxReport, required: str) -> None:
