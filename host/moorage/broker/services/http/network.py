@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import httpcore
 
 from moorage.broker.egress.resolver import Address
+from moorage.broker.services.http.listening import ListeningStream
 
 #: From a canonical host and port to the addresses that may be connected to.
 Resolve = Callable[[str, int], Awaitable[Sequence[Address]]]
@@ -55,7 +56,7 @@ class PinnedBackend(httpcore.AsyncNetworkBackend):
             if end is not None:
                 share = (end - asyncio.get_running_loop().time()) / (len(addresses) - number)
             try:
-                return await self._inner.connect_tcp(address.ip, address.port, timeout=share)
+                return ListeningStream(await self._inner.connect_tcp(address.ip, address.port, timeout=share))
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
