@@ -133,6 +133,7 @@ BAD = {
     "malformed later": ("a = 1\nb = \n", 2, "", "this is not TOML"),
     "without an end": ("a = 1\nb = [\n", 2, "", "this is not TOML"),
     "twice": ("a = 1\na = 2\n", 2, "", "this is not TOML"),
+    "long key": ("a = 1\n" + "a." * 100_000 + "b = 1", 2, "", "a key has more than 100 parts"),
     "deep": ("a = " + "[" * 5000 + "]" * 5000, 1, "", "nested too deeply"),
     "huge integer": (f"a = {'9' * 5000}\n", 1, "", "this is not TOML"),
     "empty": ("", 1, "tool.moorage", "this table is missing"),
@@ -456,3 +457,17 @@ def test_a_name_is_ascii_or_refused(name: str) -> None:
     except NameInvalid as error:
         said = str(error)
     assert said.isascii()
+
+
+def test_of_very_many_problems_some_are_told(make_project) -> None:
+    folder = make_project(_with(moorage="\n".join(f"k{number} = 1" for number in range(10_000))))
+    with pytest.raises(ManifestInvalid, match="9,900 more problems are not shown") as raised:
+        read_manifest(folder)
+    assert len(str(raised.value).splitlines()) == 101
+
+
+def test_what_is_ordinary_has_many_dots_too(make_project) -> None:
+    versions = ", ".join(f'"package-{number}>=1.2.3,<2.0.0"' for number in range(200))
+    sentence = "It is one. It is another. " * 30
+    folder = make_project(_with(f"description = '{sentence.strip()}'\ndependencies = [{versions}]"))
+    assert len(read_manifest(folder).dependencies) == 200

@@ -144,7 +144,7 @@ class Host:
         they do so when it opens.
         """
         tell = progress or _silent
-        result = scan(self.settings.plugins.folders)
+        result = await asyncio.to_thread(scan, self.settings.plugins.folders)
         broken = list(result.broken)
         installed = []
         for warning in result.warnings:

@@ -134,7 +134,8 @@ class Installer:
         raises.
         """
         path = order.path.resolve()
-        manifest = read_manifest(path)
+        # A stranger's: it may take its time.
+        manifest = await asyncio.to_thread(read_manifest, path)
         name = normalised(order.name) if order.name else manifest.name
         present = await self._present(name, path)
         options = self._settings.installations.get(name, InstallationSettings())

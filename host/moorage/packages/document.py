@@ -20,6 +20,13 @@ FILE_NAME = "pyproject.toml"
 #: No project description is longer; a longer file is a mistake or a trap.
 MAX_FILE_BYTES = 1024 * 1024
 
+#: Told of at one time.
+MAX_PROBLEMS = 100
+
+#: Of one key: the time to read it grows with the square.
+MAX_KEY_PARTS = 100
+_KEY_PART = re.compile(r"""[ \t]*["']?[A-Za-z0-9_-]+["']?[ \t]*""")
+
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _POSITION = re.compile(r" \(at line (?P<line>\d+), column \d+\)$")
 
@@ -40,7 +47,10 @@ class ManifestInvalid(Invalid):
     code = "manifest_invalid"
 
     def __init__(self, file: Path, problems: tuple[Problem, ...]) -> None:
-        super().__init__("\n".join(_sentence(file, problem) for problem in problems))
+        told = [_sentence(file, problem) for problem in problems[:MAX_PROBLEMS]]
+        if len(problems) > MAX_PROBLEMS:
+            told.append(f"{file}: {len(problems) - MAX_PROBLEMS:,} more problems are not shown.")
+        super().__init__("\n".join(told))
         self.file = file
         self.problems = problems
 
@@ -69,6 +79,7 @@ def read_document(folder: Path) -> Document:
     """Reads the project description of a folder. Raises ManifestInvalid where there is none or it is no TOML."""
     file = folder / FILE_NAME
     text = _read_text(file)
+    _check_keys(file, text)
     try:
         return Document(file, tomllib.loads(text), locate(text))
     except RecursionError as error:
@@ -81,6 +92,19 @@ def read_document(folder: Path) -> Document:
         reason = _POSITION.sub("", message).rstrip(".")
         problem = Problem(line, "", f"this is not TOML: {reason}; correct the file.")
         raise ManifestInvalid(file, (problem,)) from error
+
+
+def _check_keys(file: Path, text: str) -> None:
+    """Raises ManifestInvalid for a key of very many parts."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.count(".") < MAX_KEY_PARTS:
+            continue
+        parts = 0
+        for part in line.split("."):
+            parts = parts + 1 if _KEY_PART.fullmatch(part) else 0
+            if parts > MAX_KEY_PARTS:
+                problem = Problem(number, "", f"a key has more than {MAX_KEY_PARTS} parts; no manifest needs that.")
+                raise ManifestInvalid(file, (problem,))
 
 
 def dotted(path: KeyPath) -> str:
