@@ -140,6 +140,8 @@ def test_ctrl_c_ends_following_without_a_word(folder, host):
     following = subprocess.Popen(
         [sys.executable, "-m", "moorage", "logs", "-f", "--json"],
         cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Whoever runs the tests in the background of a shell has it ignore Ctrl+C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     try:
         assert _connected(following.pid)
