@@ -170,8 +170,8 @@ def compile_contract(
         name=f"{package.replace('.', '/')}.proto", package=package, syntax="proto3"
     )
     file.dependency.extend(module.DESCRIPTOR.name for module in (access_pb2, typed_pb2))
-    messages = Messages(package)
     service = file.service.add(name=_camel(name.rpartition(".")[2]))
+    messages = Messages(package, service.name)
     functions = dict(public_methods(source))
     if not functions:
         raise ContractInvalid(source.__name__, "it has no methods, so there is nothing to call")

@@ -47,10 +47,11 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 class Messages:
     """The messages of one contract's file, each made once; types may refer to themselves."""
 
-    def __init__(self, package: str) -> None:
+    def __init__(self, package: str, service: str) -> None:
+        """``service``: its name, which no message can have."""
         self.package = package
         self._records: Dict[Any, Record] = {}
-        self._names: Dict[str, int] = {}
+        self._names: Dict[str, int] = {service: 1}
         self.protos: List[Any] = []
 
     def message(self, name: str, slots: Iterable[Slot]) -> Record:

@@ -363,3 +363,20 @@ def test_a_contract_that_the_host_calls_has_no_rules():
     contract = compile_contract(One, "one", None)
     assert contract.methods["do"].method.access is None
     assert [field.name for field in contract.methods["do"].method.request.DESCRIPTOR.fields] == ["name", "count"]
+
+
+@dataclass
+class Stock:
+    """As the service over it may be named, too."""
+
+    count: int
+
+
+def test_a_record_may_have_the_name_of_its_service():
+    @service("stock")
+    class Stocks(Protocol):
+        @own("it shows")
+        def show(self, stock: Stock) -> Stock: ...
+
+    made = contract_of(Stocks).methods["show"]
+    assert made.result(made.reply(Stock(7))) == Stock(7)
