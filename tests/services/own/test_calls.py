@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, List
+
 import pytest
 from service_worlds import in_scope
 from typed_shop import AsyncBilling, Billing, CardDeclined, Currency, Line, Order, Unnamed
 
-from moorage_proto.errors import Reason, ServiceError
-from moorage_proto.typed import ValueUnfit, contract_of
+from moorage.broker.services.typed import SMALL_BYTES, served
+from moorage_proto.errors import CallError, Reason, ServiceError
+from moorage_proto.typed import ValueUnfit, contract_of, own, service
 from moorage_sdk.errors import CapabilityMissing, MoorageError, ServiceRefused
 from moorage_sdk.services.typed import client_class
 
@@ -188,3 +195,39 @@ def test_the_audit_names_the_right(host_world):
 def test_what_verbs_mean_is_known(host_world):
     assert host_world.broker.words == {"billing.charge": "It may charge {resource}."}
     assert {"billing.charge", "billing.see", "billing.load"} <= host_world.broker.verbs
+
+
+@dataclass
+class Costly:
+    text: str
+
+    def __post_init__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            assert MAY_GO_ON.wait(20)
+
+
+MAY_GO_ON = threading.Event()
+
+
+async def test_a_large_message_is_read_beside_the_event_loop():
+    """Which goes on meanwhile, with small messages of the same caller."""
+
+    @service("costly")
+    class Counting:
+        @own("it counts")
+        async def count(self, items: List[Costly]) -> int:
+            return len(items)
+
+    served_here = served(Counting())
+    caller: Any = SimpleNamespace(installation="churn")
+    written = contract_of(Counting).methods["count"]
+    large, small = ([Costly("x" * size)] for size in (SMALL_BYTES, 10))
+    waiting = asyncio.create_task(served_here.count(caller, written.request({"items": large})))
+    async with asyncio.timeout(20):
+        assert written.result(await served_here.count(caller, written.request({"items": small}))) == 1
+        assert not waiting.done()
+        MAY_GO_ON.set()
+        assert written.result(await waiting) == 1
+        with pytest.raises(CallError, match="it is missing"):
+            await served_here.count(caller, written.method.request.FromString(b"\x0a\x00"))
+    await served_here.close()

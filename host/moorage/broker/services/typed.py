@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import inspect
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from moorage.broker import refusals
 from moorage.broker.methods import ServiceUnusable
 from moorage.broker.services.base import Caller, Service
 from moorage_proto.annotations import same_type
-from moorage_proto.errors import CallError
 from moorage_proto.typed import Contract, ContractInvalid, ValueUnfit, contract_of, offer, signature
 from moorage_proto.typed.contract import TypedMethod
 from moorage_proto.typed.signature import Written
@@ -19,6 +21,9 @@ from moorage_proto.typed.signature import Written
 Class = TypeVar("Class", bound=type)
 
 _SERVES = "__moorage_serves__"
+
+#: Larger requests are made objects of in a thread: of few bytes there may be very many.
+SMALL_BYTES = 8 * 1024
 
 
 def implements(contract: type) -> Callable[[Class], Class]:
@@ -68,17 +73,23 @@ class TypedService:
         self.typed = contract
         self.contract = contract.service
         self._implementation = implementation
+        self._reader = _Reader()
         for name, method in contract.methods.items():
             function = getattr(implementation, name, None)
             place = f"{type(implementation).__name__}.{name}"
             written = _checked(place, method, function)
-            vars(self)[name] = _handler(method, _Function(place, function, takes_caller=written.takes_caller))
+            vars(self)[name] = _handler(
+                method, _Function(place, function, takes_caller=written.takes_caller), self._reader
+            )
 
     async def open(self) -> None:
         await self._live("open")
 
     async def close(self) -> None:
-        await self._live("close")
+        try:
+            await self._live("close")
+        finally:
+            self._reader.close()
 
     async def _live(self, name: str) -> None:
         hook = getattr(self._implementation, name, None)
@@ -111,54 +122,62 @@ class _Function:
         return self._function(**arguments)
 
 
-def _handler(method: TypedMethod, function: _Function) -> Callable[..., Any]:
+class _Reader:
+    """Makes arguments of requests: small ones at once, others one after another, of each caller one at a time."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="moorage-typed")
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def arguments(self, caller: Caller, method: TypedMethod, request: Any) -> Mapping[str, Any]:
+        """Raises CallError."""
+        try:
+            if request.ByteSize() <= SMALL_BYTES:
+                return method.arguments(request)
+            turn = self._turns.setdefault(caller.installation, asyncio.Lock())
+            async with turn:
+                return await asyncio.get_running_loop().run_in_executor(self._thread, method.arguments, request)
+        except ValueUnfit as error:
+            raise refusals.request_invalid(method.method.path, str(error)) from None
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _handler(method: TypedMethod, function: _Function, reader: _Reader) -> Callable[..., Any]:
     if method.written.replies_stream:
-        return _streams_replies(method, function)
+        return _streams_replies(method, function, reader)
     if method.written.requests_stream:
-        return _streams_requests(method, function)
-    path = method.method.path
+        return _streams_requests(method, function, reader)
 
     async def handle(caller: Caller, request: Any) -> Any:
-        return method.reply(await function(caller, _arguments(method, path, request)))
+        return method.reply(await function(caller, await reader.arguments(caller, method, request)))
 
     return handle
 
 
-def _streams_replies(method: TypedMethod, function: _Function) -> Callable[..., Any]:
-    path = method.method.path
-
+def _streams_replies(method: TypedMethod, function: _Function, reader: _Reader) -> Callable[..., Any]:
     async def handle(caller: Caller, request: Any) -> AsyncIterator[Any]:
-        async with contextlib.aclosing(function(caller, _arguments(method, path, request))) as items:
+        arguments = await reader.arguments(caller, method, request)
+        async with contextlib.aclosing(function(caller, arguments)) as items:
             async for item in items:
                 yield method.reply(item)
 
     return handle
 
 
-def _streams_requests(method: TypedMethod, function: _Function) -> Callable[..., Any]:
-    path = method.method.path
+def _streams_requests(method: TypedMethod, function: _Function, reader: _Reader) -> Callable[..., Any]:
     name = method.written.names[0]
 
-    async def items(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def items(caller: Caller, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:
-            yield _arguments(method, path, request)[name]
+            yield (await reader.arguments(caller, method, request))[name]
 
     async def handle(caller: Caller, requests: AsyncIterator[Any]) -> Any:
-        async with contextlib.aclosing(items(requests)) as read:  # type: ignore[type-var]  # it is a generator
+        async with contextlib.aclosing(items(caller, requests)) as read:  # type: ignore[type-var]  # it is a generator
             return method.reply(await function(caller, {name: read}))
 
     return handle
-
-
-def _arguments(method: TypedMethod, path: str, request: Any) -> Mapping[str, Any]:
-    try:
-        return method.arguments(request)
-    except ValueUnfit as error:
-        raise _refused(path, error) from None
-
-
-def _refused(path: str, error: ValueUnfit) -> CallError:
-    return refusals.request_invalid(path, str(error))
 
 
 def _checked(place: str, method: TypedMethod, function: Any) -> Written:
