@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -14,6 +15,8 @@ from moorage.config.services.kafka import KafkaBackend
 from moorage.errors import ExitCode, Invalid
 from moorage.models.installation import InstallationId
 from moorage_proto.errors import CallError, Reason, Status
+
+log = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
 
@@ -66,7 +69,8 @@ class LibrdkafkaCluster:
         if self._server is not None:
             self._address = await self._server.start()
         try:
-            client().Producer(self._config("check"))
+            # With a logger nothing of it is written past the host's own log.
+            client().Producer(self._config("check"), logger=log)
         except client().KafkaException as error:
             await self.close()
             raise KafkaSettingsInvalid(self._name, error.args[0].str()) from error

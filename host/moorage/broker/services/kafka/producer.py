@@ -19,6 +19,7 @@ from typing import Any
 from moorage.broker.services.kafka import failures
 from moorage.broker.services.kafka.base import Delivery, OutgoingMessage, unavailable
 from moorage.broker.services.kafka.library import client
+from moorage.broker.services.kafka.sparing import SparingLog
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ class Producer:
         self._cluster = cluster
         self._loop = asyncio.get_running_loop()
         self._library = client()
-        self._client = self._library.Producer(dict(config), logger=log)
+        self._client = self._library.Producer(dict(config), logger=SparingLog(log))
         #: Messages that the library has accepted and not reported.
         self._outstanding = 0
         self._idle = asyncio.Event()

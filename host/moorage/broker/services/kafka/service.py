@@ -32,7 +32,6 @@ class KafkaService:
 
     def __init__(self, clusters: Mapping[str, Cluster]) -> None:
         self._clusters = dict(clusters)
-        self._opened = AsyncExitStack()
         self._rooms: dict[InstallationId, BatchRoom] = {}
         #: Why no cluster can be used, if so.
         self._missing = ""
@@ -57,10 +56,11 @@ class KafkaService:
                     self._missing = str(missing)
                 else:
                     opened.push_async_callback(cluster.close)
-            self._opened = opened.pop_all()
+            opened.pop_all()
 
     async def close(self) -> None:
-        await self._opened.aclose()
+        """All at the same time: each waits some seconds for what is on its way."""
+        await asyncio.gather(*(cluster.close() for cluster in self._clusters.values()))
 
     async def produce(self, caller: Caller, request: kafka_pb2.ProduceRequest) -> kafka_pb2.ProduceReply:
         cluster = self._cluster(request.backend)
