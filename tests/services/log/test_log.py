@@ -10,7 +10,7 @@ from memory_link import SCOPE, RecordingAudit, connected, grants
 
 from moorage.broker.broker import Broker
 from moorage.broker.services.base import Caller
-from moorage.broker.services.log import MAX_AGE, MAX_LEAD, MAX_RECORDS, LogService, plausible_time
+from moorage.broker.services.log import MAX_AGE, MAX_ALL_FIELDS_BYTES, MAX_LEAD, MAX_RECORDS, LogService, plausible_time
 from moorage.models.log import LogLine
 from moorage_proto import log_pb2, value_pb2, values
 from moorage_proto.errors import CallError, Reason
@@ -169,3 +169,14 @@ def test_no_plugin_writes_under_the_hosts_own_name(
     service.write(caller, record(logger=name, message="all is well"))
     (line,) = lines
     assert line.logger in ("plugin.moorage", "plugin.stdout", "plugin.stderr")
+
+
+def test_of_very_many_fields_some_are_read(service, lines, caller) -> None:
+    """Of few bytes there may be very many values."""
+    fields = values.record_to_wire({"x": [None] * 4_000})
+    (one,) = record(message="kept", fields=fields).records
+    service.write(caller, log_pb2.WriteLogRequest(records=[one] * 100))
+    assert [line.message for line in lines] == ["kept"] * 100
+    read = [line for line in lines if "x" in line.fields]
+    assert len(read) == MAX_ALL_FIELDS_BYTES // fields.ByteSize()
+    assert "for the records of one call" in lines[-1].fields["moorage"]

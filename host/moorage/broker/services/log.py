@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
@@ -19,6 +19,8 @@ MAX_RECORDS = 1000
 MAX_BYTES = 2 * 1024 * 1024
 #: Of one record.
 MAX_FIELDS_BYTES = 16 * 1024
+#: Of the records of one call together: of few bytes there may be very many values.
+MAX_ALL_FIELDS_BYTES = 256 * 1024
 
 MAX_LEVEL = 100
 
@@ -72,14 +74,23 @@ class LogService:
             raise _invalid(f"A call writes at most {MAX_BYTES:,} bytes of log; this one brought {size:,}.")
         now = self._now()
         room = self._sink.room(caller.installation)
-        for line in [_line(caller, record, now) for record in request.records[:room]]:
+        for line in _lines(caller, request.records[:room], now):
             self._sink.write(line)
         if len(request.records) > room:
             self._sink.drop(caller.installation, caller.incarnation, len(request.records) - room)
         return log_pb2.WriteLogReply()
 
 
-def _line(caller: Caller, record: log_pb2.LogRecord, now: datetime) -> LogLine:
+def _lines(caller: Caller, records: Sequence[log_pb2.LogRecord], now: datetime) -> list[LogLine]:
+    lines, left = [], MAX_ALL_FIELDS_BYTES
+    for record in records:
+        size = record.fields.ByteSize()
+        lines.append(_line(caller, record, now, _fields(record, size, left)))
+        left -= min(size, MAX_FIELDS_BYTES)
+    return lines
+
+
+def _line(caller: Caller, record: log_pb2.LogRecord, now: datetime, fields: Mapping[str, Any]) -> LogLine:
     """Installation and incarnation are the link's; a scope that is not the link's names no execution."""
     # As it will be shown: an escape sequence in a name must not make it a reserved one.
     logger = neutralise(record.logger).strip() or "root"
@@ -91,7 +102,7 @@ def _line(caller: Caller, record: log_pb2.LogRecord, now: datetime) -> LogLine:
         logger=f"plugin.{logger}" if logger in RESERVED_LOGGERS else logger,
         message=record.message,
         execution=caller.executions.get(record.scope, "") if record.scope else caller.scope.execution,
-        fields=_fields(record),
+        fields=fields,
         exception=record.exception,
     )
 
@@ -103,10 +114,12 @@ def plausible_time(micros: int, now: datetime) -> datetime:
     return _EPOCH + micros * _MICROSECOND if earliest <= micros <= latest else now
 
 
-def _fields(record: log_pb2.LogRecord) -> Mapping[str, Any]:
-    size = record.fields.ByteSize()
+def _fields(record: log_pb2.LogRecord, size: int, left: int) -> Mapping[str, Any]:
     if size > MAX_FIELDS_BYTES:
         return {"moorage": f"the fields, {size:,} bytes, were dropped: the limit is {MAX_FIELDS_BYTES:,} bytes"}
+    if size > left:
+        limit = f"{MAX_ALL_FIELDS_BYTES:,} bytes for the records of one call"
+        return {"moorage": f"the fields, {size:,} bytes, were dropped: the limit is {limit}"}
     try:
         return values.record_from_wire(record.fields)
     except values.ValueInvalid as error:
