@@ -580,3 +580,84 @@ def test_every_field_of_a_query_is_read():
     }
     for name, known in fields.items():
         assert [field.name for field in getattr(tree, name).DESCRIPTOR.fields] == known.split(), name
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        # A cast of VALUES is called as its column; of SELECT as its type.
+        "(SELECT (VALUES ('1'))::email) z",
+        "(VALUES (1)) z",
+        # The alias names no column of these.
+        "json_array_elements('[1]') AS email",
+        "jsonb_array_elements_text('[1]') AS email",
+        "ROWS FROM (generate_series(1, 1), generate_series(1, 1)) AS email",
+        "unnest(ARRAY[1], ARRAY[2]) AS email",
+        "unnest(to_tsvector('a')) AS email",
+        # What was renamed is not shown by its old name.
+        "(SELECT 1 AS email) q (a)",
+        "(SELECT * FROM (SELECT 1 AS email) q (a)) z",
+        "(SELECT q.* FROM (SELECT 1 AS email) q (a)) z",
+        "((SELECT 1 AS email) q (a) CROSS JOIN (SELECT 2) r (b)) AS j",
+        "(SELECT * FROM (WITH w (a) AS (SELECT 1 AS email) SELECT * FROM w) v) z",
+        # Fields of a row take the place of its name.
+        "(SELECT (email).* FROM (SELECT json_each('{\"a\": 1}') AS email) q) z",
+    ],
+)
+def test_a_column_that_a_query_does_not_show_is_that_of_the_query_around(parser: Parser, inner: str):
+    facts = Facts(FACTS.path, OWN, FACTS.relations, frozenset({("public", "email")}), shows_information=True)
+
+    assert "read users(email)" in told(planned(parser, f"SELECT (SELECT email FROM {inner} LIMIT 1) FROM users", facts))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT id, (VALUES ('1'))::email FROM users ORDER BY email",
+        "SELECT users.id, z.* FROM users, (SELECT 1 AS email) z (a) ORDER BY email",
+    ],
+)
+def test_sorting_by_what_is_no_column_of_the_result_reads_the_tables(parser: Parser, statement: str):
+    facts = Facts(FACTS.path, OWN, FACTS.relations, frozenset({("public", "email")}), shows_information=True)
+
+    assert "read users(email,id)" in told(planned(parser, statement, facts))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT pg_read_file.pg_read_file FROM json_array_elements_text('[\"/etc/passwd\"]') AS pg_read_file",
+        "SELECT ts_stat.ts_stat FROM ROWS FROM (string_to_table('SELECT 1', '-'), unnest(ARRAY[1])) AS ts_stat",
+        "SELECT told.told FROM unnest(ARRAY(SELECT users FROM users)) AS told",
+        "SELECT t.told FROM users AS t (a, b)",
+    ],
+)
+def test_a_function_is_not_called_by_the_name_of_a_column(parser: Parser, statement: str):
+    assert planned(parser, statement).unknown_column
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT x FROM unnest(ARRAY[1]) AS x",
+        "SELECT t.x FROM unnest(ARRAY[1]) AS t (x)",
+        "SELECT e.value FROM json_array_elements('[1]') AS e",
+        "SELECT e.n FROM json_array_elements('[1]') AS e (n)",
+        "SELECT n.n FROM generate_series(1, 2) AS n",
+        "SELECT unnest FROM unnest(ARRAY[1], ARRAY[2]) WITH ORDINALITY",
+        "SELECT z.x FROM (SELECT * FROM unnest(ARRAY[1]) AS x) z",
+        "SELECT a, b FROM ((SELECT 1) q (a) CROSS JOIN (SELECT 2) r (b)) AS j",
+    ],
+)
+def test_columns_of_functions_and_renamed_ones_are_found(parser: Parser, statement: str):
+    found = planned(parser, statement)
+
+    assert (found.unknown_column, found.needs) == ("", ())
+
+
+def test_columns_of_a_query_are_counted(parser: Parser):
+    doubled = "SELECT *, * FROM (" * 20 + "SELECT 1 AS a" + ") x" * 20
+
+    with pytest.raises(Forbidden, match="at most 1664 columns"):
+        planned(parser, doubled)
+    assert planned(parser, "SELECT *, * FROM (SELECT *, * FROM users) x").needs

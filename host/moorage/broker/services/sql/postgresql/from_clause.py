@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from moorage.broker.services.sql.postgresql.expressions import Node, function_name, shown, texts, unwrapped
-from moorage.broker.services.sql.postgresql.functions import RECORD_FUNCTIONS, TABLE_COLUMNS, VALUE_COLUMN
+from moorage.broker.services.sql.postgresql.functions import RECORD_FUNCTIONS, TABLE_COLUMNS
 from moorage.broker.services.sql.postgresql.scopes import OPEN, CommonTables, Level, Source
 from moorage_proto.sqlite_access import Forbidden
 
@@ -59,7 +59,7 @@ class FromClause:
     def _subquery(self, node: Node) -> Source:
         around = Level(self.sources, self.parent) if node.lateral else self.parent
         columns = self.queries.query(node.subquery, around, self.known)
-        return renamed(Source("", columns, frozenset(columns), is_open=OPEN in columns), node)
+        return renamed(Source("", columns, frozenset(columns) - {OPEN}, is_open=OPEN in columns), node)
 
     def _join(self, node: Node) -> list[Source]:
         if node.is_natural:
@@ -86,7 +86,7 @@ class FromClause:
         joined = Source(
             node.alias.aliasname,
             columns,
-            frozenset(columns),
+            frozenset().union(*(source.certain for source in shown_)),
             members=tuple(shown_),
             is_open=any(s.is_open for s in shown_),
         )
@@ -94,19 +94,28 @@ class FromClause:
 
     def _function(self, node: Node) -> Source:
         around = Level(self.sources, self.parent)
+        # PostgreSQL calls a column by the alias where there is one function alone.
+        alias = node.alias.aliasname if len(node.functions) == 1 else ""
         columns: list[str] = []
+        uncertain: set[int] = set()
         for item in node.functions:
             call, definitions = item.list.items[0], item.list.items[1:]
-            columns += self._call(call, node.alias.aliasname, around)
+            before = len(columns)
+            columns += self._call(call, alias, around)
+            if function_name(call.func_call) == "unnest":
+                # Of rows it shows their fields.
+                uncertain.update(range(before, len(columns)))
             columns += self._defined(definition for each in definitions for definition in each.list.items)
         columns += self._defined(node.coldeflist)
         if node.ordinality:
             columns.append("ordinality")
-        plain = unwrapped(node.functions[0].list.items[0])
-        name = node.alias.aliasname or (function_name(plain) if plain is not None else "")
+        name = node.alias.aliasname or function_name(node.functions[0].list.items[0].func_call)
         named = tuple(texts(node.alias.colnames))
         found = (*named, *columns[len(named) :])
-        return Source(name, found, frozenset(found), is_strict=True)
+        certain = frozenset(
+            column for index, column in enumerate(found) if index < len(named) or index not in uncertain
+        )
+        return Source(name, found, certain, is_strict=True)
 
     def _call(self, node: Node, alias: str, around: Level) -> list[str]:
         call = unwrapped(node)
@@ -116,9 +125,9 @@ class FromClause:
         name = function_name(call)
         if name in RECORD_FUNCTIONS:
             return []
-        if name in VALUE_COLUMN:
-            # The alias names the column as well, as with every function that returns single values.
-            return [alias or "value", "value"]
+        if name == "unnest" and len(call.args) > 1:
+            # As many functions, in place of one.
+            return [name] * len(call.args)
         return list(TABLE_COLUMNS.get(name, (alias or name,)))
 
     def _defined(self, definitions: Iterable[Node]) -> list[str]:
@@ -140,6 +149,13 @@ def renamed(source: Source, node: Node, queries: Queries | None = None) -> Sourc
         # Which of its columns the names stand for is not followed: all of them are taken as read.
         assert queries is not None, "tables and joins are renamed with what they need"
         source.note_all(queries.needs)
+    if source.table:
+        columns = (*names, *source.columns[len(names) :])
+        return Source(
+            node.alias.aliasname, columns, frozenset(columns), is_open=source.is_open, is_strict=source.is_strict
+        )
+    if source.members:
+        # USING makes one column of two, so that the places of those without a name are not known.
         return Source(node.alias.aliasname, (*names, *source.columns), frozenset(names), is_open=source.is_open)
     columns = (*names, *source.columns[len(names) :])
     return Source(node.alias.aliasname, (*columns, *source.columns), frozenset(names), is_open=source.is_open)

@@ -88,23 +88,18 @@ FUNCTIONS = frozenset(
 #: They name a sequence by their first argument: what that takes is decided by the sequence.
 SEQUENCE_FUNCTIONS = {"nextval": "sql.write", "setval": "sql.write", "currval": "sql.read"}
 
-#: In a FROM clause: the columns of those that return more than one. All others have one, of their own or alias's name.
+#: In a FROM clause: the columns of those whose results have names of their own. All others have one, of their own name
+#: or the alias's; unnest of rows has their fields.
 TABLE_COLUMNS = {
+    "json_array_elements": ("value",),
+    "json_array_elements_text": ("value",),
     "json_each": ("key", "value"),
     "json_each_text": ("key", "value"),
+    "jsonb_array_elements": ("value",),
+    "jsonb_array_elements_text": ("value",),
     "jsonb_each": ("key", "value"),
     "jsonb_each_text": ("key", "value"),
 }
-
-#: Of one column which is called "value", where no alias gives it another name.
-VALUE_COLUMN = frozenset(
-    {
-        "json_array_elements",
-        "json_array_elements_text",
-        "jsonb_array_elements",
-        "jsonb_array_elements_text",
-    }
-)
 
 #: Their columns are given in the statement.
 RECORD_FUNCTIONS = frozenset({"json_to_record", "json_to_recordset", "jsonb_to_record", "jsonb_to_recordset"})

@@ -71,7 +71,7 @@ def _of_sublink(message: Node) -> Named:
         while select.HasField("larg"):
             select = select.larg
         if not select.target_list:
-            return "", 0
+            return "column1", 2
         target = select.target_list[0].res_target
         return (target.name, 2) if target.name else _named(target.val)
     return "", 0

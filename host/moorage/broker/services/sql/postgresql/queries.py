@@ -19,8 +19,11 @@ from moorage.broker.services.sql.postgresql.output import column_name
 from moorage.broker.services.sql.postgresql.scopes import OPEN, CommonTables, Level, Source
 from moorage_proto.sqlite_access import Forbidden
 
-#: The names of a query's columns.
+#: The names of a query's columns; OPEN in place of those that are not known for certain.
 Columns = tuple[str, ...]
+
+#: PostgreSQL's own bound.
+MAX_COLUMNS = 1664
 
 
 class Queries:
@@ -110,12 +113,14 @@ class Queries:
         for target in targets:
             star = _star(target.res_target.val)
             if star is None:
-                names.append(target.res_target.name or column_name(target.res_target.val))
+                expands = _expands(target.res_target.val)
+                names.append(OPEN if expands else target.res_target.name or column_name(target.res_target.val))
                 continue
             named = level.named(star) if star else None
             for source in level.sources if not star else [named] if named is not None else []:
-                names += source.columns
-                names += [OPEN] if source.is_open else []
+                names += source.shown_columns
+            if len(names) > MAX_COLUMNS:
+                raise Forbidden(f"A query has at most {MAX_COLUMNS} columns; this one has more.")
         return tuple(names)
 
     def _lock(self, names: list[str], level: Level) -> None:
@@ -142,7 +147,7 @@ class Queries:
                 raise Forbidden("SEARCH and CYCLE are not available to plugins; keep the path in a column.")
             columns = self.query(query.ctequery, parent, known)
             named = tuple(texts(query.aliascolnames))
-            certain = frozenset(named or columns)
+            certain = frozenset(named or columns) - {OPEN}
             source = Source(query.ctename, (*named, *columns), certain, is_open=OPEN in columns)
             known = known.with_one(query.ctename, source)
         return known
@@ -276,6 +281,14 @@ def _star(node: Node) -> str | None:
     if message is None or message.DESCRIPTOR.name != "ColumnRef" or not message.fields[-1].HasField("a_star"):
         return None
     return str(message.fields[-2].string.sval) if len(message.fields) > 1 else ""
+
+
+def _expands(node: Node) -> bool:
+    """``(expression).*``: which columns come of it depends on its type."""
+    message = unwrapped(node)
+    if message is None or message.DESCRIPTOR.name != "A_Indirection":
+        return False
+    return bool(message.indirection[-1].HasField("a_star"))
 
 
 def _command(clause: Node) -> str:

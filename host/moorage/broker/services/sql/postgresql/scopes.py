@@ -39,6 +39,12 @@ class Source:
     #: Of a join with an alias: what stands in it.
     members: tuple[Source, ...] = ()
 
+    @property
+    def shown_columns(self) -> tuple[str, ...]:
+        """What ``*`` shows of it: nothing that it might not have, or a query around it would be passed by."""
+        certain = tuple(column for column in self.columns if column in self.certain)
+        return certain if len(certain) == len(self.columns) and not self.is_open else (*certain, OPEN)
+
     def may_have(self, column: str) -> bool:
         return column in self.columns
 
@@ -111,7 +117,7 @@ class Level:
         source = self.named(name, schema)
         if source is None:
             needs.missing(f"{name}.{column}")
-        elif source.may_have(column) or column in SYSTEM_COLUMNS:
+        elif column in source.certain or column in SYSTEM_COLUMNS or (source.may_have(column) and not source.is_strict):
             source.note(needs, column)
         elif source.is_strict:
             needs.missing(f"{name}.{column}")
