@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
@@ -19,9 +22,17 @@ from moorage.broker.services.redis.embedded import EmbeddedConnections
 from moorage.broker.services.redis.line import Line
 from moorage.broker.services.redis.service import TURN
 from moorage.config.services.redis import RedisBackend
+from moorage_proto import redis_pb2
 from moorage_proto.errors import CallError, Reason
 from moorage_proto.redis_access import examine
 from moorage_proto.redis_table import CommandSpec, KeySpec, KeysUnclear, committed_table
+from moorage_sdk.errors import MoorageError
+from moorage_sdk.scope import Scope, entered
+from moorage_sdk.services.redis.wire import EXECUTE
+
+ENDLESS = redis_pb2.ExecuteCommandsRequest(
+    commands=[redis_pb2.RedisCommand(arguments=[b"EVAL", b"while true do end", b"0"])]
+)
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -253,3 +264,31 @@ def test_a_call_that_outlives_its_installation_gets_no_login_of_the_operators(se
         world.do(redis_server.forget("churn"))
         with pytest.raises(CallError, match="any more"):
             world.do(tenant.lines.hold())
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("seconds", [0.3, 30.0])
+def test_a_script_without_end_is_ended(server: RedisServer, seconds: float) -> None:
+    """When the server was silent for too long, or nobody waits for it any more."""
+    with server.client() as owner:
+        owner.config_set("busy-reply-threshold", 50)
+    with closing(hosted_real(server, timeout=seconds)) as world:
+        worker = world.worker(*EVERYTHING)
+        other = client(world.worker(*EVERYTHING, installation="other"))
+        assert other.set("a", 1) is True
+        with entered(Scope("e-1", "e-1")), ThreadPoolExecutor() as threads:
+            calls = [
+                threads.submit(contextvars.copy_context().run, worker.channel.call, EXECUTE, ENDLESS, timeout=0.5)
+                for _ in range(3)
+            ]
+            # To those that came later it may have said that it is busy.
+            assert any(isinstance(call.exception(), MoorageError) for call in calls)
+        end = time.monotonic() + 10
+        while True:
+            try:
+                assert other.get("a") == b"1"
+                break
+            except redis.RedisError:
+                assert time.monotonic() < end
+                time.sleep(0.02)
+        assert client(worker).eval("return 7", 0) == 7

@@ -25,8 +25,8 @@ class RedisSettingsInvalid(Invalid):
 
 
 class Connections(Protocol):
-    def new(self) -> Any:
-        """A connection that is not open yet, with the settings' own login and database."""
+    def new(self, **options: Any) -> Any:
+        """A connection that is not open yet, with the settings' own login and database; ``options`` replace them."""
 
 
 class ConnectionsByUrl:
@@ -39,8 +39,8 @@ class ConnectionsByUrl:
         self._class = options.pop("connection_class", client().asyncio.Connection)
         self._options = options
 
-    def new(self) -> Any:
-        return self._class(**{**self._options, **common_options()})
+    def new(self, **options: Any) -> Any:
+        return self._class(**{**self._options, **common_options(), **options})
 
 
 def common_options() -> dict[str, Any]:

@@ -54,7 +54,7 @@ class EmbeddedConnections:
         databases = self.server.dbs
         self.server.room = Room(lambda: (database._dict for database in databases.values()))  # noqa: SLF001 - to weigh
 
-    def new(self) -> Any:
+    def new(self, **_: Any) -> Any:
         options = {name: value for name, value in common_options().items() if name != "parser_class"}
         return _connection_class()(server=self.server, version=VERSION, **options)
 

@@ -75,6 +75,16 @@ async def run_on(
 
 
 async def _run(caller: Caller, server: Server, line: Line, asked: Sequence[Examined], label: str) -> list[Any]:
+    try:
+        return await _sent(caller, server, line, asked, label)
+    except BaseException:
+        if any(command.runs_script for command in asked):
+            # Nobody waits for it any more, and while it runs the server serves nobody else.
+            server.end_scripts()
+        raise
+
+
+async def _sent(caller: Caller, server: Server, line: Line, asked: Sequence[Examined], label: str) -> list[Any]:
     if not any(command.blocks for command in asked):
         return await run_on(line, server, [command.arguments for command in asked], label, caller.deadline)
     left = _patience(caller.deadline)

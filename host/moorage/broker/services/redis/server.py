@@ -31,6 +31,15 @@ GrantsOf = Callable[[InstallationId], Grants]
 IDLE_SECONDS = 300.0
 
 
+#: Longest wait for a busy server to end a script; by default it listens to nobody for 5 s.
+KILL_SECONDS = 10.0
+
+#: How often it is asked, between pauses; nothing runs when it has said so twice.
+MAX_KILLS = 200
+QUIET_KILLS = 2
+KILL_PAUSE_SECONDS = 0.1
+
+
 @dataclass
 class Tenant:
     """One installation on one server."""
@@ -59,6 +68,9 @@ class Server:
         self._makes_users = not self.is_embedded and settings.acl != "off"
         self._owners: Line | None = None
         self._asking = asyncio.Lock()
+        self._killing: asyncio.Task[None] | None = None
+        #: That nobody waits for any more.
+        self._lost_scripts = 0
         self._tenants: dict[InstallationId, Tenant] = {}
         self._arriving: dict[InstallationId, asyncio.Lock] = {}
 
@@ -92,6 +104,12 @@ class Server:
             return refusals.scripts_unfenced(self.name)
         return None
 
+    def end_scripts(self) -> None:
+        """In the background: of those scripts that nobody waits for any more, the one that the server still runs."""
+        self._lost_scripts += 1
+        if self._killing is None or self._killing.done():
+            self._killing = asyncio.create_task(self._kill(), name=f"redis {self.name} ends scripts")
+
     async def forget(self, installation: InstallationId) -> None:
         """Closes what an installation has here, and removes its user. Does nothing when it has nothing."""
         tenant = self._tenants.pop(installation, None)
@@ -105,6 +123,8 @@ class Server:
                 log.warning("Redis server %s: the user of %s stays: %s", self.name, installation, error)
 
     async def close(self) -> None:
+        if self._killing is not None:
+            await asyncio.wait((self._killing,))
         for installation in tuple(self._tenants):
             await self.forget(installation)
         if self._owners is not None:
@@ -175,6 +195,35 @@ class Server:
             log.warning("Redis server %s: %s", self.name, error)
             raise refusals.unavailable(self.name, "does not accept the host's login") from error
         return line
+
+    async def _kill(self) -> None:
+        """On a connection of its own, without a database: a busy server lets nobody choose one."""
+        line = Line(self.name, self._connections.new(db=0))
+        try:
+            await line.open()
+            while self._lost_scripts:
+                self._lost_scripts = 0
+                await self._kill_by(line)
+        except (CallError, LineSilent, LoginRefused) as error:
+            log.warning("Redis server %s: a script that nobody waits for may go on: %r", self.name, error)
+        finally:
+            self._lost_scripts = 0
+            await line.close()
+
+    async def _kill_by(self, line: Line) -> None:
+        """One after another: each that ends lets the next begin, and some may not have begun."""
+        quiet = 0
+        for _ in range(MAX_KILLS):
+            answers = await line.run([(b"SCRIPT", b"KILL"), (b"FUNCTION", b"KILL")], "", KILL_SECONDS)
+            errors = [answer for answer in answers if isinstance(answer, ServerError)]
+            for error in errors:
+                if error.code in ("NOPERM", "UNKILLABLE"):
+                    log.error("Redis server %s: a script of a plugin goes on: %s", self.name, error.line)
+                    return
+            quiet = quiet + 1 if len(errors) == len(answers) else 0
+            if quiet == QUIET_KILLS:
+                return
+            await asyncio.sleep(KILL_PAUSE_SECONDS)
 
     async def _ask(self, *command: bytes) -> Any:
         """The server's answer to the operator's own login. Raises CallError."""
