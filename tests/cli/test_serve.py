@@ -141,7 +141,7 @@ def test_ctrl_c_ends_following_without_a_word(folder, host):
         [sys.executable, "-m", "moorage", "logs", "-f", "--json"],
         cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         # Whoever runs the tests in the background of a shell has it ignore Ctrl+C.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no other thread here
     )  # fmt: skip
     try:
         assert _connected(following.pid)
