@@ -8,6 +8,8 @@ import asyncio
 import hashlib
 import time
 import tracemalloc
+from collections import Counter
+from typing import Any
 
 import pytest
 from fault_proxy import FaultProxy
@@ -15,7 +17,7 @@ from http_wire import REQUEST, Failure, head, read, until
 from servers.web import Received, WebServer, body_of, hang, reply
 
 from moorage_proto.errors import CallError, Reason
-from moorage_proto.http_pb2 import HttpFailure, HttpRequestItem
+from moorage_proto.http_pb2 import HttpFailure, HttpReplyItem, HttpRequestItem
 
 pytestmark = pytest.mark.system
 
@@ -177,6 +179,31 @@ async def test_a_server_that_answers_before_it_has_read_all_is_heard(make_wire, 
         call.half_close()
         answered, body = await read(call)
         assert (answered.status, body) == (413, b"too much")
+
+
+async def test_others_have_their_turn_between_thousands_of_chunks(make_wire, web: WebServer, monkeypatch) -> None:
+    chunks = b"1\r\nx\r\n" * 5000
+    web.on("/tiny", says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"))
+    turns = 0
+    passed_on: Counter[int] = Counter()
+
+    def item(**fields: Any) -> HttpReplyItem:
+        passed_on[turns] += 1
+        return HttpReplyItem(**fields)
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with make_wire() as wire, wire.link(*_all(web)) as caller:
+        monkeypatch.setattr("moorage.broker.services.http.service.HttpReplyItem", item)
+        counting = asyncio.create_task(other())
+        _, body = await caller.request("GET", f"http://{web.origin}/tiny")
+        counting.cancel()
+    assert body == b"x" * 5000
+    assert max(passed_on.values()) <= 21
 
 
 @pytest.mark.parametrize("limit", ["request_bytes", "response_bytes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -26,6 +27,10 @@ from moorage_proto.http_access import Outgoing, invalid, read_head, secret_unnam
 from moorage_proto.http_pb2 import HttpReplyHead, HttpReplyItem
 
 log = logging.getLogger(__name__)
+
+
+#: Pieces of a body that are passed on before others have their turn.
+TURN = 20
 
 
 class HttpService:
@@ -94,7 +99,12 @@ class HttpService:
             )
         )
         left = self._bounds.response_bytes
+        number = 0
         async for piece in response.aiter_stream():
+            number += 1
+            if number % TURN == 0:
+                # Thousands of chunks of a byte may have arrived already.
+                await asyncio.sleep(0)
             left -= len(piece)
             if left < 0:
                 yield failures.too_large(self._bounds.response_bytes)
