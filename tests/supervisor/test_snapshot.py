@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from moorage.models.installation import Installation
 from moorage.models.manifest import Manifest
 from moorage.supervisor import snapshot as snapshots
-from moorage.supervisor.snapshot import SnapshotFailed, Snapshots
+from moorage.supervisor.snapshot import DataNotDeleted, SnapshotFailed, Snapshots
 from moorage.supervisor.tree import Bounds, opened, remove_tree
 
 ROOT = os.geteuid() == 0
@@ -280,3 +280,19 @@ def test_however_deep_a_folder_is_it_can_be_removed(tmp_path: Path) -> None:
 
     os.close(here)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_data_that_cannot_be_deleted_is_said_and_deleted_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    (world.data / "file").write_text("data")
+    world.all.take(installation())
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(snapshots, "remove_tree", refuse)
+        with pytest.raises(DataNotDeleted, match="could not be deleted to the end: Read-only file system"):
+            world.all.forget("churn")
+    world.all.forget("churn")
+    assert not world.data.exists()
+    assert world.all.list("churn") == ()

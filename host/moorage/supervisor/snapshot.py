@@ -50,6 +50,19 @@ class SnapshotFailed(MoorageError):
         self.problem = problem
 
 
+class DataNotDeleted(MoorageError):
+    """Some of it, or of its copies, is still there."""
+
+    code = "data_not_deleted"
+    http_status = 409
+
+    def __init__(self, installation: InstallationId, problem: str) -> None:
+        super().__init__(
+            f"The private data of {installation} could not be deleted to the end: {problem}. Look at data/ and"
+            " snapshots/ in the state folder of the host, then try again."
+        )
+
+
 @dataclass(frozen=True)
 class Snapshot:
     installation: InstallationId
@@ -140,10 +153,13 @@ class Snapshots:
                 _remove(home, path.name)
 
     def forget(self, installation: InstallationId) -> None:
-        """Removes the data, and every copy of it. May be repeated. Raises OSError."""
-        for folder in (self._data, self._folder):
-            if (folder / _checked(installation)).is_dir():
-                _remove(folder, installation)
+        """Removes the data, and every copy of it. May be repeated. Raises DataNotDeleted."""
+        try:
+            for folder in (self._data, self._folder):
+                if (folder / _checked(installation)).is_dir():
+                    _remove(folder, installation)
+        except OSError as error:
+            raise DataNotDeleted(installation, error.strerror or str(error)) from error
 
     def begin_trial(self, snapshot: Snapshot, target: Installation) -> None:
         """From now on another version may change the data, and is not taken yet."""
