@@ -308,3 +308,38 @@ def test_no_right_at_all(world: PostgresWorld):
     with pytest.raises(CapabilityMissing) as missing:
         scoped(world.worker()).execute("SELECT 1")
     assert missing.value.reason == Reason.CAPABILITY_MISSING
+
+
+def test_inspection_shows_nothing_of_the_schemas_of_other_installations(world: PostgresWorld):
+    owner = unscoped(world.worker("sql.define:**", "sql.read:**"))
+    owner.execute("CREATE TABLE kept (token text DEFAULT 'secret')")
+    owner.commit()
+    other = unscoped(world.worker("sql.read:**", "sql.define:**", installation="other"))
+
+    for schema in ("moorage_churn", "pg_catalog"):
+        assert not other.inspect(schema).relations
+    assert not {"moorage_churn", "pg_catalog"} & set(other.inspect().schemas)
+    assert [each.name for each in owner.inspect("moorage_churn").relations] == ["kept"]
+    owner.close()
+    other.close()
+
+
+def test_a_sequence_is_not_set_by_who_may_write_a_column(world: PostgresWorld):
+    connection = unscoped(world.worker("sql.write:plays(rating)"))
+    for call in ("setval('plays_id_seq', 1)", "nextval('plays_id_seq')"):
+        with pytest.raises(CapabilityMissing) as refused:
+            connection.execute(f"SELECT {call}")
+        assert refused.value.capability == "sql.write:plays"
+    connection.close()
+
+    connection = unscoped(world.worker("sql.write:plays"))
+    assert connection.execute("SELECT setval('plays_id_seq', 7)").fetchall() == [(7,)]
+    connection.close()
+
+
+def test_what_a_look_into_the_catalogue_leaves_behind_is_of_no_use(world: PostgresWorld):
+    connection = unscoped(world.worker("sql.read:users(id)"))
+    for statement in ("SELECT 'x'::regclass FROM pg_catalog.pg_class", "SELECT 'salaries'::pg_catalog.regclass::oid"):
+        with pytest.raises(sql.NotSupportedError):
+            connection.execute(statement)
+    connection.close()

@@ -184,6 +184,18 @@ def test_a_single_fence(server: PostgresServer):
         assert world.do(world.databases["main"].plan({"churn": granted(*RIGHTS)}))
 
 
+def test_a_single_fence_tells_nothing_of_the_row_that_breaks_a_constraint(server: PostgresServer, world: PostgresWorld):
+    """PostgreSQL leaves out what the role may not read; one role for all may read everything."""
+    statement = "UPDATE users SET name = NULL WHERE id = 1"
+    with postgres_world(server, fresh_name(), mode=SqlMode.SINGLE_FENCE) as single:
+        for each, shown in ((single, ""), (world, "(id, name) = (1, null)")):
+            with pytest.raises(sql.IntegrityError, match="violates not-null constraint") as refused:
+                unscoped(each.worker("sql.read:users(id)", "sql.write:users(name)")).execute(statement)
+            assert "ada@" not in str(refused.value)
+            assert ("Failing row" in str(refused.value)) == bool(shown)
+            assert shown in str(refused.value)
+
+
 def test_a_single_fence_looks_anew(server: PostgresServer):
     """Nothing stands beneath what the host knows of the schema: a column that was added is seen at once."""
     with postgres_world(server, fresh_name(), mode=SqlMode.SINGLE_FENCE) as world:

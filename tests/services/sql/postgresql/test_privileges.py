@@ -50,7 +50,7 @@ def told(plan: RolePlan) -> set[str]:
         (
             ["sql.write:plays(rating)"],
             [],
-            {"UPDATE public.plays(rating)", "USAGE public.plays_id_seq", "UPDATE public.plays_id_seq"},
+            {"UPDATE public.plays(rating)"},
         ),
         (
             ["sql.write:plays"],

@@ -128,8 +128,9 @@ READS = [
         "read plays(track); read users(name)",
     ),
     ("SELECT table_name FROM information_schema.columns", ""),
-    ("SELECT nextval('numbers'), currval('public.numbers')", "write numbers(); read numbers()"),
-    ("SELECT nextval('plays_id_seq'::regclass)", "write plays()"),
+    ("SELECT nextval('numbers'), currval('public.numbers')", "write numbers; read numbers()"),
+    ("SELECT nextval('plays_id_seq'::regclass)", "write plays"),
+    ("SELECT setval('plays_id_seq', 1)", "write plays"),
     ("SELECT NULL::mood, '{}'::int[], 1::numeric(5, 2)", ""),
     ("SELECT pg_sleep(1)", ""),
     ("SELECT * FROM json_to_recordset('[]') AS x (a int, b text)", ""),
@@ -661,3 +662,13 @@ def test_columns_of_a_query_are_counted(parser: Parser):
     with pytest.raises(Forbidden, match="at most 1664 columns"):
         planned(parser, doubled)
     assert planned(parser, "SELECT *, * FROM (SELECT *, * FROM users) x").needs
+
+
+@pytest.mark.parametrize("cast", ["'users'::regclass", "'users'::pg_catalog.regclass"])
+def test_types_of_the_catalogue_are_not_hidden_by_ones_of_the_same_name(parser: Parser, cast: str):
+    types = frozenset({(OWN, "regclass"), ("pg_catalog", "regclass"), (OWN, "mood")})
+    facts = Facts(FACTS.path, OWN, FACTS.relations, types)
+
+    with pytest.raises(Forbidden, match="The type regclass"):
+        planned(parser, f"SELECT {cast}::oid", facts)
+    planned(parser, f"SELECT 'ok'::mood, 'ok'::{OWN}.mood", facts)

@@ -30,12 +30,12 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I')
   AND c.relname = ANY ($1::pg_catalog.text[]) AND n.nspname = ANY ($2::pg_catalog.text[])
 """
 
-#: Not the types of tables' rows, whose values would tell of their columns.
+#: Not the types of tables' rows, whose values would tell of their columns; but all of the catalogue's.
 _TYPES = """
 SELECT n.nspname, t.typname
 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
-WHERE t.typtype IN ('b', 'd', 'e', 'r', 'm') AND t.typcategory <> 'A'
-  AND t.typname = ANY ($1::pg_catalog.text[]) AND n.nspname = ANY ($2::pg_catalog.text[])
+WHERE t.typname = ANY ($1::pg_catalog.text[]) AND (n.nspname = 'pg_catalog' OR
+  t.typtype IN ('b', 'd', 'e', 'r', 'm') AND t.typcategory <> 'A' AND n.nspname = ANY ($2::pg_catalog.text[]))
 """
 
 

@@ -150,7 +150,7 @@ class PostgresDatabase:
         if installation not in self._places:
             path = self._fence.path(installation)
             catalog = Catalog(path, "", self._fence.is_role, self._fence.keeps)
-            self._places[installation] = InstallationPlace(self, installation, catalog)
+            self._places[installation] = InstallationPlace(self, installation, catalog, is_role=self._fence.is_role)
         return self._places[installation]
 
     @property
@@ -161,8 +161,11 @@ class PostgresDatabase:
 class InstallationPlace:
     """Implements ``Place``."""
 
-    def __init__(self, database: PostgresDatabase, installation: InstallationId, catalog: Catalog) -> None:
+    def __init__(
+        self, database: PostgresDatabase, installation: InstallationId, catalog: Catalog, *, is_role: bool
+    ) -> None:
         self.catalog = catalog
+        self.is_role = is_role
         self.cursors = 0
         self.connections = 0
         self._database = database

@@ -29,6 +29,8 @@ INFORMATION_VIEWS = frozenset(
 
 INFORMATION_SCHEMA = "information_schema"
 
+CATALOGUE = "pg_catalog"
+
 
 @dataclass(frozen=True, slots=True)
 class Relation:
@@ -52,7 +54,7 @@ class Facts:
     #: The installation's own schema; empty: it has none.
     own: str
     relations: Mapping[tuple[str, str], Relation] = field(default_factory=dict)
-    #: Enumerations, domains and the like; never the row types of tables.
+    #: Enumerations, domains and the like; never the row types of tables. And those of the catalogue, which hide them.
     types: frozenset[tuple[str, str]] = frozenset()
     #: Whether the database itself shows in the information schema only what was granted.
     shows_information: bool = False
@@ -66,6 +68,9 @@ class Facts:
         return None
 
     def has_type(self, schema: str, name: str) -> bool:
+        """One of the database's own. PostgreSQL looks into its catalogue first, whatever else is called so."""
+        if schema == CATALOGUE or (not schema and (CATALOGUE, name) in self.types):
+            return False
         return any((each, name) in self.types for each in ((schema,) if schema else self.path))
 
     def resource(self, schema: str, name: str) -> str:

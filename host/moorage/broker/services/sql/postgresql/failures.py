@@ -34,6 +34,9 @@ _INWARD = ("58", "F0", "XX", "28", "08")
 #: The SQLSTATE of a connection that was lost in the middle of a transaction.
 LOST = "08006"
 
+#: Constraints and the conditions of views, whose details show values of rows.
+_OF_ROWS = ("23", "44")
+
 #: What the first fence allowed and the role may not do.
 _PRIVILEGE = "42501"
 
@@ -45,15 +48,18 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) and error.sqlstate is None
 
 
-def translate(error: BaseException, backend: str) -> CallError:
+def translate(error: BaseException, backend: str, *, tells_rows: bool = True) -> CallError:
+    """``tells_rows``: PostgreSQL's words on the row that breaks a constraint are kept. It leaves out of them what the
+    role may not read, which says nothing where one role is everybody's.
+    """
     if isinstance(error, Forbidden):
         return _failure(f"{error} No capability allows it.", Kind.NOT_SUPPORTED_ERROR, Status.PERMISSION_DENIED)
     if isinstance(error, psycopg.Error):
-        return _of_psycopg(error, backend)
+        return _of_psycopg(error, backend, tells_rows=tells_rows)
     return _failure("The database failed the statement.", Kind.DATABASE_ERROR, Status.INTERNAL)
 
 
-def _of_psycopg(error: psycopg.Error, backend: str) -> CallError:
+def _of_psycopg(error: psycopg.Error, backend: str, *, tells_rows: bool) -> CallError:
     if is_lost(error):
         return lost(backend)
     state = error.sqlstate or ""
@@ -61,7 +67,7 @@ def _of_psycopg(error: psycopg.Error, backend: str) -> CallError:
         return _conflict(error, state)
     if isinstance(error, errors.IdleInTransactionSessionTimeout):
         return lost(backend)
-    message = sentence(error)
+    message = sentence(error) if tells_rows or not state.startswith(_OF_ROWS) else primary(error)
     if state.startswith(_INWARD):
         message = f"The database {backend!r} is in trouble (SQLSTATE {state}). Its operator finds more in its log."
     elif state == _PRIVILEGE:
@@ -79,9 +85,12 @@ def _of_psycopg(error: psycopg.Error, backend: str) -> CallError:
 
 def sentence(error: psycopg.Error) -> str:
     """PostgreSQL's, with its detail: names of the schema, and values of the statement's own."""
-    primary = error.diag.message_primary or str(error).partition("\n")[0]
     detail = error.diag.message_detail
-    return f"{primary}. {detail}" if detail else primary
+    return f"{primary(error)}. {detail}" if detail else primary(error)
+
+
+def primary(error: psycopg.Error) -> str:
+    return error.diag.message_primary or str(error).partition("\n")[0]
 
 
 def _conflict(error: psycopg.Error, state: str) -> CallError:

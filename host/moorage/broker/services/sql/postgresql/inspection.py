@@ -56,7 +56,8 @@ class _Inspection:
         return reply
 
     def _is_visible(self, schema: str, name: str) -> bool:
-        if name.startswith(RESERVED_PREFIX):
+        is_others = schema.startswith((RESERVED_PREFIX, "pg_")) and schema not in self._path
+        if is_others or name.startswith(RESERVED_PREFIX):
             return False
         resource = self._facts.resource(schema, name)
         return any(

@@ -94,8 +94,9 @@ class Needs:
         self._others[AccessNeed((WRITE, DEFINE), table)] = None
 
     def sequence(self, verb: str, name: str) -> None:
+        """Who sets one can make the rows to come fail: that takes the right to the whole table."""
         self.writes = self.writes or verb == WRITE
-        self._others[AccessNeed((verb,), name, ROWS_ALONE)] = None
+        self._others[AccessNeed((verb,), name, () if verb == WRITE else ROWS_ALONE)] = None
 
     def define(self, table: str) -> None:
         self.writes = self.defines = True

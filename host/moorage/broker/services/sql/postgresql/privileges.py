@@ -85,7 +85,7 @@ def _of(relation: Relation, facts: Facts, allows: Allows, backend: str) -> Itera
 
     if relation.kind == "S":
         names = {resource, relation.of or resource}
-        if any(right(WRITE, ROWS_ALONE, name) for name in names):
+        if any(right(WRITE, name=name) for name in names):
             yield from (privilege("USAGE"), privilege("UPDATE"))
         if any(right(READ, ROWS_ALONE, name) for name in names):
             yield privilege("SELECT")

@@ -28,6 +28,8 @@ class Place(Protocol):
     """Where an installation's statements run."""
 
     catalog: Catalog
+    #: The installation has a role of its own in the database.
+    is_role: bool
     #: Of all of its connections.
     cursors: int
     connections: int
@@ -81,7 +83,11 @@ class Transaction:
             self._look(session, refusals.statement_cancelled())
             raise
         except (psycopg.Error, CallError) as error:
-            told = error if isinstance(error, CallError) else failures.translate(error, self._backend)
+            told = (
+                error
+                if isinstance(error, CallError)
+                else failures.translate(error, self._backend, tells_rows=self._place.is_role)
+            )
             self._look(session, told)
             raise told from None
 
