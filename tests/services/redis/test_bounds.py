@@ -245,6 +245,23 @@ async def test_a_server_that_is_none_is_unavailable(answer: bytes) -> None:
             await made.close()
 
 
+async def test_a_silent_server_is_waited_for_once() -> None:
+    """By all who come meanwhile together, and not by one after another."""
+    async with saying() as port:
+        made = RedisService.from_settings(
+            {"main": RedisBackend(url=f"redis://127.0.0.1:{port}/0", timeout=0.3)},
+            lambda _: None,  # type: ignore[arg-type, return-value]
+        )
+        try:
+            async with asyncio.timeout(2):
+                failed = await asyncio.gather(
+                    *(made._servers["main"].table() for _ in range(30)), return_exceptions=True
+                )
+            assert {type(each) for each in failed} == {CallError}
+        finally:
+            await made.close()
+
+
 def test_arrays_in_arrays_have_an_end() -> None:
     reply: object = b"x"
     for _ in range(wire.MAX_DEPTH - 1):

@@ -34,6 +34,9 @@ IDLE_SECONDS = 300.0
 #: Longest wait for a busy server to end a script; by default it listens to nobody for 5 s.
 KILL_SECONDS = 10.0
 
+#: The same while the host stops.
+CLOSING_KILL_SECONDS = 2.0
+
 #: How often it is asked, between pauses; nothing runs when it has said so twice.
 MAX_KILLS = 200
 QUIET_KILLS = 2
@@ -68,6 +71,8 @@ class Server:
         self._makes_users = not self.is_embedded and settings.acl != "off"
         self._owners: Line | None = None
         self._asking = asyncio.Lock()
+        #: Times that it could not be asked.
+        self._failures = 0
         self._killing: asyncio.Task[None] | None = None
         #: That nobody waits for any more.
         self._lost_scripts = 0
@@ -124,6 +129,8 @@ class Server:
 
     async def close(self) -> None:
         if self._killing is not None:
+            await asyncio.wait((self._killing,), timeout=CLOSING_KILL_SECONDS)
+            self._killing.cancel()
             await asyncio.wait((self._killing,))
         for installation in tuple(self._tenants):
             await self.forget(installation)
@@ -227,12 +234,23 @@ class Server:
 
     async def _ask(self, *command: bytes) -> Any:
         """The server's answer to the operator's own login. Raises CallError."""
+        failures = self._failures
         async with self._asking:
-            if self._owners is None or not await self._owners.is_usable():
-                await self._renew()
-            assert self._owners is not None, "it was renewed"
-            (answer,) = await self._run_own(self._owners, [command])
-            return answer
+            if self._failures != failures:
+                # Not one after another: each would wait as long as the one before.
+                raise refusals.unavailable(self.name, "does not answer")
+            try:
+                return await self._asked(command)
+            except CallError:
+                self._failures += 1
+                raise
+
+    async def _asked(self, command: Sequence[bytes]) -> Any:
+        if self._owners is None or not await self._owners.is_usable():
+            await self._renew()
+        assert self._owners is not None, "it was renewed"
+        (answer,) = await self._run_own(self._owners, [command])
+        return answer
 
     async def _renew(self) -> None:
         if self._owners is not None:
