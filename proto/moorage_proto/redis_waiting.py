@@ -31,10 +31,26 @@ def waiting_limited(examined: Examined, seconds: float) -> Optional[Tuple[bytes,
     return tuple(words)
 
 
+#: Options of XREAD and XREADGROUP, and how many words follow each.
+_XREAD_OPTIONS = {b"block": 1, b"count": 1, b"group": 2, b"noack": 0, b"claim": 1}
+
+
+def _block_of_xread(words: Sequence[bytes]) -> Optional[int]:
+    """As the server reads them, of several the last. What follows STREAMS are keys, which may be called so too."""
+    position, found = 1, None
+    while position < len(words) and words[position].lower() in _XREAD_OPTIONS:
+        option = words[position].lower()
+        if option == b"block":
+            found = position + 1
+        position += 1 + _XREAD_OPTIONS[option]
+    is_whole = position < len(words) and words[position].lower() == b"streams"
+    return found if is_whole else None
+
+
 def _waiting_at(name: str, words: Sequence[bytes]) -> Optional[Tuple[int, bool]]:
     """Where the time stands that it waits, and whether it is in milliseconds."""
     if name.startswith("xread"):
-        at = next((position for position, word in enumerate(words) if word.lower() == b"block"), len(words))
-        return (at + 1, True) if at + 1 < len(words) else None
+        found = _block_of_xread(words)
+        return None if found is None else (found, True)
     position = 1 if name in ("blmpop", "bzmpop") else len(words) - 1
     return (position, name in ("wait", "waitaof")) if 0 < position < len(words) else None

@@ -178,6 +178,14 @@ def test_which_wait(line: str, blocks: bool) -> None:
         ("XREAD BLOCK 0 STREAMS a 0", "XREAD BLOCK 2500 STREAMS a 0"),
         ("XREADGROUP GROUP g c BLOCK 9000 STREAMS a >", "XREADGROUP GROUP g c BLOCK 2500 STREAMS a >"),
         ("WAIT 1 0", "WAIT 1 2500"),
+        # What stands in the places of keys and names is never changed: it was decided on.
+        ("XREAD STREAMS block 0 0 0", None),
+        ("XREAD COUNT 1 STREAMS block 9000 $ $", None),
+        ("XREAD BLOCK 1 STREAMS block 9000 $ $", None),
+        ("XREADGROUP GROUP block 0 STREAMS a >", None),
+        ("XREADGROUP GROUP block 0 NOACK BLOCK 0 STREAMS a >", "XREADGROUP GROUP block 0 NOACK BLOCK 2500 STREAMS a >"),
+        ("XREAD BLOCK 0 BLOCK 9000 STREAMS a 0", "XREAD BLOCK 0 BLOCK 2500 STREAMS a 0"),
+        ("XREAD BLOCK 0 BLOCK 1 STREAMS a 0", None),
     ],
 )
 def test_waiting_is_limited(line: str, limited: str | None) -> None:
