@@ -18,7 +18,7 @@ from servers.redis import RedisServer
 from service_worlds import closing
 
 from moorage.broker.services.redis import RedisService, lines, patterns, wire
-from moorage.broker.services.redis.embedded import EmbeddedConnections
+from moorage.broker.services.redis.embedded import MAX_CURSORS, EmbeddedConnections
 from moorage.broker.services.redis.line import Line
 from moorage.broker.services.redis.service import TURN
 from moorage.config.services.redis import RedisBackend
@@ -152,6 +152,17 @@ async def test_what_nobody_reads_is_not_kept() -> None:
         await reading.receive()
     assert await writing.run([(b"PUBLISH", b"a", b"x")], "", 10) == [0]
     await writing.close()
+
+
+def test_scans_that_nobody_ends_are_forgotten() -> None:
+    with closing(Hosted(main=RedisBackend())) as world:
+        r = client(world.worker(*EVERYTHING))
+        keys = {f"k{number}": 1 for number in range(500)}
+        r.mset(keys)
+        for count in range(1, 100):
+            r.scan(0, count=count)
+        assert len(world.service._servers["main"]._connections.server.scan_cursors) == MAX_CURSORS
+        assert {key.decode() for key in r.scan_iter(count=50)} == set(keys)
 
 
 def test_held_connections_name_so_many_keys(hosted: Hosted, monkeypatch: pytest.MonkeyPatch) -> None:

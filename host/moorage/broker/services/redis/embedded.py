@@ -21,6 +21,9 @@ from moorage.broker.services.redis.wire import MAX_REPLY_BYTES, ReplyTooLarge, S
 VERSION = (7, 0)
 
 
+#: Of SCAN and its kind, that are remembered.
+MAX_CURSORS = 16
+
 FULL = ServerError("OOM The embedded Redis server is full. Delete keys, or let the operator set a real server's URL.")
 
 
@@ -51,6 +54,8 @@ class EmbeddedConnections:
     def __init__(self) -> None:
         client()
         self.server = fakeredis.FakeServer(version=VERSION)
+        # Each keeps a list of all keys; one that is forgotten is a position among those that are there then.
+        self.server.SCAN_CURSORS_LIMIT = MAX_CURSORS
         databases = self.server.dbs
         self.server.room = Room(lambda: (database._dict for database in databases.values()))  # noqa: SLF001 - to weigh
 
