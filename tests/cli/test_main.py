@@ -130,6 +130,33 @@ def test_what_does_not_speak_as_a_host_does_is_no_host(status, said):
     assert "is no Moorage host" in result.stderr
 
 
+def test_a_host_may_close_a_connection_while_a_person_thinks():
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+            self.close_connection = True
+
+        def log_message(self, *_arguments):
+            pass
+
+    with (
+        tempfile.TemporaryDirectory(prefix="mr-") as folder,
+        socketserver.ThreadingUnixStreamServer(f"{folder}/s", Handler) as host,
+    ):
+        thread = threading.Thread(target=host.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        with client.ApiClient(Path(f"{folder}/s")) as api:
+            answers = [api.get("/system"), api.get("/system")]
+        host.shutdown()
+        thread.join(5)
+    assert answers == [{}, {}]
+
+
 def test_whoever_waits_for_a_host_that_hangs_is_told(monkeypatch, capsys):
     """Its socket takes connections as long as the kernel has room for them."""
     monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.05)

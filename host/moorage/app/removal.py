@@ -25,9 +25,10 @@ class DataUndecided(Conflict):
     code = "data_undecided"
 
     def __init__(self, name: InstallationId, use: StorageUse, snapshots: int) -> None:
+        things = f"{use.files:,} {'file or folder' if use.files == 1 else 'files and folders'}"
         copies = f" and {snapshots} {'copy' if snapshots == 1 else 'copies'} of it" if snapshots else ""
         super().__init__(
-            f"{name} has data of its own: {use.files:,} files and folders, {use.used_bytes // 2**10:,} KiB{copies}."
+            f"{name} has data of its own: {use.used_bytes // 2**10:,} KiB, {things}{copies}."
             f" Say what becomes of it: moorage remove {name} --data keep, or --data delete"
         )
 

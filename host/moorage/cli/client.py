@@ -144,6 +144,8 @@ class ApiClient:
         """The answer, not read yet. Raises NoHost and RemoteProblem."""
         content = None if body is None else json.dumps(body).encode()
         headers = {"Accept": accept} | ({} if content is None else {"Content-Type": "application/json"})
+        # A host closes connections that rest, while a person thinks about a question, say.
+        self._connection.close()
         try:
             self._connection.request(method, PREFIX + path, content, headers)
             with self._patience(path):

@@ -91,7 +91,7 @@ def remove(
             if problem.code != "data_undecided" or not is_asked():
                 raise
             complain(problem)
-            fate = "delete" if typer.confirm("Delete it?") else "keep"
+            fate = "delete" if typer.confirm(f"Delete it with {name}? It is kept otherwise.") else "keep"
             answer = api.delete(installation(name), about=name, data=fate)
     if as_json:
         print_json(answer)
