@@ -343,3 +343,13 @@ def test_what_a_look_into_the_catalogue_leaves_behind_is_of_no_use(world: Postgr
         with pytest.raises(sql.NotSupportedError):
             connection.execute(statement)
     connection.close()
+
+
+def test_the_information_schema_does_not_make_the_role_anew(world: PostgresWorld, monkeypatch: pytest.MonkeyPatch):
+    connection = unscoped(world.worker("sql.read:users"))
+    connection.execute("SELECT id FROM users")
+    roles = world.databases["main"]._fence._roles
+    monkeypatch.setattr(roles, "_prepare", None)
+
+    assert connection.execute("SELECT table_name FROM information_schema.tables").fetchall() == [("users",)]
+    connection.close()

@@ -672,3 +672,29 @@ def test_types_of_the_catalogue_are_not_hidden_by_ones_of_the_same_name(parser: 
     with pytest.raises(Forbidden, match="The type regclass"):
         planned(parser, f"SELECT {cast}::oid", facts)
     planned(parser, f"SELECT 'ok'::mood, 'ok'::{OWN}.mood", facts)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1 FROM " + ",".join(f"users u{number}" for number in range(501)),
+        "SELECT " + ",".join(["id"] * 10_001) + " FROM users",
+        "SELECT " + ",".join(["u1.id"] * 4000) + " FROM " + ",".join(f"users u{number}" for number in range(300)),
+        "SELECT " + ",".join(f"1::t{number}" for number in range(1001)),
+    ],
+)
+def test_what_takes_long_to_decide_is_refused(parser: Parser, statement: str):
+    with pytest.raises(Forbidden, match="too large to be decided"):
+        planned(parser, statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 1 FROM " + ",".join(f"users u{number}" for number in range(500)),
+        "SELECT id FROM users WHERE id IN (" + ",".join(f"${number + 1}" for number in range(30_000)) + ")",
+        "INSERT INTO tags VALUES " + ",".join(f"(${number + 1})" for number in range(30_000)),
+    ],
+)
+def test_what_is_long_and_quickly_decided_is_taken(parser: Parser, statement: str):
+    assert planned(parser, statement).needs

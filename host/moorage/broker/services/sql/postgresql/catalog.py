@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from moorage.broker.services.sql.postgresql.facts import INFORMATION_SCHEMA, Facts, Relation
-from moorage.broker.services.sql.postgresql.statements import Plan, Statement, plan
+from moorage.broker.services.sql.postgresql.statements import INLINE_BYTES, Plan, Statement, plan
 
 #: Runs a query of the host's own.
 Query = Callable[[str, Sequence[Any]], Awaitable[list[tuple[Any, ...]]]]
 
 #: Plans kept for the next time that the same text comes.
 MAX_PLANS = 512
+
+#: Names that are kept, of those that are not there too.
+MAX_ASKED = 10_000
 
 _RELATIONS = """
 SELECT n.nspname, c.relname, c.relkind::pg_catalog.text,
@@ -63,18 +66,20 @@ class Catalog:
 
     async def plan(self, statement: Statement, query: Query) -> Plan:
         """Raises Forbidden, and what the query raises."""
+        if len(self._asked) > MAX_ASKED:
+            self.forget()
         wanted = statement.names - self._asked
         if wanted:
             await self._look_up(wanted, query)
         facts = Facts(self.path, self.own, self._relations, frozenset(self._types), self.shows_information)
         made = plan(statement, facts)
-        unknown = {name for name in statement.names if not self._is_known(statement, *name)}
+        unknown = {name for name in statement.names if not _is_known(facts, statement, *name)}
         if made.unknown_column:
             self.forget()
         elif unknown or made.defines:
             # They may be there the next time.
             self._asked -= unknown
-        else:
+        elif len(statement.text) <= INLINE_BYTES:
             if len(self._plans) >= MAX_PLANS:
                 self._plans.clear()
             self._plans[statement.text] = made
@@ -99,12 +104,6 @@ class Catalog:
             self.forget()
             self._since = now
 
-    def _is_known(self, statement: Statement, schema: str, name: str) -> bool:
-        facts = Facts(self.path, self.own, self._relations, frozenset(self._types))
-        if not schema and name in statement.common:
-            return True
-        return facts.find(schema, name) is not None or facts.has_type(schema, name)
-
     async def _look_up(self, names: Iterable[tuple[str, str]], query: Query) -> None:
         plain = sorted({name for _, name in names})
         schemas = sorted({schema for schema, _ in names if schema} | set(self.path))
@@ -118,3 +117,9 @@ class Catalog:
         for schema, name in await query(_TYPES, (plain, schemas)):
             self._types.add((schema, name))
         self._asked.update(names)
+
+
+def _is_known(facts: Facts, statement: Statement, schema: str, name: str) -> bool:
+    if not schema and name in statement.common:
+        return True
+    return facts.find(schema, name) is not None or facts.has_type(schema, name)

@@ -105,8 +105,10 @@ class Queries:
             self.expressions.read_each(node.values_lists, level, known)
             width = len(node.values_lists[0].list.items)
             return tuple(f"column{number + 1}" for number in range(width))
+        # First: it is what refuses more columns than there can be.
+        names = self._names(node.target_list, level)
         self.expressions.read_each(node.target_list, level, known)
-        return self._names(node.target_list, level)
+        return names
 
     def _names(self, targets: Iterable[Node], level: Level) -> Columns:
         names: list[str] = []

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from moorage.broker.services.sql.postgresql import present, script
-from moorage.broker.services.sql.postgresql.facts import Facts, Relation
+from moorage.broker.services.sql.postgresql.facts import INFORMATION_SCHEMA, Facts, Relation
 from moorage.broker.services.sql.postgresql.operator import Operator, Transaction
 from moorage.broker.services.sql.postgresql.privileges import (
     COMMIT_TABLE,
@@ -149,8 +149,13 @@ class Roles:
         role = self._roles.get(installation)
         if role is None or not (role.grants is grants or role.grants == grants):
             return False
-        own = schema_name(installation)
-        return all(role.known.get(name) == found for name, found in relations.items() if found.schema != own)
+        others = (schema_name(installation), INFORMATION_SCHEMA)
+        return all(
+            role.known.get(name) == found
+            for name, found in relations.items()
+            # To indexes there are no rights.
+            if found.schema not in others and found.kind not in "iI"
+        )
 
     async def _prepare(self, installation: InstallationId, grants: frozenset[Grants]) -> None:
         role = self._roles.get(installation) or _Role()

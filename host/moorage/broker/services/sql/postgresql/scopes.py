@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from moorage.broker.services.sql.postgresql.needs import SYSTEM_COLUMNS, Needs
 from moorage_proto.sqlite_access import Forbidden
@@ -46,7 +47,11 @@ class Source:
         return certain if len(certain) == len(self.columns) and not self.is_open else (*certain, OPEN)
 
     def may_have(self, column: str) -> bool:
-        return column in self.columns
+        return column in self._names
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.columns)
 
     def note(self, needs: Needs, column: str) -> None:
         """That the column is read."""

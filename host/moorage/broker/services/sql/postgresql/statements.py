@@ -7,6 +7,7 @@ two cannot read it differently. Default is no: a statement, a node or a function
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,13 @@ MAX_BYTES = 256 * 1024
 #: Texts up to this size cannot be nested deeper than is parsed at once; longer ones are looked through before, in a
 #: thread of their own.
 INLINE_BYTES = 2 * MAX_LEVELS
+
+#: Things in FROM clauses; columns that are named; the one times the other, which is what looking for them takes; names
+#: of tables and types.
+MAX_SOURCES = 500
+MAX_COLUMN_NAMES = 10_000
+MAX_LOOKS = 1_000_000
+MAX_NAMES = 1000
 
 #: Statements whose trees are kept.
 MAX_KNOWN = 256
@@ -205,13 +213,13 @@ def _gathered(text: str, message: Any) -> Statement:
     """With everything that may have to be looked up."""
     names: set[tuple[str, str]] = set()
     common: set[str] = set()
-    kinds: set[str] = set()
+    kinds: Counter[str] = Counter()
     parameters = 0
     waiting = [message]
     while waiting:
         node = waiting.pop()
         kind = node.DESCRIPTOR.name
-        kinds.add(kind)
+        kinds[kind] += 1
         if kind == "RangeVar":
             names.add((node.schemaname, node.relname))
         elif kind == "CommonTableExpr":
@@ -227,6 +235,7 @@ def _gathered(text: str, message: Any) -> Statement:
         for field, value in node.ListFields():
             if field.message_type is not None:
                 waiting.extend(value if not hasattr(value, "DESCRIPTOR") else (value,))
+    _check_size(kinds, len(names))
     return Statement(
         text,
         message.DESCRIPTOR.name,
@@ -234,8 +243,20 @@ def _gathered(text: str, message: Any) -> Statement:
         frozenset(names),
         frozenset(common),
         parameters,
-        changes_rows=bool(kinds & _CHANGES),
+        changes_rows=not _CHANGES.isdisjoint(kinds),
     )
+
+
+def _check_size(kinds: Counter[str], names: int) -> None:
+    """Deciding is the host's own time, which others wait for. Raises Forbidden."""
+    sources = sum(kinds[kind] for kind in _SOURCES)
+    columns = kinds["ColumnRef"]
+    if sources > MAX_SOURCES or columns > MAX_COLUMN_NAMES or sources * columns > MAX_LOOKS or names > MAX_NAMES:
+        raise Forbidden(
+            f"The statement is too large to be decided: it has {sources} items in FROM clauses (of {MAX_SOURCES}), "
+            f"names columns {columns} times (of {MAX_COLUMN_NAMES}, less with many items) and {names} tables and types "
+            f"(of {MAX_NAMES}). Split it, or give values as parameters."
+        )
 
 
 def _gather_name(parts: list[str], names: set[tuple[str, str]]) -> None:
@@ -266,6 +287,7 @@ _TOO_DEEP = (
 )
 _CHANGES = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _QUERIES = _CHANGES | {"SelectStmt"}
+_SOURCES = ("CommonTableExpr", "RangeFunction", "RangeSubselect", "RangeVar")
 
 _SENTENCES = {
     "CallStmt": "Procedures are not available to plugins; run their statements on a connection.",
