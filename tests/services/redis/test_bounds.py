@@ -17,7 +17,7 @@ from redis_worlds import EVERYTHING, Hosted, client, hosted_real
 from servers.redis import RedisServer
 from service_worlds import closing
 
-from moorage.broker.services.redis import RedisService, lines, patterns, wire
+from moorage.broker.services.redis import RedisService, embedded, lines, patterns, wire
 from moorage.broker.services.redis.embedded import MAX_CURSORS, EmbeddedConnections
 from moorage.broker.services.redis.line import Line
 from moorage.broker.services.redis.service import TURN
@@ -152,6 +152,23 @@ async def test_what_nobody_reads_is_not_kept() -> None:
         await reading.receive()
     assert await writing.run([(b"PUBLISH", b"a", b"x")], "", 10) == [0]
     await writing.close()
+
+
+def test_transactions_queue_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the embedded server; what only reads takes its memory as well."""
+    monkeypatch.setattr(embedded, "MAX_QUEUED_BYTES", 3 * MIB)
+    with closing(Hosted(main=RedisBackend())) as world:
+        r = client(world.worker(*EVERYTHING))
+        with r.pipeline() as pipeline:
+            for _ in range(4):
+                pipeline.echo(bytes(MIB))
+            with pytest.raises(redis.RedisError, match="is full"):
+                pipeline.execute()
+        with r.pipeline() as pipeline:
+            for _ in range(2):
+                pipeline.echo(bytes(MIB))
+            assert pipeline.execute() == [bytes(MIB)] * 2
+        assert r.echo(bytes(4 * MIB)) == bytes(4 * MIB)
 
 
 def test_scans_that_nobody_ends_are_forgotten() -> None:

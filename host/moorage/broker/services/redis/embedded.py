@@ -14,7 +14,7 @@ from typing import Any
 from moorage.broker.services.redis import patterns
 from moorage.broker.services.redis.connections import common_options
 from moorage.broker.services.redis.library import client, fakeredis
-from moorage.broker.services.redis.room import Room
+from moorage.broker.services.redis.room import OBJECT_BYTES, Room
 from moorage.broker.services.redis.wire import MAX_REPLY_BYTES, ReplyTooLarge, ServerError, reply_bytes
 
 #: What it says of itself. Its commands are those of the committed table, as far as it has them.
@@ -23,6 +23,9 @@ VERSION = (7, 0)
 
 #: Of SCAN and its kind, that are remembered.
 MAX_CURSORS = 16
+
+#: Of all transactions that are open, together.
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
 
 FULL = ServerError("OOM The embedded Redis server is full. Delete keys, or let the operator set a real server's URL.")
 
@@ -74,6 +77,8 @@ def _socket_class() -> Any:
             super().__init__(*args, **options)
             self.responses = Unread()
             self._overrun = False
+            #: Bytes of what waits for EXEC.
+            self.queued = 0
 
         def put_response(self, msg: Any) -> None:
             if self._overrun or self.responses is None:
@@ -88,7 +93,7 @@ def _socket_class() -> Any:
             if self._overrun:
                 # Nobody would hear of it: the connection is given up as soon as that is read.
                 return
-            if fields and not self._server.room.admits(fields):
+            if fields and not (_may_queue(self, fields) and self._server.room.admits(fields)):
                 # A transaction that could not be queued as a whole is not run.
                 if self._queueing:
                     self._transaction_failed = True
@@ -100,6 +105,15 @@ def _socket_class() -> Any:
             return ServerError(error.value)
 
     return Socket
+
+
+def _may_queue(socket: Any, fields: list[bytes]) -> bool:
+    """What is queued in all transactions together has an end; it is counted then."""
+    if not socket._queueing or fields[0].lower() in (b"exec", b"discard"):  # noqa: SLF001 - nothing public tells
+        socket.queued = 0
+        return True
+    socket.queued += sum(len(field) + OBJECT_BYTES for field in fields)
+    return bool(sum(each.queued for each in socket._server.sockets) <= MAX_QUEUED_BYTES)  # noqa: SLF001 - its own server
 
 
 @functools.cache
