@@ -73,6 +73,9 @@ class Needs:
         else:
             self._reads.setdefault(table, set()).add(column)
 
+    def read_each(self, table: str, columns: tuple[str, ...]) -> None:
+        self._reads.setdefault(table, set()).update(columns)
+
     def read_all(self, table: str) -> None:
         self._whole[table] = None
 

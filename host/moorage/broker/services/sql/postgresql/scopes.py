@@ -66,8 +66,7 @@ class Source:
         if self.table and not self.columns:
             needs.read_all(self.table)
         elif self.table:
-            for column in self.columns:
-                needs.read(self.table, column)
+            needs.read_each(self.table, self.columns)
         for member in self.members:
             member.note_all(needs)
 
