@@ -138,6 +138,38 @@ def test_a_server_notices_that_it_was_cut_off(world: PostgresWorld, monkeypatch:
     until(lambda: world.backends("active") == 0)
 
 
+def test_a_late_request_to_stop_ends_nothing_of_others(world: PostgresWorld, pool, monkeypatch):
+    """While it may still reach the server, nobody else is given the connection."""
+    asked, answered = threading.Event(), threading.Event()
+    cancel_safe = raw.BoundedConnection.cancel_safe
+
+    async def late(connection: raw.BoundedConnection, *, timeout: float) -> None:
+        asked.set()
+        await asyncio.to_thread(answered.wait, SOON_SECONDS)
+        await cancel_safe(connection, timeout=timeout)
+
+    monkeypatch.setattr(raw.BoundedConnection, "cancel_safe", late)
+    connection = unscoped(world.worker(*ALL))
+    running = pool.submit(lambda: connection.execute("SELECT pg_sleep(0.5)").fetchall())
+    until(lambda: world.backends("active") == 1)
+    stopping = pool.submit(connection.cancel)
+    assert asked.wait(SOON_SECONDS)
+    running.result(SOON_SECONDS)
+
+    connection.commit()
+    assert world.do(open_of(world)) == 0
+    answered.set()
+    stopping.result(SOON_SECONDS)
+    assert connection.execute("SELECT 1").fetchall() == [(1,)]
+    connection.commit()
+    assert world.do(open_of(world)) == 1
+    connection.close()
+
+
+async def open_of(world: PostgresWorld) -> int:
+    return world.databases["main"].pool.open_of("churn")
+
+
 def test_another_call_cancels_the_statement(world: PostgresWorld, pool):
     connection = scoped(world.worker(*ALL))
     connection.execute("SELECT 1")

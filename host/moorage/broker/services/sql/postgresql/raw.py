@@ -42,6 +42,8 @@ class BoundedConnection(AsyncConnection[tuple[Any, ...]]):
         self.overflowed = False
         #: It was cut off from here.
         self.severed = False
+        #: Requests to stop that may still reach the server: they end whatever it does by then.
+        self.stops = 0
 
     def begin(self) -> None:
         """Before each call: what was counted is forgotten."""
@@ -85,9 +87,11 @@ class BoundedConnection(AsyncConnection[tuple[Any, ...]]):
 
     async def stop(self) -> None:
         """Asks the server to end what it does. May be called any time."""
+        self.stops += 1
         with contextlib.suppress(psycopg.Error, OSError, TimeoutError):
             async with asyncio.timeout(CANCEL_SECONDS):
                 await self.cancel_safe(timeout=CANCEL_SECONDS)
+                self.stops -= 1
 
     def _count(self, descriptor: int) -> None:
         waiting = array.array("i", [0])

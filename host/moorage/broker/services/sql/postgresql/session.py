@@ -88,7 +88,8 @@ class Session:
     @property
     def is_usable(self) -> bool:
         """Whether the connection may be given to another transaction, once this one has ended."""
-        return self.connection.info.transaction_status == TransactionStatus.IDLE and not self.connection.severed
+        is_idle = self.connection.info.transaction_status == TransactionStatus.IDLE
+        return is_idle and not self.connection.severed and not self.connection.stops
 
     async def run(self, statement: str, parameters: Sequence[Any]) -> Result:
         """All of the rows come at once. Raises CallError and psycopg.Error."""
