@@ -163,6 +163,31 @@ def test_a_provided_role_whose_rows_are_not_bound(provided: PostgresWorld, serve
         unscoped(provided.worker("sql.read:**")).execute("SELECT 1")
 
 
+def test_a_provided_role_is_bound_on_partitions_it_may_name(provided: PostgresWorld, server: PostgresServer):
+    name, database = provided.names["main"], provided.databases["main"]
+    rights = ("sql.read:plays", "sql.read:plays_old")
+    server.run(provided.do(database.plan({"churn": granted(*rights)})), database=name)
+    server.run(f"ALTER ROLE {name}_churn PASSWORD 'secret'")
+    provided.rows("CREATE TABLE plays_old () INHERITS (plays)")
+    provided.rows(f"ALTER TABLE plays_old OWNER TO {OPERATOR}")
+    connection = unscoped(provided.worker(*rights))
+    assert connection.execute("SELECT track FROM plays").fetchall() == []
+    connection.rollback()
+    provided.do(forget_rested(provided))
+
+    provided.rows(f"GRANT SELECT ON plays_old TO {name}_churn")
+    with pytest.raises(sql.OperationalError, match="not prepared"):
+        connection.execute("SELECT track FROM plays_old")
+    connection.rollback()
+
+    server.run(provided.do(database.plan({"churn": granted(*rights)})), database=name)
+    assert connection.execute("SELECT track FROM plays_old").fetchall() == []
+
+
+async def forget_rested(world: PostgresWorld) -> None:
+    world.databases["main"].pool.forget("churn")
+
+
 def test_an_installation_for_which_no_role_is_provided(provided: PostgresWorld):
     with pytest.raises(sql.OperationalError, match=r"sql\.main\.roles\.other"):
         unscoped(provided.worker("sql.read:**", installation="other")).execute("SELECT 1")
@@ -226,6 +251,29 @@ def test_row_security_leaves_others_as_they_were(server: PostgresServer):
 
         found = server.run("SELECT count(*) FROM plays", database=world.names["main"], user="application", password="x")
         assert found == [(2,)]
+
+
+def test_partitions_are_bound_like_their_table(server: PostgresServer):
+    with postgres_world(server, fresh_name(), rows={"parted": "who"}) as world:
+        for statement in (
+            "CREATE TABLE parted (id integer, who text) PARTITION BY LIST (who)",
+            "CREATE TABLE parted_rest PARTITION OF parted DEFAULT",
+            "INSERT INTO parted VALUES (1, 'churn'), (2, 'other')",
+            f"ALTER TABLE parted OWNER TO {OPERATOR}",
+            f"ALTER TABLE parted_rest OWNER TO {OPERATOR}",
+        ):
+            world.rows(statement)
+        connection = unscoped(world.worker("sql.read:parted*"))
+
+        for table in ("parted", "parted_rest"):
+            assert connection.execute(f"SELECT id FROM {table}").fetchall() == [(1,)]
+        connection.rollback()
+        world.rows("CREATE TABLE parted_other PARTITION OF parted FOR VALUES IN ('another')")
+        world.rows("INSERT INTO parted VALUES (3, 'another')")
+        world.rows(f"ALTER TABLE parted_other OWNER TO {OPERATOR}")
+        assert connection.execute("SELECT id FROM parted_other").fetchall() == []
+        assert world.rows("SELECT count(*) FROM parted_other") == [(1,)]
+        assert world.do(world.databases["main"].plan({"next": granted("sql.read:parted*")})).count("RESTRICTIVE") == 3
 
 
 def test_policies_of_the_application_stay_in_force(server: PostgresServer):

@@ -106,7 +106,10 @@ class PostgresDatabase:
         try:
             async with self._operator.transaction() as transaction:
                 relations = await present.relations(transaction, self._default_schema)
-                plans = [plan_role(self._terms, name, [each], relations) for name, each in sorted(grants.items())]
+                plans = [
+                    await present.with_partitions(transaction, plan_role(self._terms, name, [each], relations))
+                    for name, each in sorted(grants.items())
+                ]
                 found = [(plan, await present.of_role(transaction, plan)) for plan in plans]
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("sql %s: %s", self._name, error)

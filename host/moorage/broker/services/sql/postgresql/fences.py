@@ -181,10 +181,17 @@ SELECT r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolreplication
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
 """
 
-#: Row security is on for the role, and one of the policies is its own and restrictive.
+#: Row security is on for the role, and one of the policies is its own and restrictive; so it is on what partitions the
+#: role has rights to.
 _BOUND = """
-SELECT pg_catalog.row_security_active(c.oid) AND EXISTS (
+WITH RECURSIVE below AS (
+  SELECT pg_catalog.to_regclass($1)::pg_catalog.oid AS oid
+  UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN below ON i.inhparent = below.oid)
+SELECT pg_catalog.bool_and(pg_catalog.row_security_active(c.oid) AND EXISTS (
     SELECT 1 FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_roles r ON r.oid = ANY (p.polroles)
-    WHERE p.polrelid = c.oid AND NOT p.polpermissive AND r.rolname = current_user)
-FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)
+    WHERE p.polrelid = c.oid AND NOT p.polpermissive AND r.rolname = current_user))
+FROM below JOIN pg_catalog.pg_class c ON c.oid = below.oid
+WHERE c.oid = pg_catalog.to_regclass($1)
+  OR pg_catalog.has_any_column_privilege(c.oid, 'SELECT, INSERT, UPDATE')
+  OR pg_catalog.has_table_privilege(c.oid, 'DELETE')
 """

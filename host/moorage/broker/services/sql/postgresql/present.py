@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from moorage.broker.services.sql.postgresql.facts import Relation
 from moorage.broker.services.sql.postgresql.operator import Transaction
 from moorage.broker.services.sql.postgresql.printed import Present
@@ -34,6 +36,25 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl) x
 WHERE x.grantee = (SELECT oid FROM me) AND c.relowner <> x.grantee
 """
+
+
+_PARTITIONS = """
+WITH RECURSIVE below AS (
+  SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = $1 AND c.relname = $2
+  UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN below ON i.inhparent = below.oid)
+SELECT n.nspname, c.relname FROM below JOIN pg_catalog.pg_class c ON c.oid = below.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p')
+"""
+
+
+async def with_partitions(transaction: Transaction, plan: RolePlan) -> RolePlan:
+    """Policies of a table say nothing of its partitions, where a statement names those: they are bound as well."""
+    rows = dict(plan.rows)
+    for (schema, name), column in plan.rows.items():
+        for place, each in await transaction.rows(_PARTITIONS, (schema, name)):
+            rows[place, each] = column
+    return replace(plan, rows=rows)
 
 
 async def relations(transaction: Transaction, default_schema: str) -> dict[Relation, bool]:

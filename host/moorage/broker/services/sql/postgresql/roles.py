@@ -165,7 +165,7 @@ class Roles:
                 await transaction.run(*script.create_commit_table(self._terms.default_schema))
             relations = await present.relations(transaction, self._terms.default_schema)
             grantable = [relation for relation, can in relations.items() if can]
-            plan = plan_role(self._terms, installation, grants, grantable)
+            plan = await present.with_partitions(transaction, plan_role(self._terms, installation, grants, grantable))
             password = role.password or secrets.token_urlsafe(32)
             await self._make(transaction, plan, password, is_new=not role.password)
             has_schema = await present.has_schema(transaction, plan.schema)
