@@ -14,12 +14,6 @@ from moorage.broker.services.sql.connection import SqliteLimits
 LIMITS = SqliteLimits(idle=0.15, writer_wait=0.5, statement=5.0)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.contract)
-
-
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[HostWorld]:
     with closing_world(HostWorld(tmp_path, LIMITS)) as world:
