@@ -170,7 +170,10 @@ async def test_from_authorisation_to_scrobbles_through_an_outage(
 
     stand_in.offline = True
     host.bus.publish("track.played", {**PLAYED, "track": "Hyperballad", "started_at": datetime(2026, 9, 2, tzinfo=UTC)})
-    await until(lambda: pending(database) == 1)
+    # Written down, and tried once.
+    while not any("scrobbles wait" in line.message for line in await host.logs(installation="scrobbler", limit=1000)):
+        await asyncio.sleep(0.02)
+    assert pending(database) == 1
     assert (await host.call("scrobbler", "scrobble"))["waiting"] == 1
     stand_in.offline = False
     assert (await host.call("scrobbler", "scrobble")) == {"sent": 1, "waiting": 0, "refused": 0}

@@ -2,13 +2,13 @@
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Optional
 
 import httpx
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from moorage_sdk import Context
@@ -144,16 +144,15 @@ def scrobble(
 def _send(db: Session, lastfm: LastFm, secrets: Secrets, log: logging.Logger) -> Report:
     """In batches, oldest first. Last.fm passes over what it has had before, so that a batch may be sent again."""
     report = Report()
-    waiting = _waiting(db)
-    batches = deque(waiting[start : start + BATCH] for start in range(0, len(waiting), BATCH))
+    waiting = list(_waiting(db).items())
+    batches = deque(dict(waiting[start : start + BATCH]) for start in range(0, len(waiting), BATCH))
     while batches:
         batch = batches.popleft()
-        heard = [Heard(one.artist, one.track, one.album, one.timestamp) for one in batch]
         # What is written is safe before Last.fm is waited for, and no transaction is open meanwhile: it would keep
         # others from writing, and be rolled back when it takes long.
         db.commit()
         try:
-            lastfm.scrobble(heard)
+            lastfm.scrobble(list(batch.values()))
         except (Unavailable, NotAuthorised) as problem:
             if isinstance(problem, NotAuthorised):
                 log.error("its user has to authorize the plugin again: %s", problem)
@@ -166,19 +165,26 @@ def _send(db: Session, lastfm: LastFm, secrets: Secrets, log: logging.Logger) ->
             if len(batch) > 1:
                 # One of them is enough for that: it is found by halves.
                 middle = len(batch) // 2
-                batches.extendleft((batch[middle:], batch[:middle]))
+                parts = list(batch.items())
+                batches.extendleft((dict(parts[middle:]), dict(parts[:middle])))
                 continue
-            batch[0].refused = str(problem)[:300]
+            db.execute(update(Pending).where(Pending.id.in_(batch)).values(refused=str(problem)[:300]))
             report.refused += 1
         else:
-            for one in batch:
-                db.delete(one)
+            # Another one who sends at the same time may have removed them.
+            db.execute(delete(Pending).where(Pending.id.in_(batch)))
             report.sent += len(batch)
     return report
 
 
-def _waiting(db: Session) -> Sequence[Pending]:
-    return db.scalars(select(Pending).filter_by(refused="").order_by(Pending.timestamp)).all()
+def _waiting(db: Session) -> Mapping[int, Heard]:
+    """By the id of their rows, oldest first."""
+    rows = db.execute(
+        select(Pending.id, Pending.artist, Pending.track, Pending.album, Pending.timestamp)
+        .filter_by(refused="")
+        .order_by(Pending.timestamp)
+    )
+    return {row.id: Heard(row.artist, row.track, row.album, row.timestamp) for row in rows}
 
 
 def _connected(settings: Settings, http: Optional[httpx.Client], secrets: Optional[Secrets]) -> LastFm:

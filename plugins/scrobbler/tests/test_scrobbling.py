@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import json
 from datetime import datetime, timezone
@@ -157,6 +158,23 @@ def test_a_network_that_is_gone_is_the_same(moorage, connected):
     assert len(pending(moorage)) == 1
     moorage.http.respond("POST", API, connected)
     assert moorage.run(scrobble).result.sent == 1
+
+
+def test_two_may_send_at_the_same_time(moorage, connected):
+    connected.down = answer(503)
+    moorage.handle(played, "track.played", track())
+    connected.down = None
+
+    def while_another_has_sent(request):
+        told = connected(request)
+        with contextlib.closing(moorage.sql.database().connect()) as other:
+            other.execute("DELETE FROM scrobbler_pending")
+            other.commit()
+        return told
+
+    moorage.http.respond("POST", API, while_another_has_sent)
+    assert moorage.run(scrobble).error is None
+    assert pending(moorage) == []
 
 
 def test_many_are_sent_in_batches(moorage, connected):
