@@ -304,6 +304,9 @@ class Decision:
     fail_closed: bool = False
 
 
+#: Decisions remembered at a time.
+MAX_REMEMBERED = 4096
+
 #: Decisions about longer resources are made anew each time; otherwise they would fill the memory.
 MAX_REMEMBERED_CHARACTERS = 512
 
@@ -319,13 +322,14 @@ class Grants:
     #: What they concern is allowed only while the audit can be written.
     fail_closed: Tuple[Capability, ...] = ()
     _memo: dict[Capability, Decision] = field(default_factory=dict, compare=False, repr=False)
+    _covering: dict[Capability, Tuple[Capability, ...]] = field(default_factory=dict, compare=False, repr=False)
 
     def decide(self, needed: Capability) -> Decision:
         decision = self._memo.get(needed)
         if decision is None:
             if len(needed.resource) > MAX_REMEMBERED_CHARACTERS:
                 return self._decide(needed)
-            if len(self._memo) >= 4096:
+            if len(self._memo) >= MAX_REMEMBERED:
                 self._memo.clear()
             decision = self._memo[needed] = self._decide(needed)
         return decision
@@ -341,9 +345,15 @@ class Grants:
 
     def covering(self, needed: Capability) -> Tuple[Capability, ...]:
         """The rights that allow it; none where it is not allowed."""
-        if not self.decide(needed).allowed:
-            return ()
-        return tuple(rule for rule in self.allow if rule.covers(needed))
+        found = self._covering.get(needed)
+        if found is None:
+            allowed = self.decide(needed).allowed
+            found = tuple(rule for rule in self.allow if rule.covers(needed)) if allowed else ()
+            if len(needed.resource) <= MAX_REMEMBERED_CHARACTERS:
+                if len(self._covering) >= MAX_REMEMBERED:
+                    self._covering.clear()
+                self._covering[needed] = found
+        return found
 
     def touch(self, verb: str, backend: str) -> bool:
         """Whether any right with this verb concerns the backend."""

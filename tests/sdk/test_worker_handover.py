@@ -37,7 +37,7 @@ def test_what_was_posted_before_the_end_is_done_and_what_comes_later_is_refused(
 
 
 def test_whatever_is_posted_while_the_loop_ends_is_either_done_or_refused():
-    for _ in range(50):
+    for _ in range(10):
         loop = asyncio.new_event_loop()
         handover = Handover(loop)
         done, refused, begun = [], [], threading.Event()
