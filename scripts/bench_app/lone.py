@@ -19,7 +19,8 @@ from moorage.models.attachment import Attachment
 from moorage.models.execution import Execution, ExecutionState
 from moorage.models.installation import Installation
 from moorage.supervisor.bounded import BoundedLauncher
-from moorage.supervisor.incarnation import SOCKET_NAME, Launch
+from moorage.supervisor.incarnation import SOCKET_NAME
+from moorage.supervisor.launch import Launch
 from moorage.supervisor.orders import Commission, Orders
 from moorage.supervisor.plain import PlainLauncher
 from moorage.supervisor.records import Records

@@ -16,7 +16,8 @@ from moorage.store.errors import StoreFailed
 from moorage.supervisor import incarnation as incarnation_module
 from moorage.supervisor.desired import Disable, Enable, Hold, Quarantine, Release, Scale
 from moorage.supervisor.errors import NotRunnable, StartFailed
-from moorage.supervisor.incarnation import Incarnation, Transition
+from moorage.supervisor.incarnation import Incarnation
+from moorage.supervisor.lifecycle import Transition
 from moorage.supervisor.orders import Commission
 from moorage.supervisor.restarts import Policy
 from moorage.supervisor.widening import widening_of

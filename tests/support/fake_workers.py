@@ -23,9 +23,11 @@ from moorage.models.manifest import Limits, Manifest
 from moorage.supervisor import desired
 from moorage.supervisor.desired import Change
 from moorage.supervisor.errors import SandboxFailed
-from moorage.supervisor.incarnation import Incarnation, Launch, Transition
+from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.keeper import Keeper, Means
+from moorage.supervisor.launch import Launch
 from moorage.supervisor.launcher import WorkerOrder
+from moorage.supervisor.lifecycle import Transition
 from moorage.supervisor.orders import Commission
 from moorage.supervisor.restarts import Policy
 from moorage.supervisor.widening import widening_of

@@ -8,7 +8,7 @@ import logging
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, TypeVar
 
@@ -25,12 +25,13 @@ from moorage.models.installation import Installation
 from moorage.models.levels import WorkerLevels
 from moorage.packages.config_layers import differing
 from moorage.supervisor import lifecycle
-from moorage.supervisor.disk import DataLimit, DataWatch
+from moorage.supervisor.disk import DataWatch
 from moorage.supervisor.errors import StartFailed, WorkerLost
-from moorage.supervisor.health import HealthPolicy, told
+from moorage.supervisor.health import told
 from moorage.supervisor.hearing import hearing_of
-from moorage.supervisor.launcher import Launcher, Worker, WorkerOrder
-from moorage.supervisor.lifecycle import Event
+from moorage.supervisor.launch import Launch
+from moorage.supervisor.launcher import Launcher, Worker
+from moorage.supervisor.lifecycle import Event, Transition
 from moorage.supervisor.observer import Observer
 from moorage.supervisor.processes import processes_of
 from moorage.supervisor.records import started
@@ -63,34 +64,6 @@ CONFIG_TIMEOUT = timedelta(seconds=10)
 
 #: How long streams that belong to no execution may go on when the rest has drained.
 STREAM_GRACE = timedelta(seconds=10)
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What one start needs to know beyond the host's own parts."""
-
-    installation: Installation
-    number: int
-    #: Complete but for what the incarnation makes itself: start record and output pipes.
-    order: WorkerOrder
-    grants: Grants
-    python: str
-    #: What its data folder may hold with these grants, or others that come later.
-    data_limit: Callable[[Grants], DataLimit] = lambda _: DataLimit(2**20, 10_000)
-    health: HealthPolicy = field(default_factory=HealthPolicy)
-    #: What the worker before left for this one (``export_state``), of a reload alone; the version that was ready last.
-    state: bytes | None = None
-    from_version: str = ""
-
-
-@dataclass(frozen=True)
-class Transition:
-    """A step of an incarnation from one state to another."""
-
-    before: IncarnationState
-    status: IncarnationStatus
-    #: Words or sentences for people.
-    reason: str
 
 
 class Incarnation:

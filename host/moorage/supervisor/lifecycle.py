@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from moorage.models.incarnation import IncarnationState
+from moorage.models.incarnation import IncarnationState, IncarnationStatus
 
 STARTING, READY = IncarnationState.STARTING, IncarnationState.READY
 DRAINING, STOPPED = IncarnationState.DRAINING, IncarnationState.STOPPED
@@ -19,6 +20,16 @@ class Event(StrEnum):
     STOP_REQUESTED = "stop_requested"
     #: The kernel says the process is gone, or it never came to be.
     ENDED = "ended"
+
+
+@dataclass(frozen=True)
+class Transition:
+    """A step of an incarnation from one state to another."""
+
+    before: IncarnationState
+    status: IncarnationStatus
+    #: Words or sentences for people.
+    reason: str
 
 
 _TABLE: dict[tuple[IncarnationState, Event], IncarnationState] = {

@@ -23,7 +23,7 @@ from moorage.store.store import Store
 from moorage.supervisor.connections import bundle_of, environment_of, opening_of
 from moorage.supervisor.disk import DataLimit, check_room
 from moorage.supervisor.errors import NotRunnable
-from moorage.supervisor.incarnation import Launch
+from moorage.supervisor.launch import Launch
 from moorage.supervisor.launcher import WorkerOrder
 from moorage.supervisor.widening import openings_of, widening_of
 from moorage_proto.capability import STORAGE_USE, Capability, Grants, size_of

@@ -29,9 +29,11 @@ from moorage.supervisor.desired import Change, Hold
 from moorage.supervisor.disk import DataLimit
 from moorage.supervisor.errors import ReloadUnderway, WorkerMissing
 from moorage.supervisor.health import HealthPolicy
-from moorage.supervisor.incarnation import Incarnation, Launch, Transition
+from moorage.supervisor.incarnation import Incarnation
 from moorage.supervisor.keeper import Keeper, Means
+from moorage.supervisor.launch import Launch
 from moorage.supervisor.launcher import Launcher
+from moorage.supervisor.lifecycle import Transition
 from moorage.supervisor.member import Ended
 from moorage.supervisor.orders import Commission, Environments, Orders, data_limit
 from moorage.supervisor.reload import Reload, ReloadOrder
