@@ -229,11 +229,9 @@ class World:
         self.keeper.set_grants([(manifest, self.grants) for manifest in self.keeper.manifests])
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(500):
-            if condition():
-                return
-            await asyncio.sleep(0)
-        raise AssertionError("it never came to that")
+        async with asyncio.timeout(5):
+            while not condition():
+                await asyncio.sleep(0)
 
     async def settle(self) -> None:
         """Until nothing happens any more without a push from outside."""

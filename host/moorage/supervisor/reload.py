@@ -93,6 +93,8 @@ class Reload:
         self._states: tuple[bytes | None, ...] = ()
         self._drained: tuple[str, ...] = ()
         self._gap = timedelta()
+        #: Of the private data, once it is taken.
+        self._snapshot: Snapshot | None = None
 
     async def run(self) -> ReloadReport:
         """Returns when the new version serves and the old workers are gone.
@@ -160,32 +162,35 @@ class Reload:
             raise self._failed(error, self._if_it_may("What ran before goes on.")) from error
         self._tell("stopping the old version")
         await self._keeper.retire("a reload in turn", timedelta())
-        snapshot: Snapshot | None = None
         fresh: list[Incarnation] = []
         try:
-            snapshot = await self._snapshot()
+            await self._begin_trial()
             await self._prepare(fresh, "in its place")
             await self._commit()
             await self._adopt(fresh)
         except BaseException as error:
             # Not to be cut short by whoever waits no longer: the old version would be without its data.
-            then = await asyncio.shield(self._bring_back(fresh, snapshot))
+            then = await asyncio.shield(self._bring_back(fresh))
             if isinstance(error, Exception):
                 raise self._failed(error, then) from error
             raise
         await self._forget_trial()
         return fresh
 
-    async def _snapshot(self) -> Snapshot:
-        self._tell("copying the private data")
-        snapshot = await _in_thread(lambda: self._snapshots.take(self._source))
-        await _in_thread(lambda: self._snapshots.begin_trial(snapshot, self._order.target))
-        return snapshot
+    async def _begin_trial(self) -> None:
+        """The copy is noted where it is made, so that it is known however the waiting for it ends."""
 
-    async def _bring_back(self, fresh: Sequence[Incarnation], snapshot: Snapshot | None) -> str:
+        def begin() -> None:
+            self._snapshot = self._snapshots.take(self._source)
+            self._snapshots.begin_trial(self._snapshot, self._order.target)
+
+        self._tell("copying the private data")
+        await _in_thread(begin)
+
+    async def _bring_back(self, fresh: Sequence[Incarnation]) -> str:
         """The keeper is paused still; what waits for a worker gets the old version's. Returns how things stand now."""
         await self._abandon(fresh)
-        if snapshot is not None:
+        if (snapshot := self._snapshot) is not None:
             try:
                 await _in_thread(lambda: self._snapshots.restore(snapshot))
             except SnapshotFailed as error:
