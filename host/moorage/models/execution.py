@@ -52,13 +52,14 @@ class Execution:
     plugin: str
     version: str
     task: str
-    #: What started it: "manual", "api", "startup".
+    #: What kind of thing started it, for people: "manual", "api", "application", or the kind of its trigger.
     trigger: str
     state: ExecutionState
     queued_at: datetime
     input: Any = None
     result: Any = None
     error: ExecutionError | None = None
+    #: The present or last one; 1: it was never begun again.
     attempt: int = 1
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -68,12 +69,60 @@ class Execution:
     timeout: timedelta | None = None
     #: Of the worker: python, protobuf and grpcio versions, pid, sandbox level, incarnation number.
     worker: WorkerFacts | None = None
+    #: Id of the trigger that started it: "churn/nightly"; empty: a person or an application did.
+    trigger_id: str = ""
+    #: Who asked for it; empty: nobody in person.
+    by: str = ""
+    #: Its caller's own name for it: the same key never makes a second execution. Unique among all; empty: it has none.
+    key: str = ""
+    #: The ended execution that it is another try of; empty: it is none.
+    retry_of: str = ""
+    #: It does not begin before; None: at once.
+    due_at: datetime | None = None
+    #: The host that has it in its queue, or runs it.
+    host: str = ""
+    #: What it used, over all attempts.
+    use: ResourceUse | None = None
+    #: It waits while its installation may not run, instead of being rejected.
+    patient: bool = False
+    #: Attempts that it may have, the first included, as its request asked for; None: the policy's.
+    attempts: int | None = None
 
     @property
     def duration(self) -> timedelta | None:
         if self.started_at is None or self.ended_at is None:
             return None
         return self.ended_at - self.started_at
+
+
+@dataclass(frozen=True)
+class ResourceUse:
+    """What an execution used, as the host measured it."""
+
+    #: Processor time of its worker while it ran: with others at the same time, theirs too. None: not known.
+    cpu_seconds: float | None = None
+    #: The most memory that its worker had while it ran. None: not known.
+    peak_memory_bytes: int | None = None
+    #: Calls through the gate in its scope, those denied among them.
+    calls: int = 0
+    denied: int = 0
+    #: Of the requests and replies of these calls.
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try of an execution that has ended."""
+
+    execution: str
+    #: From 1 on.
+    number: int
+    state: ExecutionState
+    started_at: datetime | None
+    ended_at: datetime
+    error: ExecutionError | None = None
+    worker: WorkerFacts | None = None
+    use: ResourceUse | None = None
 
 
 @dataclass(frozen=True)
@@ -108,5 +157,14 @@ class ExecutionRequest:
     task: str = "execute"
     input: Any = None
     trigger: str = "manual"
-    #: Overrides the manifest's timeout.
+    #: Overrides the policy's timeout.
     timeout: timedelta | None = None
+    #: As the fields of an execution of the same names.
+    trigger_id: str = ""
+    by: str = ""
+    key: str = ""
+    retry_of: str = ""
+    due_at: datetime | None = None
+    patient: bool = False
+    #: Overrides the policy's attempts (1 + retries).
+    attempts: int | None = None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal, Mapping
 
+from moorage.models.selection import Selector
 from moorage_proto.capability import Capability
 
 #: How a reload goes: both versions at one time, or one after the other.
@@ -28,14 +29,22 @@ class RequestedCapability:
 
 @dataclass(frozen=True)
 class Trigger:
-    """What starts executions. This version runs none but AutoRun by tag; they are kept and shown."""
+    """What starts executions, as it was declared."""
 
-    #: "interval", "cron", "kafka", "redis", "servicebus", "event", "webhook", "startup".
+    #: "interval", "cron", "kafka", "redis", "servicebus", "event", "webhook", "startup", "outcome", or "source", for
+    #: one that the application registered.
     kind: str
     #: The expression, topic or name.
     source: str
     task: str = "execute"
+    #: What its kind takes, and what all take: docs/triggers.md.
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: Unique among those of its installation; an upgrade keeps what was set of one that keeps its name.
+    name: str = ""
+    #: For the task, where the source itself brings none.
+    input: Any = None
+    #: Of an operator's: all installations that fit, in place of one.
+    select: Selector | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,8 @@ class Manifest:
     limits: Limits = field(default_factory=Limits)
     #: JSON Schema of its settings.
     config_schema: Mapping[str, Any] = field(default_factory=dict)
+    #: What it says of how its executions are to be run (``[tool.moorage.policy]``): values of a RunPolicy, by key.
+    policy: Mapping[str, Any] = field(default_factory=dict)
     #: True: it keeps files of its own in /data.
     private_data: bool = False
     #: True: it uses something else that two of its workers cannot use at one time.

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, Update, insert, select, update
 
-from moorage.models.execution import Execution, ExecutionError, ExecutionState, WorkerFacts
+from moorage.models.execution import Execution, ExecutionError, ExecutionState, ResourceUse, WorkerFacts
 from moorage.models.installation import InstallationId
 from moorage.store import schema
 from moorage.store.database import Database
@@ -35,6 +35,14 @@ class Executions:
             queued_at=execution.queued_at,
             input=execution.input,
             timeout_seconds=None if execution.timeout is None else execution.timeout.total_seconds(),
+            trigger_id=execution.trigger_id,
+            by=execution.by,
+            key=execution.key or None,
+            retry_of=execution.retry_of,
+            due_at=execution.due_at,
+            host=execution.host,
+            patient=execution.patient,
+            attempts=execution.attempts,
             **_changing_values(execution),
         )
         await self._database.write(lambda connection: connection.execute(statement))
@@ -118,6 +126,7 @@ def _changing_values(execution: Execution) -> dict[str, Any]:
         "error_message": None if error is None else error.message,
         "error_traceback": None if error is None else error.traceback,
         "error_remedy": None if error is None else error.remedy,
+        "use": None if execution.use is None else asdict(execution.use),
         "progress": execution.progress,
         "progress_message": execution.progress_message,
     }
@@ -146,4 +155,13 @@ def _execution(row: Row[Any]) -> Execution:
         progress_message=row.progress_message,
         worker=None if row.worker is None else WorkerFacts(**row.worker),
         timeout=None if row.timeout_seconds is None else timedelta(seconds=row.timeout_seconds),
+        trigger_id=row.trigger_id,
+        by=row.by,
+        key=row.key or "",
+        retry_of=row.retry_of,
+        due_at=row.due_at,
+        host=row.host,
+        use=None if row.use is None else ResourceUse(**row.use),
+        patient=row.patient,
+        attempts=row.attempts,
     )

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from moorage.store.columns import FilePath, Instant, Tagged
 
 #: The newest migration; opening a store that has it runs none.
-REVISION = "0004"
+REVISION = "0005"
 
 metadata = MetaData(
     naming_convention={
@@ -151,7 +151,104 @@ executions = Table(
     Column("worker", Tagged),
     # What the request asked for; without it the manifest's counts.
     Column("timeout_seconds", Float),
+    Column("trigger_id", String(300), nullable=False),
+    Column("by", Text, nullable=False),
+    # NULL: it has none. Unique, so that what comes twice is one execution, whichever host it comes to.
+    Column("key", String(600), unique=True),
+    Column("retry_of", String(100), nullable=False),
+    Column("due_at", Instant),
+    # The host that has it, while it is open; whoever writes its outcome must be this one.
+    Column("host", String(100), nullable=False),
+    Column("use", Tagged),
+    Column("patient", Boolean, nullable=False),
+    # What the request asked for; without it the policy's count.
+    Column("attempts", Integer),
     Index(None, "installation", "id"),
+    Index(None, "trigger_id", "id"),
+    Index(None, "ended_at"),
+)
+
+# Tries that have ended, of executions that have, or had, more than one.
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("execution", String(100), ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(20), nullable=False),
+    Column("started_at", Instant),
+    Column("ended_at", Instant, nullable=False),
+    Column("error_type", Text),
+    Column("error_message", Text),
+    Column("error_traceback", Text),
+    Column("error_remedy", Text),
+    Column("worker", Tagged),
+    Column("use", Tagged),
+)
+
+# Those that count at present, with what is known of each; what declared them is in `trigger`.
+triggers = Table(
+    "triggers",
+    metadata,
+    Column("id", String(300), primary_key=True),
+    # NULL: it selects its installations.
+    Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE")),
+    Column("name", String(100), nullable=False),
+    Column("origin", String(20), nullable=False),
+    Column("trigger", Tagged, nullable=False),
+    # What people changed of one that the manifest or the settings declare: a record of those parts alone.
+    Column("changes", Tagged),
+    # A person removed what the manifest or the settings declare.
+    Column("removed", Boolean, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("paused_reason", Text, nullable=False),
+    Column("paused_by", Text, nullable=False),
+    Column("next_at", Instant, index=True),
+    Column("last_at", Instant),
+    Column("last_execution", String(100), nullable=False),
+    Column("fired", BigInteger, nullable=False),
+    Column("skipped", BigInteger, nullable=False),
+    Column("problem", Text, nullable=False),
+    # The host that listens, of sources that one host alone may listen to; empty: none does.
+    Column("host", String(100), nullable=False),
+    Column("set_by", Text, nullable=False),
+    Column("set_at", Instant),
+    Index(None, "installation", "name"),
+)
+
+# Policies of executions, changed at run time; they count before those of the settings file.
+policy_values = Table(
+    "policy_values",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
+    Column("key", String(100), nullable=False),
+    Column("value", Tagged),
+    Column("set_by", Text, nullable=False),
+    Column("set_at", Instant, nullable=False),
+    UniqueConstraint("installation", "key"),
+)
+
+# Hosts that use this store. One whose lease has run out is dead: others take over what it had.
+hosts = Table(
+    "hosts",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", String(50), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    # By the database's own clock.
+    Column("leased_until", Instant, nullable=False),
+)
+
+# Switches for all installations at one time; a name that is not here is on.
+switches = Table(
+    "switches",
+    metadata,
+    Column("name", String(100), primary_key=True),
+    Column("is_on", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("set_by", Text, nullable=False),
+    Column("set_at", Instant, nullable=False),
 )
 
 log_lines = Table(

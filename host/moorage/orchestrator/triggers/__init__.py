@@ -1,0 +1,1 @@
+"""What starts executions without a person: schedules and sources, one file for each technology."""
