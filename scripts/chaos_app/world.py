@@ -41,10 +41,11 @@ backoff_most = 0.2
 class World:
     """A folder with settings and database, and the host that lives on it at the moment."""
 
-    def __init__(self, folder: Path, run: Path) -> None:
+    def __init__(self, folder: Path, run: Path, config: str = CONFIG) -> None:
+        """``config``: the host's settings, with ``{run}`` for the folder of its sockets."""
         self.folder = folder
         self.config = folder / "moorage.toml"
-        self.config.write_text(CONFIG.format(run=run))
+        self.config.write_text(config.format(run=run))
         self.settings = Settings.load(self.config)
         self.database = folder / "app.db"
         connection = sqlite3.connect(self.database)
