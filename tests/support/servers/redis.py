@@ -1,4 +1,4 @@
-"""Debian's redis-server in a process of its own, on a private port and folder, keeping nothing."""
+"""Debian's redis-server in a process of its own, on a private port and folder."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ START_SECONDS = 20.0
 
 PASSWORD = "operators-own"
 
-_OPTIONS = ["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--requirepass", PASSWORD]
+_OPTIONS = ["--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD]
+#: What was answered has been written down.
+_DURABLE = ["--appendonly", "yes", "--appendfsync", "always"]
 
 
 @dataclass
 class RedisServer:
     port: int
     folder: str
+    #: Whether what it knows survives ``kill``.
+    durable: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -39,8 +43,9 @@ class RedisServer:
         program = shutil.which("redis-server")
         if program is None:
             raise RuntimeError("redis-server is not installed on this machine; scripts/services installs it")
+        options = _OPTIONS + (_DURABLE if self.durable else [])
         self._process = subprocess.Popen(
-            [program, *_OPTIONS, "--port", str(self.port), "--dir", self.folder],
+            [program, *options, "--port", str(self.port), "--dir", self.folder],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -89,9 +94,9 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[RedisServer]:
+def redis_server(*, durable: bool = False) -> Iterator[RedisServer]:
     with tempfile.TemporaryDirectory(prefix="moorage-redis-") as folder:
-        server = RedisServer(free_port(), folder)
+        server = RedisServer(free_port(), folder, durable)
         server.start()
         try:
             yield server
