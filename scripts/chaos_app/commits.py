@@ -81,7 +81,10 @@ def _newest(connection: sqlite3.Connection) -> int:
 def run(world: World, count: int) -> dict[str, Any]:
     world.start_host()
     world.ask(
-        "POST", "/installations", {"path": str(PLUGIN), "name": INSTALLATION, "grant_required": True}, timeout_seconds=300
+        "POST",
+        "/installations",
+        {"path": str(PLUGIN), "name": INSTALLATION, "grant_required": True},
+        timeout_seconds=300,
     )
     between, kills = 0, 0
     while between < count:
