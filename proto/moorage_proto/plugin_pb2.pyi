@@ -68,18 +68,20 @@ class HandleEventReply(_message.Message):
     def __init__(self, reply: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
 
 class RunRequest(_message.Message):
-    __slots__ = ("task", "execution", "attempt", "trigger", "input")
+    __slots__ = ("task", "execution", "attempt", "trigger", "input", "input_brought")
     TASK_FIELD_NUMBER: _ClassVar[int]
     EXECUTION_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     TRIGGER_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
+    INPUT_BROUGHT_FIELD_NUMBER: _ClassVar[int]
     task: str
     execution: str
     attempt: int
     trigger: str
     input: _value_pb2.Value
-    def __init__(self, task: _Optional[str] = ..., execution: _Optional[str] = ..., attempt: _Optional[int] = ..., trigger: _Optional[str] = ..., input: _Optional[_Union[_value_pb2.Value, _Mapping]] = ...) -> None: ...
+    input_brought: bool
+    def __init__(self, task: _Optional[str] = ..., execution: _Optional[str] = ..., attempt: _Optional[int] = ..., trigger: _Optional[str] = ..., input: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., input_brought: bool = ...) -> None: ...
 
 class RunReply(_message.Message):
     __slots__ = ("result",)

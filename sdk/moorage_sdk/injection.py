@@ -18,9 +18,10 @@ from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts
 from moorage_sdk.lifetime import Lifetime
 from moorage_sdk.markers import Settings
+from moorage_sdk.messages import Message, takes_whole
 from moorage_sdk.parameters import NO_DEFAULT, Parameter, parameters_of
 from moorage_sdk.providers import Provider
-from moorage_sdk.schema import AnnotationUnsupported, Shape, is_record_type, shape_of
+from moorage_sdk.schema import AnnotationUnsupported, Mismatch, Shape, is_record_type, shape_of
 from moorage_sdk.services import registry
 from moorage_sdk.services.base import Face, type_name
 from moorage_sdk.services.events import Event
@@ -143,6 +144,18 @@ class Input:
         if is_record_type(self.parameter.wanted) and not self.parameter.optional:
             return self.shape.read({}, "input")
         return self.shape.read(None, "input")
+
+    def part(self, value: Any, message: Message) -> Any:
+        """What ``read`` is given of a trigger's record: all of it, or what it carries. Raises Mismatch."""
+        if takes_whole(self.parameter.wanted):
+            return value
+        try:
+            return message.payload(self.parameter.wanted)
+        except ValueError as error:
+            kind = type(message).__name__
+            raise Mismatch(
+                "input", f"what the {kind} carries is no JSON ({error}); take the {kind} itself to read it as it is"
+            ) from error
 
 
 @dataclass(frozen=True)

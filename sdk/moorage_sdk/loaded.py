@@ -97,15 +97,17 @@ class LoadedPlugin:
         await self._run_hook("on_load", self._lifetime.context)
         self._is_loaded = True
 
-    def run(self, task: str, scope: Scope, value: Any, deadline: Optional[datetime] = None) -> Run:
-        """One execution, not yet begun. Raises CallError for an unknown task."""
+    def run(
+        self, task: str, scope: Scope, value: Any, deadline: Optional[datetime] = None, *, brought: bool = False
+    ) -> Run:
+        """One execution, not yet begun. ``brought``: by a trigger. Raises CallError for an unknown task."""
         found = self.tasks.get(task)
         if found is None:
             known = ", ".join(self.tasks) or "none"
             raise CallError(
                 Status.NOT_FOUND, Reason.TASK_UNKNOWN, f"there is no task {task!r}; the plugin's tasks are: {known}"
             )
-        return Run(self, found, scope, self.context(scope, task, deadline), value)
+        return Run(self, found, scope, self.context(scope, task, deadline), value, brought=brought)
 
     def handle(self, handler: str, scope: Scope, event: Event, deadline: Optional[datetime] = None) -> Run:
         """One event, not yet handled. Raises CallError for an unknown handler."""

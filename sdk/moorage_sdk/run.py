@@ -7,8 +7,8 @@ from typing import Any, Dict, Optional, Protocol, Tuple
 
 from moorage_proto import value_pb2, values
 from moorage_proto.errors import CallError, Reason, Status
+from moorage_sdk import messages, tracebacks
 from moorage_sdk import scope as scopes
-from moorage_sdk import tracebacks
 from moorage_sdk.context import Context, cancelled
 from moorage_sdk.errors import Cancelled, MoorageError
 from moorage_sdk.lifetime import Lifetime
@@ -30,12 +30,16 @@ class Ground(Protocol):
 class Run:
     """One execution of one task."""
 
-    def __init__(self, plugin: Ground, task: Task, scope: Scope, context: Context, value: Any) -> None:
+    def __init__(
+        self, plugin: Ground, task: Task, scope: Scope, context: Context, value: Any, *, brought: bool = False
+    ) -> None:
+        """``brought``: the value may be what a trigger brings, to be taken whole, in part or not at all."""
         self._plugin = plugin
         self._task = task
         self._scope = scope
         self._context = context
         self._value = value
+        self._brought = brought
         self._running: Optional[asyncio.Future[Any]] = None
 
     def cancel(self) -> None:
@@ -68,9 +72,11 @@ class Run:
 
     def _read_input(self) -> Dict[str, Any]:
         declared = self._task.plan.input
+        message = messages.brought(self._value) if self._brought else None
         if declared is not None:
-            return {declared.parameter.name: declared.read(self._value)}
-        if self._value not in (None, {}):
+            value = self._value if message is None else declared.part(self._value, message)
+            return {declared.parameter.name: declared.read(value)}
+        if message is None and self._value not in (None, {}):
             raise Mismatch("input", "the task takes none")
         return {}
 

@@ -222,6 +222,8 @@ class AttachedLink:
                 attempt=execution.attempt,
                 trigger=execution.trigger,
                 input=values.to_wire(execution.input),
+                # A person's retry is given again what the trigger brought.
+                input_brought=bool(execution.trigger_id or execution.retry_of),
             )
             reply = await self._call(link, "run", request, execution.id, timeout)
             return TaskOutcome(ExecutionState.SUCCEEDED, result=await _read(reply.result))

@@ -23,6 +23,7 @@ from moorage_sdk.handlers import DeclaredHandler
 from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts, facts_from_welcome
 from moorage_sdk.loaded import LoadedPlugin
+from moorage_sdk.messages import Message
 from moorage_sdk.plugin import PLUGIN_ATTRIBUTE, Plugin
 from moorage_sdk.run import Run
 from moorage_sdk.schema.containers import plain
@@ -136,9 +137,9 @@ class Moorage:
     ) -> TaskRun:
         """Runs a task, by its function or its name, and commits or rolls back as the host would.
 
-        ``input`` is what the host was given: plain values, or an object of the input's class. ``config`` is laid over
-        ``moorage.config`` and stays. ``handover`` is what the worker before left, as at a reload; ``on_upgrade`` runs
-        where its ``from_version`` is not the project's. ``export_state`` asks for the plugin's state after the task:
+        ``input`` is what the host was given: plain values, an object of the input's class, or what a trigger brings, of
+        ``moorage_sdk.messages``. ``config`` is laid over ``moorage.config`` and stays. ``handover`` is what the worker
+        before left, as at a reload; ``on_upgrade`` runs where its ``from_version`` is not the project's. ``export_state`` asks for the plugin's state after the task:
         ``run.state``. ``config_change`` is laid over ``moorage.config`` once the plugin is loaded, as an operator does
         while it runs; ``on_config_changed`` is called, and the task begins after it. Never raises for a failing task:
         look at ``error``, or let ``result`` raise it.
@@ -183,7 +184,7 @@ class Moorage:
         scope = Scope(execution, execution=execution, attempt=attempt, trigger=trigger)
 
         def begin(loaded: LoadedPlugin) -> Run:
-            return loaded.run(name, scope, _crossed(input), deadline)
+            return loaded.run(name, scope, _crossed(input), deadline, brought=isinstance(input, Message))
 
         return await self._play(
             plugin,

@@ -168,7 +168,9 @@ class Runtime:
     async def _run(self, request: plugin_pb2.RunRequest, answer: Answer) -> plugin_pb2.RunReply:
         call = answer.call
         scope = Scope(call.scope, call.traceparent, request.execution, request.attempt, request.trigger)
-        run = self._ready().run(request.task, scope, _input(request), _instant(call.deadline))
+        run = self._ready().run(
+            request.task, scope, _input(request), _instant(call.deadline), brought=request.input_brought
+        )
         return plugin_pb2.RunReply(result=await _outcome(run, answer))
 
     async def _handle_event(
