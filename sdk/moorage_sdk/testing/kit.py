@@ -139,10 +139,11 @@ class Moorage:
 
         ``input`` is what the host was given: plain values, an object of the input's class, or what a trigger brings, of
         ``moorage_sdk.messages``. ``config`` is laid over ``moorage.config`` and stays. ``handover`` is what the worker
-        before left, as at a reload; ``on_upgrade`` runs where its ``from_version`` is not the project's. ``export_state`` asks for the plugin's state after the task:
-        ``run.state``. ``config_change`` is laid over ``moorage.config`` once the plugin is loaded, as an operator does
-        while it runs; ``on_config_changed`` is called, and the task begins after it. Never raises for a failing task:
-        look at ``error``, or let ``result`` raise it.
+        before left, as at a reload; ``on_upgrade`` runs where its ``from_version`` is not the project's.
+        ``export_state`` asks for the plugin's state after the task: ``run.state``. ``config_change`` is laid over
+        ``moorage.config`` once the plugin is loaded, as an operator does while it runs; ``on_config_changed`` is
+        called, and the task begins after it. Never raises for a failing task: look at ``error``, or let ``result``
+        raise it.
         """
         _refuse_inside_a_loop()
         loop = asyncio.new_event_loop()
