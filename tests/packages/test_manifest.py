@@ -56,6 +56,10 @@ interval = "90 s"
 [[tool.moorage.triggers]]
 startup = true
 
+[tool.moorage.policy]
+retries = 2
+rate = "10/1 min"
+
 [tool.moorage.limits]
 memory = "512 MiB"
 timeout = "5 min"
@@ -86,10 +90,11 @@ def test_everything_that_a_manifest_can_say(make_project) -> None:
     ]
     assert manifest.required == (parse("sql.read:users"), parse("kafka.produce:plugin-topic"))
     assert manifest.triggers == (
-        Trigger("cron", "0 6 * * mon-fri", "daily", {"timezone": "Europe/Berlin"}),
-        Trigger("interval", "1 min 30 s"),
-        Trigger("startup", ""),
+        Trigger("cron", "0 6 * * mon-fri", "daily", {"timezone": "Europe/Berlin"}, "cron"),
+        Trigger("interval", "1 min 30 s", name="interval"),
+        Trigger("startup", "", name="startup"),
     )
+    assert manifest.policy == {"retries": 2, "rate": "10/60s"}
     assert manifest.limits == Limits(
         memory_bytes=512 * 1024**2, timeout=timedelta(minutes=5), cpus=0.5, bytes_per_second=1024**2
     )

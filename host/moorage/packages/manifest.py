@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from moorage.models.manifest import Author, Limits, Manifest, ReloadMode, RequestedCapability, Trigger
+from moorage.models.manifest import Author, Limits, Manifest, ReloadMode, RequestedCapability
 from moorage.packages.dependencies import (
     is_host_provided,
     parse_dependency,
@@ -19,9 +19,10 @@ from moorage.packages.dependencies import (
 )
 from moorage.packages.document import Document, ManifestInvalid, Problem, read_document
 from moorage.packages.names import normalised
+from moorage.packages.policies import read_policy
 from moorage.packages.schema_check import check_schema
 from moorage.packages.tables import Table, one_of
-from moorage.packages.triggers import read_trigger
+from moorage.packages.triggers import read_triggers
 from moorage.packages.units import format_duration, format_size, parse_duration, parse_size
 from moorage_proto.capability import STORAGE_USE, Capability, CapabilityInvalid, parse
 
@@ -97,6 +98,7 @@ def _read(root: Table, document: Document) -> Manifest:
         project = root.table("project")
     tool = root.table("tool").table("moorage")
     capabilities, private_data = _read_capabilities(tool), tool.value("private_data", bool)
+    tags = _read_tags(tool)
     if private_data is None:
         # Whoever asks for room keeps files there.
         private_data = any(request.capability.verb == STORAGE_USE for request in capabilities)
@@ -108,13 +110,14 @@ def _read(root: Table, document: Document) -> Manifest:
         authors=_read_authors(project),
         license=_read_license(project),
         urls=_read_urls(project.table("urls")),
-        tags=_read_tags(tool),
+        tags=tags,
         requires_python=project.parsed("requires-python", parse_requires_python, ""),
         prefer_python=_read_prefer_python(tool),
         dependencies=_read_dependencies(project),
         capabilities=capabilities,
-        triggers=_read_triggers(tool),
+        triggers=read_triggers(tool, tags),
         limits=_read_limits(tool.table("limits")),
+        policy=read_policy(tool.table("policy")),
         config_schema=_read_config_schema(tool),
         private_data=private_data,
         exclusive=tool.value("exclusive", bool) or False,
@@ -296,11 +299,6 @@ def _read_capability(entry: Table, *, required: bool) -> RequestedCapability | N
     except CapabilityInvalid as error:
         entry.problem(f"{error}.", "allow")
         return None
-
-
-def _read_triggers(tool: Table) -> tuple[Trigger, ...]:
-    triggers = (read_trigger(entry) for entry in tool.tables("triggers"))
-    return tuple(trigger for trigger in triggers if trigger is not None)
 
 
 def _read_limits(table: Table) -> Limits:
