@@ -57,6 +57,10 @@ def test_the_example_is_valid(tmp_path: Path) -> None:
             "audit.otlp: Input should be a URL with a path, such as http://127.0.0.1:4318/v1/logs.",
         ),
         ('[sql.main]\nurl = "sqlite://"\nmod = "managed"', "unknown setting 'sql.main.mod'; did you mean 'mode'?"),
+        (
+            "[installations.churn.policy]\nretrys = 2",
+            "unknown setting 'installations.churn.policy.retrys'; did you mean 'retries'?",
+        ),
         ("[sql.main]\nurl = 5", "sql.main.url: Input should be text, in quotes."),
     ],
 )

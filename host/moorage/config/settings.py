@@ -15,6 +15,7 @@ import tomllib
 from pydantic import Field, ValidationError, model_validator
 
 from moorage.config.audit import AuditSettings
+from moorage.config.orchestration import OrchestratorSettings, PolicySettings, TriggerSettings
 from moorage.config.services.events import EventsSettings
 from moorage.config.services.http import HttpSettings
 from moorage.config.services.kafka import KafkaBackend
@@ -126,6 +127,10 @@ class InstallationSettings(Table):
     shared_secrets: tuple[str, ...] = Field(
         default=(), description="Names of the operator's shared secrets that it may use, where it has no own ones."
     )
+    policy: PolicySettings = PolicySettings()
+    triggers: dict[str, TriggerSettings] = Field(
+        default={}, description="Its triggers by name: further ones, or parts of those that its plugin declares."
+    )
 
 
 class SupervisionSettings(Table):
@@ -220,6 +225,10 @@ class Settings(Table):
     events: EventsSettings = EventsSettings()
     secrets: SecretsSettings = SecretsSettings()
     installations: dict[str, InstallationSettings] = Field(default={}, description="Settings of single installations.")
+    triggers: dict[str, TriggerSettings] = Field(
+        default={}, description="Triggers by name that select their installations."
+    )
+    orchestrator: OrchestratorSettings = OrchestratorSettings()
     audit: AuditSettings = AuditSettings()
     supervision: SupervisionSettings = SupervisionSettings()
 
@@ -334,10 +343,10 @@ def usable_cores() -> int:
 
 
 def _anchored(value: Any, folder: Path) -> Any:
-    """A table, or tables by name."""
+    """A table, or tables by name; triggers, which are free ones, name no path."""
     if isinstance(value, dict):
-        return {name: table.anchored(folder) for name, table in value.items()}
-    return value.anchored(folder)
+        return {name: _anchored(table, folder) for name, table in value.items()}
+    return value.anchored(folder) if isinstance(value, Table) else value
 
 
 _SECONDS = "Input should be a number of seconds, such as 5 or 0.5"
