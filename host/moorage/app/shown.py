@@ -54,6 +54,8 @@ def state_of(
         return "held", f"Held by {desired.held_by or 'someone'}: {desired.held_reason}. moorage release {name}"
     if not desired.enabled:
         return "disabled", f"It was disabled. moorage enable {name}"
+    if desired.switched_off:
+        return "switched off", f"Everything is {desired.switched_off}. moorage switch on"
     missing = [grant for grant in grants if grant.required and not grant.granted]
     if missing:
         return "not granted", _ungranted(name, missing)

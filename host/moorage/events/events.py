@@ -8,6 +8,7 @@ from moorage.models.execution import Execution
 from moorage.models.health import Condition
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import DesiredState, Installation, InstallationId
+from moorage.models.switch import SwitchState
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,13 @@ class Installed(Event):
 
 
 @dataclass(frozen=True)
+class Upgraded(Installed):
+    """Another version took the place of one, be it a newer or an older one."""
+
+    before: Installation
+
+
+@dataclass(frozen=True)
 class Removed(Event):
     """It is there no more. Its history stays."""
 
@@ -33,12 +41,47 @@ class Removed(Event):
 
 @dataclass(frozen=True)
 class DesiredChanged(Event):
-    """People, or the restart policy, want something else of it: enabled, disabled, held, released, scaled, ..."""
+    """People, or the restart policy, want something else of it; where there is a class for it, this is one of those
+    below. Where it is none of them, it was scaled, or everything was switched off or on.
+    """
 
     before: DesiredState
     after: DesiredState
     reason: str
     by: str
+
+
+@dataclass(frozen=True)
+class Enabled(DesiredChanged):
+    """It takes work again."""
+
+
+@dataclass(frozen=True)
+class Disabled(DesiredChanged):
+    """It takes no new work; what runs may finish."""
+
+
+@dataclass(frozen=True)
+class Held(DesiredChanged):
+    """A person, or the host, keeps it stopped; ``after`` says why."""
+
+
+@dataclass(frozen=True)
+class Released(DesiredChanged):
+    """Its hold is over, and its quarantine if it had one."""
+
+
+@dataclass(frozen=True)
+class Quarantined(DesiredChanged):
+    """Its workers died too often; ``after`` has the sentence."""
+
+
+@dataclass(frozen=True)
+class SwitchChanged(Event):
+    """Everything was switched off or on. The installation is empty; a ``DesiredChanged`` of each follows."""
+
+    before: SwitchState
+    after: SwitchState
 
 
 @dataclass(frozen=True)

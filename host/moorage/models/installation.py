@@ -24,10 +24,13 @@ class DesiredState:
     replicas: int = 1
     #: The verdict that put it in quarantine; empty: not quarantined.
     quarantined: str = ""
+    #: How the switch for all installations was switched off ("switched off by dana: maintenance"); empty: it is on. No
+    #: part of what is wanted of this one, but read with it, so that whoever asks whether it may work asks that too.
+    switched_off: str = ""
 
     @property
     def runnable(self) -> bool:
-        return self.enabled and not self.held_reason and not self.quarantined
+        return self.enabled and not self.held_reason and not self.quarantined and not self.switched_off
 
 
 @dataclass(frozen=True)

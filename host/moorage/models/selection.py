@@ -97,9 +97,10 @@ def _parsed(record: object, where: str, depth: int) -> Selector:
             close = difflib.get_close_matches(str(key), _KEYS, n=1)
             hint = f"did you mean {close[0]}?" if close else f"it may hold: {', '.join(_KEYS)}."
             raise SelectorInvalid(where, f"{key!r:.80} is no part of a selector; {hint}")
-    lists = {key: _selectors(record.get(key, ()), f"{where}.{key}", depth) for key in _LISTS}
+    tags = _tags(record.get("tags", ()), f"{where}.tags")
     texts = {key: _text(record.get(key, ""), f"{where}.{key}", key) for key in _TEXTS}
-    return Selector(tags=_tags(record.get("tags", ()), f"{where}.tags"), **texts, **lists)
+    every, some, none = (_selectors(record.get(key, ()), f"{where}.{key}", depth) for key in _LISTS)
+    return Selector(tags, **texts, all=every, any=some, none=none)
 
 
 def _selectors(found: object, where: str, depth: int) -> tuple[Selector, ...]:

@@ -71,7 +71,8 @@ class TaskView:
 class InstallationView:
     installation: Installation
     #: One word for people: "ready", "stopped", "starting", "draining", "held", "disabled", "quarantined",
-    #: "not granted", "broken"; of a ready one that is not well: "busy", "silent", "unhealthy".
+    #: "switched off" (everything is), "not granted", "broken"; of a ready one that is not well: "busy", "silent",
+    #: "unhealthy".
     state: str
     #: Why it is in that state, where that is not obvious; a sentence with the next step.
     reason: str

@@ -13,6 +13,9 @@ from moorage.models.installation import Installation, InstallationId
 def refusal(installation: Installation) -> TaskOutcome | None:
     """Why it takes no executions now; None: it takes them."""
     name, desired = installation.id, installation.desired
+    if desired.switched_off:
+        message = f"{name} takes no executions: everything is {desired.switched_off}."
+        return _rejected("switched_off", message, "moorage switch on")
     if desired.quarantined:
         return _rejected("quarantined", f"{name} is in quarantine: {desired.quarantined}", f"moorage release {name}")
     if desired.held_reason:

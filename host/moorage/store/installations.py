@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -11,12 +10,20 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from moorage.models.installation import DesiredState, Installation, InstallationId
 from moorage.models.manifest import Manifest
+from moorage.models.switch import SwitchState
 from moorage.store import schema
 from moorage.store.database import Database
 from moorage.store.errors import InstallationExists, InstallationUnknown
+from moorage.store.switches import ALL
 
 _table = schema.installations
 _manifests = TypeAdapter(Manifest)
+
+_switch = schema.switches
+#: With the switch for all of them, where that is off.
+_rows = select(_table, _switch.c.name.label("off"), _switch.c.reason, _switch.c.set_by).outerjoin(
+    _switch, (_switch.c.name == ALL) & _switch.c.is_on.is_(False)
+)
 
 
 class Installations:
@@ -53,7 +60,7 @@ class Installations:
         await self._database.write(work)
 
     async def find(self, installation: InstallationId) -> Installation | None:
-        statement = select(_table).where(_table.c.id == installation)
+        statement = _rows.where(_table.c.id == installation)
         row = await self._database.read(lambda connection: connection.execute(statement).one_or_none())
         return None if row is None else _installation(row)
 
@@ -76,7 +83,7 @@ class Installations:
 
     async def list(self) -> tuple[Installation, ...]:
         """By name."""
-        statement = select(_table).order_by(_table.c.id)
+        statement = _rows.order_by(_table.c.id)
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_installation(row) for row in rows)
 
@@ -97,14 +104,14 @@ class Installations:
         await self._database.write(work)
 
     async def set_desired(self, installation: InstallationId, desired: DesiredState) -> Installation:
-        """Raises InstallationUnknown."""
+        """The switch for all of them stays as it is. Raises InstallationUnknown."""
 
         def work(connection: Connection) -> None:
             statement = update(_table).where(_table.c.id == installation).values(_desired_values(desired))
             _require_one(connection.execute(statement).rowcount, installation)
 
         await self._database.write(work)
-        return replace(await self.get(installation), desired=desired)
+        return await self.get(installation)
 
 
 def _exists(connection: Connection, installation: InstallationId) -> bool:
@@ -137,6 +144,10 @@ def _values(installation: Installation) -> dict[str, Any]:
     }
 
 
+def _off(row: Row[Any]) -> str:
+    return "" if row.off is None else SwitchState(False, row.reason, row.set_by).off
+
+
 def _plain(manifest: Manifest) -> Mapping[str, Any]:
     plain: dict[str, Any] = _manifests.dump_python(manifest)
     return plain | {"tags": sorted(manifest.tags)}
@@ -162,7 +173,7 @@ def _installation(row: Row[Any]) -> Installation:
         code_roots=tuple(row.code_roots),
         venv_key=row.venv_key,
         config=row.config,
-        desired=DesiredState(row.enabled, row.held_reason, row.held_by, row.replicas, row.quarantined),
+        desired=DesiredState(row.enabled, row.held_reason, row.held_by, row.replicas, row.quarantined, _off(row)),
         uid=row.uid,
         start=row.start,
         installed_at=row.installed_at,

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from moorage.store.audit import Audit
 from moorage.store.config import ConfigValues
@@ -19,7 +19,10 @@ from moorage.store.installations import Installations
 from moorage.store.log_levels import LogLevels
 from moorage.store.logs import Logs
 from moorage.store.migrate import migrate
+from moorage.store.postgresql import Timeouts
 from moorage.store.secrets import Secrets
+from moorage.store.switches import Switches
+from moorage.store.triggers import Triggers
 from moorage.store.uids import Uids
 
 
@@ -29,10 +32,10 @@ class Store:
     Every method of its nouns is one transaction, and raises StoreFailed when the database does not do its part.
     """
 
-    def __init__(self, location: Path | str) -> None:
-        """The path of an SQLite file, or a SQLAlchemy URL."""
+    def __init__(self, location: Path | str | URL, *, timeouts: Timeouts | None = None) -> None:
+        """The path of an SQLite file, or a SQLAlchemy URL. Raises PostgresClientMissing."""
         url = for_file(location) if isinstance(location, Path) else make_url(location)
-        self._database = Database(url)
+        self._database = Database(url, timeouts)
         self.installations = Installations(self._database)
         self.grants = Grants(self._database)
         self.executions = Executions(self._database)
@@ -43,6 +46,13 @@ class Store:
         self.secrets = Secrets(self._database)
         self.config = ConfigValues(self._database)
         self.log_levels = LogLevels(self._database)
+        self.switches = Switches(self._database)
+        self.triggers = Triggers(self._database)
+
+    @property
+    def shared(self) -> bool:
+        """Whether other hosts may use it at the same time."""
+        return self._database.shared
 
     async def open(self) -> None:
         """Opens it, and brings its schema to that of this version.

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from moorage.errors import Invalid
-from moorage.models.installation import DesiredState
+from moorage.events.events import DesiredChanged, Disabled, Enabled, Held, Quarantined, Released
+from moorage.models.installation import DesiredState, InstallationId
+from moorage.models.switch import SwitchState
 
 #: A mistyped number of workers should not take the machine down.
 MOST_REPLICAS = 64
@@ -112,8 +114,35 @@ _DONE: dict[type[Change], str] = {
 }
 
 
+_EVENTS: dict[type[Change], type[DesiredChanged]] = {
+    Enable: Enabled,
+    Disable: Disabled,
+    Hold: Held,
+    Release: Released,
+    Quarantine: Quarantined,
+    Resume: Released,
+    Scale: DesiredChanged,
+}
+
+
+def announced(
+    installation: InstallationId, before: DesiredState, after: DesiredState, change: Change, by: str
+) -> DesiredChanged:
+    """What is told of a change that has been stored."""
+    return _EVENTS[type(change)](installation, before, after, reason_of(change), by)
+
+
+def switched(state: SwitchState) -> str:
+    """What is told of the switch for all installations."""
+    return state.reason or ("everything is switched on" if state.is_on else "everything is switched off")
+
+
 def obstacle(installation: str, desired: DesiredState) -> str:
-    """Why it may not run, with the next step; empty: it may."""
+    """Why it may not run, with the next step; empty: it may. Whoever opens a scope asks here: for executions, events,
+    requests, triggers.
+    """
+    if desired.switched_off:
+        return f"everything is {desired.switched_off}. Switch it on: moorage switch on"
     if desired.quarantined:
         return f"it is in quarantine: {desired.quarantined} Release it: moorage release {installation}"
     if desired.held_reason:
@@ -126,6 +155,8 @@ def obstacle(installation: str, desired: DesiredState) -> str:
 
 def stop_reason(desired: DesiredState) -> str:
     """What a worker is told that goes because of it, and what its verdict says."""
+    if desired.switched_off:
+        return f"everything is {desired.switched_off}"
     if desired.quarantined:
         return "it was put in quarantine"
     return desired.held_reason or "it was disabled"

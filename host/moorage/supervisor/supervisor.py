@@ -14,13 +14,23 @@ from typing import Any
 
 from moorage.clock import Clock, SystemClock, sleep
 from moorage.config.services.storage import StorageSettings
-from moorage.events.events import ConditionChanged, Crashed, DesiredChanged, Event, Loaded, StateChanged, Unloaded
+from moorage.events.events import (
+    ConditionChanged,
+    Crashed,
+    DesiredChanged,
+    Event,
+    Loaded,
+    StateChanged,
+    SwitchChanged,
+    Unloaded,
+)
 from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.health import Condition
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
-from moorage.models.installation import Installation, InstallationId
+from moorage.models.installation import DesiredState, Installation, InstallationId
 from moorage.models.reload import ReloadReport
+from moorage.models.switch import SwitchState
 from moorage.owned import OwnedTasks
 from moorage.store.errors import StoreFailed
 from moorage.store.store import Store
@@ -117,6 +127,9 @@ class Supervisor:
         self._reloading: set[InstallationId] = set()
         #: One change of a desired state at a time, for each installation.
         self._changing: dict[InstallationId, asyncio.Lock] = {}
+        #: How everything was switched off, as it counts now; empty: it is on.
+        self._switched_off = ""
+        self._switching = asyncio.Lock()
 
     # -- what there is -------------------------------------------------------------------------------------------
 
@@ -247,13 +260,52 @@ class Supervisor:
             after = desired.after(found.desired, change)
             if after == found.desired:
                 # What could not be stored may count in memory alone.
-                (await self._keeper(installation)).desire(after)
+                await self._desire(installation, after)
                 return found
             stored = await self._parts.store.installations.set_desired(installation, after)
-            reason = desired.reason_of(change)
-            self._parts.announce(DesiredChanged(installation, found.desired, after, reason, by or "host"))
-            (await self._keeper(installation)).desire(after)
+            self._parts.announce(desired.announced(installation, found.desired, after, change, by or "host"))
+            await self._desire(installation, after)
             return stored
+
+    async def _desire(self, installation: InstallationId, wanted: DesiredState) -> None:
+        """What was read before everything was switched does not undo that."""
+        keeper = await self._keeper(installation)
+        keeper.desire(replace(wanted, switched_off=self._switched_off))
+
+    async def switch(self, state: SwitchState) -> dict[InstallationId, Ended]:
+        """Lets nothing run any more, or everything that may and was up: stored, then announced, then acted upon.
+
+        Returns when nothing runs where nothing may, with what it came to; who had no worker is not named. Of what comes
+        up again it does not wait for anything.
+        """
+        return await asyncio.shield(self._tasks.start(self._switch(state), "switch"))
+
+    async def _switch(self, state: SwitchState) -> dict[InstallationId, Ended]:
+        async with self._switching:
+            before = await self._parts.store.switches.get()
+            await self._parts.store.switches.put(state)
+            self.switched(before, state)
+        if state.is_on:
+            return {}
+        # In the same turn of the event loop: those who go because of it are counted here.
+        busy = [keeper for keeper in self._keepers.values() if keeper.incarnations]
+        return await self._all(busy, lambda keeper: keeper.retire(f"everything is {state.off}"))
+
+    def switched(self, before: SwitchState, state: SwitchState) -> None:
+        """What is stored of the switch counts from now on."""
+        self.remember_switch(state)
+        self._parts.announce(SwitchChanged("", before, state))
+        for name, keeper in tuple(self._keepers.items()):
+            known = keeper.installation.desired
+            if known.switched_off != state.off:
+                now = replace(known, switched_off=state.off)
+                reason = desired.switched(state)
+                self._parts.announce(DesiredChanged(name, known, now, reason, state.set_by or "host"))
+                keeper.desire(now)
+
+    def remember_switch(self, state: SwitchState) -> None:
+        """As the host before left it; to be called before anything else is known."""
+        self._switched_off = state.off
 
     def know(self, installation: Installation) -> None:
         """It was read from the store, or stored anew: the next worker runs this. Of one that is known already the
@@ -261,7 +313,7 @@ class Supervisor:
         """
         keeper = self._keepers.get(installation.id)
         if keeper is None:
-            self._keepers[installation.id] = Keeper(installation, self._means(installation.id))
+            self._keepers[installation.id] = self._new(installation)
         else:
             keeper.know(installation)
 
@@ -319,8 +371,12 @@ class Supervisor:
         if installation not in self._keepers:
             found = await self._parts.store.installations.get(installation)
             # What was made known meanwhile is newer.
-            self._keepers.setdefault(installation, Keeper(found, self._means(installation)))
+            self._keepers.setdefault(installation, self._new(found))
         return self._keepers[installation]
+
+    def _new(self, installation: Installation) -> Keeper:
+        wanted = replace(installation.desired, switched_off=self._switched_off)
+        return Keeper(replace(installation, desired=wanted), self._means(installation.id))
 
     def _means(self, installation: InstallationId) -> Means:
         parts = self._parts

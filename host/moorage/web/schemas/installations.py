@@ -196,6 +196,7 @@ class Desired(Document):
     held_by: str
     replicas: int
     quarantined: str
+    switched_off: str = Field(default="", description="How everything was switched off; empty: it is on.")
 
     @classmethod
     def of(cls, desired: installation_models.DesiredState) -> Self:
@@ -205,6 +206,7 @@ class Desired(Document):
             held_by=desired.held_by,
             replicas=desired.replicas,
             quarantined=desired.quarantined,
+            switched_off=text(desired.switched_off),
         )
 
 
