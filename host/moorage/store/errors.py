@@ -74,6 +74,23 @@ class ExecutionUnknown(NotFound):
         super().__init__(f"There is no execution {execution!r}. `moorage run` and the executions' list show their ids.")
 
 
+class TriggerUnknown(NotFound):
+    code = "trigger_unknown"
+
+    def __init__(self, trigger: str) -> None:
+        super().__init__(f"There is no trigger {trigger!r}. `moorage triggers` shows those that exist.")
+
+
+class TriggerExists(Conflict):
+    code = "trigger_exists"
+
+    def __init__(self, trigger: str) -> None:
+        super().__init__(
+            f"There is a trigger {trigger!r} already. Change it, restore it if it was removed, or add yours under "
+            "another name."
+        )
+
+
 class GrantUnknown(NotFound):
     code = "grant_unknown"
 

@@ -193,6 +193,7 @@ triggers = Table(
     # NULL: it selects its installations.
     Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE")),
     Column("name", String(100), nullable=False),
+    Column("kind", String(20), nullable=False),
     Column("origin", String(20), nullable=False),
     Column("trigger", Tagged, nullable=False),
     # What people changed of one that the manifest or the settings declare: a record of those parts alone.

@@ -23,6 +23,7 @@ from moorage.store.postgresql import Timeouts
 from moorage.store.secrets import Secrets
 from moorage.store.switches import Switches
 from moorage.store.triggers import Triggers
+from moorage.store.triggers import Triggers
 from moorage.store.uids import Uids
 
 
@@ -46,6 +47,7 @@ class Store:
         self.secrets = Secrets(self._database)
         self.config = ConfigValues(self._database)
         self.log_levels = LogLevels(self._database)
+        self.triggers = Triggers(self._database)
         self.switches = Switches(self._database)
         self.triggers = Triggers(self._database)
 

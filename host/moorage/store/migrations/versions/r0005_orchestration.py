@@ -89,6 +89,7 @@ def _triggers() -> None:
         sa.Column("id", sa.String(300), primary_key=True),
         sa.Column("installation", sa.String(200)),
         sa.Column("name", sa.String(100), nullable=False),
+        sa.Column("kind", sa.String(20), nullable=False),
         sa.Column("origin", sa.String(20), nullable=False),
         sa.Column("trigger", sa.Text(), nullable=False),
         sa.Column("changes", sa.Text()),
