@@ -50,8 +50,10 @@ NET_PRIVATE = "net.private"
 STORAGE_USE = "storage.use"
 #: Its resource is a topic; it is the host that asks a plugin what the plugin replies to.
 EVENTS_REPLY = "events.reply"
+#: Its resource is an extension point of the application; it is the host that calls what a plugin implements.
+EXTENSIONS_IMPLEMENT = "extensions.implement"
 #: What no method of the contract asks for: it is decided when a worker starts, or on the way of something else.
-UNCALLED_VERBS = SANDBOX_VERBS | {NET_CONNECT, NET_PRIVATE, STORAGE_USE, EVENTS_REPLY}
+UNCALLED_VERBS = SANDBOX_VERBS | {NET_CONNECT, NET_PRIVATE, STORAGE_USE, EVENTS_REPLY, EXTENSIONS_IMPLEMENT}
 #: At the end of a path: the folder, and all that is in it.
 WHOLE_FOLDER = "/**"
 

@@ -13,6 +13,7 @@ from typing import Dict, FrozenSet, Iterable, List, Optional, Sequence, Set, Tup
 from moorage_proto.capability import (
     BACKEND_SERVICES,
     EVENTS_REPLY,
+    EXTENSIONS_IMPLEMENT,
     UNCALLED_VERBS,
     Capability,
     CapabilityInvalid,
@@ -28,7 +29,7 @@ MAX_LEARNT = 20_000
 MANY = 12
 
 #: What no use shows, or not everywhere where one learns: entries with these verbs are kept as they are.
-UNSEEN_VERBS = UNCALLED_VERBS - {EVENTS_REPLY}
+UNSEEN_VERBS = UNCALLED_VERBS - {EVENTS_REPLY, EXTENSIONS_IMPLEMENT}
 
 #: What ``because`` says where the manifest has no entry yet: for the author to replace.
 SAY_WHY = "..."

@@ -12,11 +12,12 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 from moorage_proto import events_pb2 as moorage__proto_dot_events__pb2
 from moorage_proto import value_pb2 as moorage__proto_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amoorage_proto/plugin.proto\x12\nmoorage.v1\x1a\x1amoorage_proto/events.proto\x1a\x19moorage_proto/value.proto\"z\n\x0bLoadRequest\x12\"\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x12.moorage.v1.Record\x12 \n\x05state\x18\x02 \x01(\x0b\x32\x11.moorage.v1.Value\x12\x14\n\x0c\x66rom_version\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"g\n\tLoadReply\x12\x1f\n\x05tasks\x18\x01 \x03(\x0b\x32\x10.moorage.v1.Task\x12\r\n\x05hooks\x18\x02 \x03(\t\x12*\n\x08handlers\x18\x03 \x03(\x0b\x32\x18.moorage.v1.EventHandler\"z\n\x04Task\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12(\n\x0cinput_schema\x18\x03 \x01(\x0b\x32\x12.moorage.v1.Record\x12)\n\rresult_schema\x18\x04 \x01(\x0b\x32\x12.moorage.v1.Record\"e\n\x0c\x45ventHandler\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x0f\n\x07replies\x18\x03 \x01(\x08\x12\'\n\x0b\x64\x61ta_schema\x18\x04 \x01(\x0b\x32\x12.moorage.v1.Record\"G\n\x12HandleEventRequest\x12\x0f\n\x07handler\x18\x01 \x01(\t\x12 \n\x05\x65vent\x18\x02 \x01(\x0b\x32\x11.moorage.v1.Event\"4\n\x10HandleEventReply\x12 \n\x05reply\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"\x88\x01\n\nRunRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\texecution\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0f\n\x07trigger\x18\x04 \x01(\t\x12 \n\x05input\x18\x05 \x01(\x0b\x32\x11.moorage.v1.Value\x12\x15\n\rinput_brought\x18\x06 \x01(\x08\"-\n\x08RunReply\x12!\n\x06result\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"G\n\x13\x43hangeConfigRequest\x12\"\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x12.moorage.v1.Record\x12\x0c\n\x04keys\x18\x02 \x03(\t\"!\n\x11\x43hangeConfigReply\x12\x0c\n\x04told\x18\x01 \x01(\x08\"\x93\x01\n\x13SetLogLevelsRequest\x12\r\n\x05level\x18\x01 \x01(\r\x12=\n\x07loggers\x18\x02 \x03(\x0b\x32,.moorage.v1.SetLogLevelsRequest.LoggersEntry\x1a.\n\x0cLoggersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\x13\n\x11SetLogLevelsReply\"\x0f\n\rHealthRequest\"/\n\x0bHealthReply\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x14\n\x12\x45xportStateRequest\"4\n\x10\x45xportStateReply\x12 \n\x05state\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"\x1f\n\rUnloadRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\r\n\x0bUnloadReply2\xb2\x04\n\rPluginService\x12\x36\n\x04Load\x12\x17.moorage.v1.LoadRequest\x1a\x15.moorage.v1.LoadReply\x12\x33\n\x03Run\x12\x16.moorage.v1.RunRequest\x1a\x14.moorage.v1.RunReply\x12K\n\x0bHandleEvent\x12\x1e.moorage.v1.HandleEventRequest\x1a\x1c.moorage.v1.HandleEventReply\x12N\n\x0c\x43hangeConfig\x12\x1f.moorage.v1.ChangeConfigRequest\x1a\x1d.moorage.v1.ChangeConfigReply\x12N\n\x0cSetLogLevels\x12\x1f.moorage.v1.SetLogLevelsRequest\x1a\x1d.moorage.v1.SetLogLevelsReply\x12<\n\x06Health\x12\x19.moorage.v1.HealthRequest\x1a\x17.moorage.v1.HealthReply\x12K\n\x0b\x45xportState\x12\x1e.moorage.v1.ExportStateRequest\x1a\x1c.moorage.v1.ExportStateReply\x12<\n\x06Unload\x12\x19.moorage.v1.UnloadRequest\x1a\x17.moorage.v1.UnloadReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1amoorage_proto/plugin.proto\x12\nmoorage.v1\x1a google/protobuf/descriptor.proto\x1a\x1amoorage_proto/events.proto\x1a\x19moorage_proto/value.proto\"z\n\x0bLoadRequest\x12\"\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x12.moorage.v1.Record\x12 \n\x05state\x18\x02 \x01(\x0b\x32\x11.moorage.v1.Value\x12\x14\n\x0c\x66rom_version\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\"\x92\x01\n\tLoadReply\x12\x1f\n\x05tasks\x18\x01 \x03(\x0b\x32\x10.moorage.v1.Task\x12\r\n\x05hooks\x18\x02 \x03(\t\x12*\n\x08handlers\x18\x03 \x03(\x0b\x32\x18.moorage.v1.EventHandler\x12)\n\nextensions\x18\x04 \x03(\x0b\x32\x15.moorage.v1.Extension\"z\n\x04Task\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12(\n\x0cinput_schema\x18\x03 \x01(\x0b\x32\x12.moorage.v1.Record\x12)\n\rresult_schema\x18\x04 \x01(\x0b\x32\x12.moorage.v1.Record\"e\n\x0c\x45ventHandler\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x0f\n\x07replies\x18\x03 \x01(\x08\x12\'\n\x0b\x64\x61ta_schema\x18\x04 \x01(\x0b\x32\x12.moorage.v1.Record\"t\n\tExtension\x12\r\n\x05point\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0f\n\x07methods\x18\x03 \x03(\t\x12\x36\n\x08\x63ontract\x18\x04 \x01(\x0b\x32$.google.protobuf.FileDescriptorProto\"Y\n\x14\x43\x61llExtensionRequest\x12\r\n\x05point\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x11\n\targuments\x18\x04 \x01(\x0c\"$\n\x12\x43\x61llExtensionReply\x12\x0e\n\x06\x61nswer\x18\x01 \x01(\x0c\"G\n\x12HandleEventRequest\x12\x0f\n\x07handler\x18\x01 \x01(\t\x12 \n\x05\x65vent\x18\x02 \x01(\x0b\x32\x11.moorage.v1.Event\"4\n\x10HandleEventReply\x12 \n\x05reply\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"\x88\x01\n\nRunRequest\x12\x0c\n\x04task\x18\x01 \x01(\t\x12\x11\n\texecution\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0f\n\x07trigger\x18\x04 \x01(\t\x12 \n\x05input\x18\x05 \x01(\x0b\x32\x11.moorage.v1.Value\x12\x15\n\rinput_brought\x18\x06 \x01(\x08\"-\n\x08RunReply\x12!\n\x06result\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"G\n\x13\x43hangeConfigRequest\x12\"\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x12.moorage.v1.Record\x12\x0c\n\x04keys\x18\x02 \x03(\t\"!\n\x11\x43hangeConfigReply\x12\x0c\n\x04told\x18\x01 \x01(\x08\"\x93\x01\n\x13SetLogLevelsRequest\x12\r\n\x05level\x18\x01 \x01(\r\x12=\n\x07loggers\x18\x02 \x03(\x0b\x32,.moorage.v1.SetLogLevelsRequest.LoggersEntry\x1a.\n\x0cLoggersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"\x13\n\x11SetLogLevelsReply\"\x0f\n\rHealthRequest\"/\n\x0bHealthReply\x12\x0f\n\x07healthy\x18\x01 \x01(\x08\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x14\n\x12\x45xportStateRequest\"4\n\x10\x45xportStateReply\x12 \n\x05state\x18\x01 \x01(\x0b\x32\x11.moorage.v1.Value\"\x1f\n\rUnloadRequest\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\r\n\x0bUnloadReply2\x85\x05\n\rPluginService\x12\x36\n\x04Load\x12\x17.moorage.v1.LoadRequest\x1a\x15.moorage.v1.LoadReply\x12\x33\n\x03Run\x12\x16.moorage.v1.RunRequest\x1a\x14.moorage.v1.RunReply\x12K\n\x0bHandleEvent\x12\x1e.moorage.v1.HandleEventRequest\x1a\x1c.moorage.v1.HandleEventReply\x12Q\n\rCallExtension\x12 .moorage.v1.CallExtensionRequest\x1a\x1e.moorage.v1.CallExtensionReply\x12N\n\x0c\x43hangeConfig\x12\x1f.moorage.v1.ChangeConfigRequest\x1a\x1d.moorage.v1.ChangeConfigReply\x12N\n\x0cSetLogLevels\x12\x1f.moorage.v1.SetLogLevelsRequest\x1a\x1d.moorage.v1.SetLogLevelsReply\x12<\n\x06Health\x12\x19.moorage.v1.HealthRequest\x1a\x17.moorage.v1.HealthReply\x12K\n\x0b\x45xportState\x12\x1e.moorage.v1.ExportStateRequest\x1a\x1c.moorage.v1.ExportStateReply\x12<\n\x06Unload\x12\x19.moorage.v1.UnloadRequest\x1a\x17.moorage.v1.UnloadReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -25,44 +26,50 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_SETLOGLEVELSREQUEST_LOGGERSENTRY']._options = None
   _globals['_SETLOGLEVELSREQUEST_LOGGERSENTRY']._serialized_options = b'8\001'
-  _globals['_LOADREQUEST']._serialized_start=97
-  _globals['_LOADREQUEST']._serialized_end=219
-  _globals['_LOADREPLY']._serialized_start=221
-  _globals['_LOADREPLY']._serialized_end=324
-  _globals['_TASK']._serialized_start=326
-  _globals['_TASK']._serialized_end=448
-  _globals['_EVENTHANDLER']._serialized_start=450
-  _globals['_EVENTHANDLER']._serialized_end=551
-  _globals['_HANDLEEVENTREQUEST']._serialized_start=553
-  _globals['_HANDLEEVENTREQUEST']._serialized_end=624
-  _globals['_HANDLEEVENTREPLY']._serialized_start=626
-  _globals['_HANDLEEVENTREPLY']._serialized_end=678
-  _globals['_RUNREQUEST']._serialized_start=681
-  _globals['_RUNREQUEST']._serialized_end=817
-  _globals['_RUNREPLY']._serialized_start=819
-  _globals['_RUNREPLY']._serialized_end=864
-  _globals['_CHANGECONFIGREQUEST']._serialized_start=866
-  _globals['_CHANGECONFIGREQUEST']._serialized_end=937
-  _globals['_CHANGECONFIGREPLY']._serialized_start=939
-  _globals['_CHANGECONFIGREPLY']._serialized_end=972
-  _globals['_SETLOGLEVELSREQUEST']._serialized_start=975
-  _globals['_SETLOGLEVELSREQUEST']._serialized_end=1122
-  _globals['_SETLOGLEVELSREQUEST_LOGGERSENTRY']._serialized_start=1076
-  _globals['_SETLOGLEVELSREQUEST_LOGGERSENTRY']._serialized_end=1122
-  _globals['_SETLOGLEVELSREPLY']._serialized_start=1124
-  _globals['_SETLOGLEVELSREPLY']._serialized_end=1143
-  _globals['_HEALTHREQUEST']._serialized_start=1145
-  _globals['_HEALTHREQUEST']._serialized_end=1160
-  _globals['_HEALTHREPLY']._serialized_start=1162
-  _globals['_HEALTHREPLY']._serialized_end=1209
-  _globals['_EXPORTSTATEREQUEST']._serialized_start=1211
-  _globals['_EXPORTSTATEREQUEST']._serialized_end=1231
-  _globals['_EXPORTSTATEREPLY']._serialized_start=1233
-  _globals['_EXPORTSTATEREPLY']._serialized_end=1285
-  _globals['_UNLOADREQUEST']._serialized_start=1287
-  _globals['_UNLOADREQUEST']._serialized_end=1318
-  _globals['_UNLOADREPLY']._serialized_start=1320
-  _globals['_UNLOADREPLY']._serialized_end=1333
-  _globals['_PLUGINSERVICE']._serialized_start=1336
-  _globals['_PLUGINSERVICE']._serialized_end=1898
+  _globals['_LOADREQUEST']._serialized_start=131
+  _globals['_LOADREQUEST']._serialized_end=253
+  _globals['_LOADREPLY']._serialized_start=256
+  _globals['_LOADREPLY']._serialized_end=402
+  _globals['_TASK']._serialized_start=404
+  _globals['_TASK']._serialized_end=526
+  _globals['_EVENTHANDLER']._serialized_start=528
+  _globals['_EVENTHANDLER']._serialized_end=629
+  _globals['_EXTENSION']._serialized_start=631
+  _globals['_EXTENSION']._serialized_end=747
+  _globals['_CALLEXTENSIONREQUEST']._serialized_start=749
+  _globals['_CALLEXTENSIONREQUEST']._serialized_end=838
+  _globals['_CALLEXTENSIONREPLY']._serialized_start=840
+  _globals['_CALLEXTENSIONREPLY']._serialized_end=876
+  _globals['_HANDLEEVENTREQUEST']._serialized_start=878
+  _globals['_HANDLEEVENTREQUEST']._serialized_end=949
+  _globals['_HANDLEEVENTREPLY']._serialized_start=951
+  _globals['_HANDLEEVENTREPLY']._serialized_end=1003
+  _globals['_RUNREQUEST']._serialized_start=1006
+  _globals['_RUNREQUEST']._serialized_end=1142
+  _globals['_RUNREPLY']._serialized_start=1144
+  _globals['_RUNREPLY']._serialized_end=1189
+  _globals['_CHANGECONFIGREQUEST']._serialized_start=1191
+  _globals['_CHANGECONFIGREQUEST']._serialized_end=1262
+  _globals['_CHANGECONFIGREPLY']._serialized_start=1264
+  _globals['_CHANGECONFIGREPLY']._serialized_end=1297
+  _globals['_SETLOGLEVELSREQUEST']._serialized_start=1300
+  _globals['_SETLOGLEVELSREQUEST']._serialized_end=1447
+  _globals['_SETLOGLEVELSREQUEST_LOGGERSENTRY']._serialized_start=1401
+  _globals['_SETLOGLEVELSREQUEST_LOGGERSENTRY']._serialized_end=1447
+  _globals['_SETLOGLEVELSREPLY']._serialized_start=1449
+  _globals['_SETLOGLEVELSREPLY']._serialized_end=1468
+  _globals['_HEALTHREQUEST']._serialized_start=1470
+  _globals['_HEALTHREQUEST']._serialized_end=1485
+  _globals['_HEALTHREPLY']._serialized_start=1487
+  _globals['_HEALTHREPLY']._serialized_end=1534
+  _globals['_EXPORTSTATEREQUEST']._serialized_start=1536
+  _globals['_EXPORTSTATEREQUEST']._serialized_end=1556
+  _globals['_EXPORTSTATEREPLY']._serialized_start=1558
+  _globals['_EXPORTSTATEREPLY']._serialized_end=1610
+  _globals['_UNLOADREQUEST']._serialized_start=1612
+  _globals['_UNLOADREQUEST']._serialized_end=1643
+  _globals['_UNLOADREPLY']._serialized_start=1645
+  _globals['_UNLOADREPLY']._serialized_end=1658
+  _globals['_PLUGINSERVICE']._serialized_start=1661
+  _globals['_PLUGINSERVICE']._serialized_end=2306
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from moorage_proto import events_pb2 as _events_pb2
 from moorage_proto import value_pb2 as _value_pb2
 from google.protobuf.internal import containers as _containers
@@ -20,14 +21,16 @@ class LoadRequest(_message.Message):
     def __init__(self, config: _Optional[_Union[_value_pb2.Record, _Mapping]] = ..., state: _Optional[_Union[_value_pb2.Value, _Mapping]] = ..., from_version: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class LoadReply(_message.Message):
-    __slots__ = ("tasks", "hooks", "handlers")
+    __slots__ = ("tasks", "hooks", "handlers", "extensions")
     TASKS_FIELD_NUMBER: _ClassVar[int]
     HOOKS_FIELD_NUMBER: _ClassVar[int]
     HANDLERS_FIELD_NUMBER: _ClassVar[int]
+    EXTENSIONS_FIELD_NUMBER: _ClassVar[int]
     tasks: _containers.RepeatedCompositeFieldContainer[Task]
     hooks: _containers.RepeatedScalarFieldContainer[str]
     handlers: _containers.RepeatedCompositeFieldContainer[EventHandler]
-    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., hooks: _Optional[_Iterable[str]] = ..., handlers: _Optional[_Iterable[_Union[EventHandler, _Mapping]]] = ...) -> None: ...
+    extensions: _containers.RepeatedCompositeFieldContainer[Extension]
+    def __init__(self, tasks: _Optional[_Iterable[_Union[Task, _Mapping]]] = ..., hooks: _Optional[_Iterable[str]] = ..., handlers: _Optional[_Iterable[_Union[EventHandler, _Mapping]]] = ..., extensions: _Optional[_Iterable[_Union[Extension, _Mapping]]] = ...) -> None: ...
 
 class Task(_message.Message):
     __slots__ = ("name", "summary", "input_schema", "result_schema")
@@ -52,6 +55,36 @@ class EventHandler(_message.Message):
     replies: bool
     data_schema: _value_pb2.Record
     def __init__(self, name: _Optional[str] = ..., topic: _Optional[str] = ..., replies: bool = ..., data_schema: _Optional[_Union[_value_pb2.Record, _Mapping]] = ...) -> None: ...
+
+class Extension(_message.Message):
+    __slots__ = ("point", "version", "methods", "contract")
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    CONTRACT_FIELD_NUMBER: _ClassVar[int]
+    point: str
+    version: int
+    methods: _containers.RepeatedScalarFieldContainer[str]
+    contract: _descriptor_pb2.FileDescriptorProto
+    def __init__(self, point: _Optional[str] = ..., version: _Optional[int] = ..., methods: _Optional[_Iterable[str]] = ..., contract: _Optional[_Union[_descriptor_pb2.FileDescriptorProto, _Mapping]] = ...) -> None: ...
+
+class CallExtensionRequest(_message.Message):
+    __slots__ = ("point", "version", "method", "arguments")
+    POINT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    point: str
+    version: int
+    method: str
+    arguments: bytes
+    def __init__(self, point: _Optional[str] = ..., version: _Optional[int] = ..., method: _Optional[str] = ..., arguments: _Optional[bytes] = ...) -> None: ...
+
+class CallExtensionReply(_message.Message):
+    __slots__ = ("answer",)
+    ANSWER_FIELD_NUMBER: _ClassVar[int]
+    answer: bytes
+    def __init__(self, answer: _Optional[bytes] = ...) -> None: ...
 
 class HandleEventRequest(_message.Message):
     __slots__ = ("handler", "event")

@@ -107,6 +107,10 @@ _OWN: Mapping[str, Callable[[str], str]] = {
     "events.subscribe": _event("receives"),
     "events.request": lambda name: f"It asks other plugins {_things('the question', 'every question', name)}.",
     "events.reply": lambda name: f"It answers {_things('the question', 'every question', name)} of other plugins.",
+    "extensions.implement": lambda name: (
+        f"The application calls it for {_things('the extension point', 'every extension point', name)}, and gives it what"
+        " such a call carries."
+    ),
     "secrets.read": _secret("reads"),
     "secrets.write": _secret("writes"),
     "storage.use": lambda size: f"It keeps files of its own, up to {size}.",

@@ -6,6 +6,7 @@ from moorage_proto.errors import ServiceError
 from moorage_proto.typed.contract import Contract, contract_of
 from moorage_proto.typed.declare import capability, guarded, own, service
 from moorage_proto.typed.errors import ContractInvalid, ValueUnfit
+from moorage_proto.typed.extension import extension_point
 
 __all__ = [
     "Contract",
@@ -14,6 +15,7 @@ __all__ = [
     "ValueUnfit",
     "capability",
     "contract_of",
+    "extension_point",
     "guarded",
     "own",
     "service",

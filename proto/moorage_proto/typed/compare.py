@@ -6,7 +6,7 @@ older: what it does not know of a request it could only drop.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Set, Tuple
+from typing import Any, Dict, Optional, Set, Tuple
 
 from google.protobuf import descriptor_pb2
 
@@ -18,14 +18,20 @@ _Field = descriptor_pb2.FieldDescriptorProto
 _NEWER = "the caller was written for a newer contract"
 
 
-def difference(caller: Any, server: Any) -> str:
-    """What keeps them apart, as a sentence without its end; empty: they fit. Of two FileDescriptorProtos."""
+def difference(caller: Any, server: Any, *, older: bool = False) -> str:
+    """What keeps them apart, as a sentence without its end; empty: they fit. Of two FileDescriptorProtos, of which the
+    server's may hold anything.
+
+    ``older``: that the server is older is known, and what it does not know may be dropped, methods included.
+    """
     served = {method.name: method for method in server.service[0].method}
-    comparison = _Comparison(caller, server)
+    comparison = _Comparison(caller, server, strict=not older)
     for method in caller.service[0].method:
         other = served.get(method.name)
         name = python_name(method.name)
         if other is None:
+            if older:
+                continue
             return f"there is no method {name!r}: {_NEWER}"
         if (method.client_streaming, method.server_streaming) != (other.client_streaming, other.server_streaming):
             return f"{name} streams on one side, and not on the other"
@@ -38,35 +44,43 @@ def difference(caller: Any, server: Any) -> str:
 
 
 class _Comparison:
-    def __init__(self, caller: Any, server: Any) -> None:
+    def __init__(self, caller: Any, server: Any, *, strict: bool) -> None:
+        """``strict``: whether a server has to know all that a caller may send."""
         self._callers = _messages(caller)
         self._servers = _messages(server)
-        #: Pairs of messages that were begun, for types that refer to themselves.
+        self._strict = strict
+        #: Pairs of messages that were compared, for types that refer to themselves.
         self._seen: Set[Tuple[str, str, bool]] = set()
 
     def request(self, sent: str, received: str) -> str:
-        return self._messages(self._callers, sent, self._servers, received, strict=True)
+        return self._compare(sent, received, to_server=True)
 
     def reply(self, sent: str, received: str) -> str:
-        return self._messages(self._servers, sent, self._callers, received, strict=False)
+        return self._compare(sent, received, to_server=False)
 
-    def _messages(
-        self, senders: Mapping[str, Any], sent: str, receivers: Mapping[str, Any], received: str, *, strict: bool
-    ) -> str:
-        if (sent, received, strict) in self._seen:
-            return ""
-        self._seen.add((sent, received, strict))
-        have = {field.number: field for field in senders[sent].field}
-        want = {field.number: field for field in receivers[received].field}
-        for number in sorted({*have, *want}):
-            problem = _fields(have.get(number), want.get(number), number, strict=strict)
-            if not problem and number in have and number in want and have[number].type == _Field.TYPE_MESSAGE:
-                inner = self._messages(
-                    senders, have[number].type_name, receivers, want[number].type_name, strict=strict
-                )
-                problem = f"{have[number].name}: {inner}" if inner else ""
-            if problem:
-                return problem
+    def _compare(self, sent: str, received: str, *, to_server: bool) -> str:
+        """Not by calling itself: what a stranger has written may be nested as deep as it likes."""
+        senders, receivers = (self._callers, self._servers) if to_server else (self._servers, self._callers)
+        strict = to_server and self._strict
+        ahead = [(sent, received, "")]
+        while ahead:
+            sent, received, where = ahead.pop()
+            if (sent, received, to_server) in self._seen:
+                continue
+            self._seen.add((sent, received, to_server))
+            if sent not in senders or received not in receivers:
+                return f"{where}its type is not in the contract"
+            have = {field.number: field for field in senders[sent].field}
+            want = {field.number: field for field in receivers[received].field}
+            for number in sorted({*have, *want}):
+                problem = _fields(have.get(number), want.get(number), number, strict=strict)
+                if problem:
+                    return f"{where}{problem}"
+            ahead += [
+                (field.type_name, want[number].type_name, f"{where}{field.name}: ")
+                for number, field in sorted(have.items(), reverse=True)
+                if number in want and field.type == _Field.TYPE_MESSAGE
+            ]
         return ""
 
 

@@ -12,7 +12,8 @@ from moorage_proto.typed.errors import ContractInvalid
 Class = TypeVar("Class", bound=type)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+#: Of services and extension points.
+NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 
 #: Where classes and methods remember what was written above them.
 _SERVICE = "__moorage_service__"
@@ -60,7 +61,7 @@ def service(name: Union[str, type], *, errors: Iterable[Type[ServiceError]] = ()
             raise ContractInvalid(name.__name__, 'it is no contract; write @service("its name") above it')
         made = ServiceDeclared(other.name, other.errors, name)
     else:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+        if not isinstance(name, str) or not NAME.fullmatch(name):
             problem = f'{name!r} cannot be the name of a service; write small letters, digits and _, such as "billing"'
             raise ContractInvalid("service", problem)
         made = ServiceDeclared(name, tuple(errors))
