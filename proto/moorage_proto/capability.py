@@ -52,8 +52,13 @@ STORAGE_USE = "storage.use"
 EVENTS_REPLY = "events.reply"
 #: Its resource is an extension point of the application; it is the host that calls what a plugin implements.
 EXTENSIONS_IMPLEMENT = "extensions.implement"
+#: What the triggers of a manifest need; it is the host that listens, and runs a plugin for what it hears.
+KAFKA_CONSUME, REDIS_CONSUME, EXECUTIONS_FOLLOW = "kafka.consume", "redis.consume", "executions.follow"
+TRIGGER_VERBS = frozenset({KAFKA_CONSUME, REDIS_CONSUME, EXECUTIONS_FOLLOW})
 #: What no method of the contract asks for: it is decided when a worker starts, or on the way of something else.
-UNCALLED_VERBS = SANDBOX_VERBS | {NET_CONNECT, NET_PRIVATE, STORAGE_USE, EVENTS_REPLY, EXTENSIONS_IMPLEMENT}
+UNCALLED_VERBS = (
+    SANDBOX_VERBS | TRIGGER_VERBS | {NET_CONNECT, NET_PRIVATE, STORAGE_USE, EVENTS_REPLY, EXTENSIONS_IMPLEMENT}
+)
 #: At the end of a path: the folder, and all that is in it.
 WHOLE_FOLDER = "/**"
 

@@ -24,6 +24,14 @@ from moorage_proto.capability import BACKEND_SERVICES, parse
         ("redis.publish:plays", "It publishes to the channel plays."),
         ("redis.subscribe:plays", "It receives what is published to the channel plays."),
         ("redis.script:**", "It runs every Lua script and function."),
+        ("redis.consume:orders", "It is run for what is added to the stream orders."),
+        ("kafka.consume:orders", "It is run for the messages of the topic orders."),
+        ("kafka.consume:analytics/**", "It is run for the messages of every topic of the Kafka cluster analytics."),
+        (
+            "executions.follow:geo-*",
+            "It is run when executions end, and is told their outcomes and results: those of every installation whose name"
+            " fits geo-*.",
+        ),
         ("kafka.produce:plugin-topic", "It sends messages to the topic plugin-topic."),
         ("kafka.produce:*/plays", "It sends messages to the topic plays of every Kafka cluster."),
         ("servicebus.send:orders", "It sends messages to the queue or topic orders."),

@@ -113,6 +113,10 @@ _OWN: Mapping[str, Callable[[str], str]] = {
     ),
     "secrets.read": _secret("reads"),
     "secrets.write": _secret("writes"),
+    "executions.follow": lambda name: (
+        "It is run when executions end, and is told their outcomes and results: those of"
+        f" {_things('the installation', 'every installation', name)}."
+    ),
     "storage.use": lambda size: f"It keeps files of its own, up to {size}.",
     "secrets.use": lambda resource: (
         f"The host puts {_things('the secret', 'every secret', resource)} of this installation into headers of its"
@@ -134,7 +138,9 @@ _BACKENDS: Mapping[str, tuple[str, str, str, str]] = {
     "redis.write": ("writes and deletes", "the key", "every key", "Redis server"),
     "redis.publish": ("publishes to", "the channel", "every channel", "Redis server"),
     "redis.subscribe": ("receives what is published to", "the channel", "every channel", "Redis server"),
+    "redis.consume": ("is run for what is added to", "the stream", "every stream", "Redis server"),
     "redis.script": ("runs", "the Lua script or function", "every Lua script and function", "Redis server"),
+    "kafka.consume": ("is run for the messages of", "the topic", "every topic", "Kafka cluster"),
     "kafka.produce": ("sends messages to", "the topic", "every topic", "Kafka cluster"),
     "servicebus.send": (
         "sends messages to",
