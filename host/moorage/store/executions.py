@@ -6,82 +6,134 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, Update, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Update, insert, literal, select, update
+from sqlalchemy.exc import IntegrityError
 
-from moorage.models.execution import Execution, ExecutionError, ExecutionState, ResourceUse, WorkerFacts
+from moorage.models.execution import Attempt, Execution, ExecutionError, ExecutionState, ResourceUse, WorkerFacts
 from moorage.models.installation import InstallationId
 from moorage.store import schema
+from moorage.store.attempts import attempt_values
 from moorage.store.database import Database
 from moorage.store.errors import ExecutionUnknown
 
 _table = schema.executions
 _OPEN = tuple(state for state in ExecutionState if not state.is_outcome)
+_LARGE = ("input", "result", "error_traceback")
+#: What a list shows.
+_LISTED = [literal(None).label(column.name) if column.name in _LARGE else column for column in _table.c]
 
 
 class Executions:
+    """A host's own open executions are written by it alone: what has another host by then is left as it is."""
+
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, execution: Execution) -> None:
-        """Raises NotStorable when the input is of a type that has no form in the store."""
-        statement = insert(_table).values(
-            id=execution.id,
-            installation=execution.installation,
-            plugin=execution.plugin,
-            version=execution.version,
-            task=execution.task,
-            trigger=execution.trigger,
-            attempt=execution.attempt,
-            queued_at=execution.queued_at,
-            input=execution.input,
-            timeout_seconds=None if execution.timeout is None else execution.timeout.total_seconds(),
-            trigger_id=execution.trigger_id,
-            by=execution.by,
-            key=execution.key or None,
-            retry_of=execution.retry_of,
-            due_at=execution.due_at,
-            host=execution.host,
-            patient=execution.patient,
-            attempts=execution.attempts,
-            **_changing_values(execution),
-        )
-        await self._database.write(lambda connection: connection.execute(statement))
+    async def create(self, execution: Execution) -> Execution:
+        """Of one whose key was used before, the execution that has the key; else what was given.
 
-    async def started(self, execution: str, *, at: datetime, worker: WorkerFacts) -> bool:
-        """False: it is no longer queued, and must not run."""
+        Raises NotStorable when the input is of a type that has no form in the store.
+        """
+        statement = insert(_table).values(_new_values(execution))
+        if not execution.key:
+            await self._database.write(lambda connection: connection.execute(statement))
+            return execution
+
+        def work(connection: Connection) -> Execution:
+            # Whoever loses the race for a key sees the winner's row; and one that is deleted meanwhile is free again.
+            while True:
+                row = connection.execute(_with_key(execution.key)).one_or_none()
+                if row is not None:
+                    return _execution(row)
+                try:
+                    with connection.begin_nested():
+                        connection.execute(statement)
+                except IntegrityError:
+                    continue
+                return execution
+
+        return await self._database.write(work)
+
+    async def started(self, execution: str, *, at: datetime, worker: WorkerFacts, host: str = "") -> bool:
+        """False: it is no longer queued in this host, and must not run."""
         return await self._change_one(
             update(_table)
-            .where(_table.c.id == execution, _table.c.state == ExecutionState.QUEUED)
+            .where(_table.c.id == execution, _table.c.state == ExecutionState.QUEUED, _table.c.host == host)
             .values(state=ExecutionState.RUNNING, started_at=at, worker=_worker_values(worker))
         )
 
-    async def requeued(self, execution: str) -> bool:
-        """Back into the queue; only for one whose task was never called. False: it has an outcome."""
+    async def requeued(self, execution: str, *, host: str = "") -> bool:
+        """Back into the queue; only for one whose task was never called. False: it has an outcome, or another host."""
         return await self._change_one(
             update(_table)
-            .where(_table.c.id == execution, _table.c.state.in_(_OPEN))
+            .where(_table.c.id == execution, _table.c.state.in_(_OPEN), _table.c.host == host)
             .values(state=ExecutionState.QUEUED, started_at=None, worker=None)
         )
 
-    async def progressed(self, execution: str, *, progress: float, message: str) -> bool:
-        """False: it does not run."""
+    async def again(self, execution: Execution, ended: Attempt) -> bool:
+        """An attempt of it has ended, and it is queued for the next one, which ``execution`` has.
+
+        False: it has an outcome, another attempt or another host.
+        """
+
+        def work(connection: Connection) -> bool:
+            statement = (
+                update(_table)
+                .where(_of(execution), _table.c.attempt == ended.number)
+                .values(**_changing_values(execution), attempt=execution.attempt, due_at=execution.due_at)
+            )
+            if connection.execute(statement).rowcount != 1:
+                return False
+            connection.execute(insert(schema.attempts).values(attempt_values(ended)))
+            return True
+
+        return await self._database.write(work)
+
+    async def progressed(self, execution: str, *, progress: float, message: str, host: str = "") -> bool:
+        """False: it does not run here."""
         return await self._change_one(
             update(_table)
-            .where(_table.c.id == execution, _table.c.state == ExecutionState.RUNNING)
+            .where(_table.c.id == execution, _table.c.state == ExecutionState.RUNNING, _table.c.host == host)
             .values(progress=progress, progress_message=message)
         )
 
-    async def finished(self, execution: Execution) -> bool:
-        """Writes the outcome and all else that changes in its life. False: it has an outcome already, which stays.
+    async def finished(self, execution: Execution, last: Attempt | None = None) -> bool:
+        """Writes the outcome and all else that changes in its life, with its ``last`` attempt if it had several.
 
+        False: it has an outcome already, which stays; or another attempt or host, whose word it is.
         Raises NotStorable when the result is of a type that has no form in the store.
         """
         if not execution.state.is_outcome:
             raise ValueError(f"{execution.state} is no outcome")
+
+        def work(connection: Connection) -> bool:
+            statement = (
+                update(_table)
+                .where(_of(execution), _table.c.attempt == execution.attempt)
+                .values(**_changing_values(execution))
+            )
+            if connection.execute(statement).rowcount != 1:
+                return False
+            if last is not None:
+                connection.execute(insert(schema.attempts).values(attempt_values(last)))
+            return True
+
+        return await self._database.write(work)
+
+    async def dropped(self, execution: Execution) -> bool:
+        """As ``finished``, of one that is queued, whichever host has it in its queue. False: it is not queued."""
         return await self._change_one(
             update(_table)
-            .where(_table.c.id == execution.id, _table.c.state.in_(_OPEN))
+            .where(_table.c.id == execution.id, _table.c.state == ExecutionState.QUEUED)
             .values(**_changing_values(execution))
+        )
+
+    async def moved(self, execution: str, *, before: str, after: str) -> bool:
+        """Gives an open one of the host ``before`` to another. Of several that try, one succeeds."""
+        return await self._change_one(
+            update(_table)
+            .where(_table.c.id == execution, _table.c.state.in_(_OPEN), _table.c.host == before)
+            .values(host=after)
         )
 
     async def get(self, execution: str) -> Execution:
@@ -92,22 +144,87 @@ class Executions:
             raise ExecutionUnknown(execution)
         return _execution(row)
 
-    async def list(self, *, installation: InstallationId | None = None, limit: int = 50) -> tuple[Execution, ...]:
-        """Newest first."""
-        statement = select(_table).order_by(_table.c.id.desc()).limit(limit)
-        if installation is not None:
-            statement = statement.where(_table.c.installation == installation)
+    async def with_key(self, key: str) -> Execution | None:
+        """None: the key was never used."""
+        row = await self._database.read(lambda connection: connection.execute(_with_key(key)).one_or_none())
+        return None if row is None else _execution(row)
+
+    async def list(
+        self,
+        *,
+        installation: InstallationId | None = None,
+        state: ExecutionState | None = None,
+        trigger: str | None = None,
+        after: str = "",
+        before: str = "",
+        limit: int = 50,
+    ) -> tuple[Execution, ...]:
+        """Newest first, without inputs, results and tracebacks, which may be large. ``trigger`` is a trigger's id.
+
+        ``after`` and ``before``: ids that theirs are greater and less than; empty: no bound.
+        """
+        wanted = {_table.c.installation: installation, _table.c.state: state, _table.c.trigger_id: trigger}
+        statement = select(*_LISTED).order_by(_table.c.id.desc()).limit(limit)
+        statement = statement.where(*(column == value for column, value in wanted.items() if value is not None))
+        if after:
+            statement = statement.where(_table.c.id > after)
+        if before:
+            statement = statement.where(_table.c.id < before)
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_execution(row) for row in rows)
 
-    async def open_ones(self) -> tuple[Execution, ...]:
-        """Queued and running, oldest first."""
+    async def open_ones(self, *hosts: str) -> tuple[Execution, ...]:
+        """Queued and running, oldest first; of these hosts, if any are named."""
         statement = select(_table).where(_table.c.state.in_(_OPEN)).order_by(_table.c.id)
+        if hosts:
+            statement = statement.where(_table.c.host.in_(hosts))
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_execution(row) for row in rows)
+
+    async def open_elsewhere(self, installation: InstallationId, *, trigger: str, task: str, host: str) -> bool:
+        """Whether another host has an open one of the trigger; or, where that is empty, of the task."""
+        group = _table.c.trigger_id == trigger if trigger else (_table.c.trigger_id == "") & (_table.c.task == task)
+        statement = select(_table.c.id).where(
+            _table.c.state.in_(_OPEN), _table.c.installation == installation, _table.c.host != host, group
+        )
+        found = await self._database.read(lambda connection: connection.execute(statement.limit(1)).first())
+        return found is not None
 
     async def _change_one(self, statement: Update) -> bool:
         return await self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
+
+
+def _of(execution: Execution) -> ColumnElement[bool]:
+    """Its row, while it is open and this host's."""
+    return (_table.c.id == execution.id) & _table.c.state.in_(_OPEN) & (_table.c.host == execution.host)
+
+
+def _with_key(key: str) -> Select[Any]:
+    return select(_table).where(_table.c.key == key)
+
+
+def _new_values(execution: Execution) -> dict[str, Any]:
+    return {
+        "id": execution.id,
+        "installation": execution.installation,
+        "plugin": execution.plugin,
+        "version": execution.version,
+        "task": execution.task,
+        "trigger": execution.trigger,
+        "attempt": execution.attempt,
+        "queued_at": execution.queued_at,
+        "input": execution.input,
+        "timeout_seconds": None if execution.timeout is None else execution.timeout.total_seconds(),
+        "trigger_id": execution.trigger_id,
+        "by": execution.by,
+        "key": execution.key or None,
+        "retry_of": execution.retry_of,
+        "due_at": execution.due_at,
+        "host": execution.host,
+        "patient": execution.patient,
+        "attempts": execution.attempts,
+        **_changing_values(execution),
+    }
 
 
 def _worker_values(worker: WorkerFacts | None) -> dict[str, Any] | None:
@@ -135,7 +252,7 @@ def _changing_values(execution: Execution) -> dict[str, Any]:
 def _execution(row: Row[Any]) -> Execution:
     error = None
     if row.error_type is not None:
-        error = ExecutionError(row.error_type, row.error_message, row.error_traceback, row.error_remedy)
+        error = ExecutionError(row.error_type, row.error_message, row.error_traceback or "", row.error_remedy)
     return Execution(
         id=row.id,
         installation=row.installation,

@@ -8,6 +8,7 @@ from typing import Self
 
 from sqlalchemy import URL, make_url
 
+from moorage.store.attempts import Attempts
 from moorage.store.audit import Audit
 from moorage.store.config import ConfigValues
 from moorage.store.database import Database
@@ -20,9 +21,9 @@ from moorage.store.log_levels import LogLevels
 from moorage.store.logs import Logs
 from moorage.store.migrate import migrate
 from moorage.store.postgresql import Timeouts
+from moorage.store.policy_values import PolicyValues
 from moorage.store.secrets import Secrets
 from moorage.store.switches import Switches
-from moorage.store.triggers import Triggers
 from moorage.store.triggers import Triggers
 from moorage.store.uids import Uids
 
@@ -40,6 +41,7 @@ class Store:
         self.installations = Installations(self._database)
         self.grants = Grants(self._database)
         self.executions = Executions(self._database)
+        self.attempts = Attempts(self._database)
         self.incarnations = Incarnations(self._database)
         self.logs = Logs(self._database)
         self.audit = Audit(self._database)
@@ -47,7 +49,7 @@ class Store:
         self.secrets = Secrets(self._database)
         self.config = ConfigValues(self._database)
         self.log_levels = LogLevels(self._database)
-        self.triggers = Triggers(self._database)
+        self.policy_values = PolicyValues(self._database)
         self.switches = Switches(self._database)
         self.triggers = Triggers(self._database)
 
