@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from servers.postgres import PostgresServer, postgres_server
 
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.manifest import Author, Limits, Manifest, RequestedCapability, Trigger
+from moorage.store import schema
 from moorage.store.store import Store
 from moorage_proto.capability import parse
 
@@ -20,19 +22,49 @@ NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated file, to be copied: running the migrations for each test takes longer than the tests."""
     path = tmp_path_factory.mktemp("empty") / "moorage.db"
-
-    async def make() -> None:
-        async with Store(path):
-            pass
-
-    asyncio.run(make())
+    asyncio.run(_migrate(path))
     return path
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    with postgres_server() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def migrated_url(server: PostgresServer) -> str:
+    server.run("CREATE DATABASE contract")
+    url = server.url(database="contract").replace("postgresql:", "postgresql+psycopg:")
+    asyncio.run(_migrate(url))
+    return url
+
+
 @pytest.fixture
-async def store(tmp_path: Path, empty_store: Path) -> AsyncIterator[Store]:
-    async with Store(shutil.copy(empty_store, tmp_path / "moorage.db")) as opened:
+def postgres_url(server: PostgresServer, migrated_url: str) -> str:
+    """A migrated database without rows."""
+    tables = ", ".join(f'"{table.name}"' for table in schema.metadata.sorted_tables)
+    server.run(f"TRUNCATE {tables} RESTART IDENTITY CASCADE", database="contract")
+    return migrated_url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.system)])
+def location(request: pytest.FixtureRequest, tmp_path: Path, empty_store: Path) -> Path | str:
+    """Of a store that holds nothing yet: what the tests below say holds of both."""
+    if request.param == "sqlite":
+        return Path(shutil.copy(empty_store, tmp_path / "moorage.db"))
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+async def store(location: Path | str) -> AsyncIterator[Store]:
+    async with Store(location) as opened:
         yield opened
+
+
+async def _migrate(location: Path | str) -> None:
+    async with Store(location):
+        pass
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ from moorage.orchestrator.listeners import Listeners
 from moorage.orchestrator.orchestrator import Orchestrator
 from moorage.owned import OwnedTasks
 from moorage.packages.source import collect_sources
+from moorage.store.location import location, timeouts
 from moorage.store.store import Store
 from moorage.supervisor.bounded import BoundedLauncher
 from moorage.supervisor.cgroups import Cgroups
@@ -113,7 +114,7 @@ class Wiring:
         self._stack = contextlib.AsyncExitStack()
         self._report: SandboxReport | None = None
         self.events = EventBus()
-        self.store = Store(settings.store_path)
+        self.store = Store(location(settings.store, settings.store_path), timeouts=timeouts(settings.store))
         self.configs = Configs(settings)
         self.log_levels = LogLevels(self.store.log_levels, self._tell_levels)
         #: What goes on whoever waits for it.

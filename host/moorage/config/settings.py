@@ -24,6 +24,7 @@ from moorage.config.services.secrets import SecretsSettings
 from moorage.config.services.servicebus import ServiceBusBackend
 from moorage.config.services.sql import SqlBackend
 from moorage.config.services.storage import StorageSettings
+from moorage.config.store import StoreSettings
 from moorage.config.table import Folder, Table, absolute
 from moorage.errors import ExitCode, Invalid
 from moorage.models.manifest import Limits
@@ -206,6 +207,7 @@ class Settings(Table):
     run_dir: Folder | None = Field(
         default=None, description="Sockets; a short path. Default: below the runtime or temp folder."
     )
+    store: StoreSettings = StoreSettings()
     sandbox: SandboxSettings = SandboxSettings()
     plugins: PluginSettings = PluginSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
@@ -279,6 +281,7 @@ class Settings(Table):
             update={
                 "state_dir": state_dir,
                 "run_dir": None,
+                "store": StoreSettings(),
                 "plugins": PluginSettings(),
                 "sandbox": self.sandbox.model_copy(update={"require": "none", "development": True}),
                 "sql": sql,

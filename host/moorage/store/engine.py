@@ -1,4 +1,6 @@
-"""Engines. The only place that knows what SQLite needs; every other file of the store speaks to any database."""
+"""Engines. This file alone knows what SQLite needs, and ``postgresql`` what that does; every other file of the store
+speaks to any database.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+from moorage.store import postgresql
+from moorage.store.postgresql import Timeouts, is_postgresql
 
 #: Threads that read at one time; one further thread writes.
 READERS = 2
@@ -21,17 +26,32 @@ def for_file(path: Path) -> URL:
     return URL.create("sqlite", database=str(path))
 
 
-def make_engine(url: URL) -> Engine:
-    """An engine with one connection for each of the store's threads. Connects on first use."""
+def make_engine(url: URL, timeouts: Timeouts) -> Engine:
+    """An engine with one connection for each of the store's threads. Connects on first use.
+
+    Raises PostgresClientMissing.
+    """
+    if is_postgresql(url):
+        return postgresql.make_engine(url, timeouts, READERS + 1)
     engine = create_engine(url, pool_size=READERS + 1, max_overflow=0)
-    if url.get_backend_name() == "sqlite":
-        _prepare_sqlite(engine)
+    event.listen(engine, "connect", _on_connect)
+    event.listen(engine, "begin", _on_begin)
     return engine
 
 
 def for_writing(engine: Engine) -> Engine:
     """The same pool; its transactions may write."""
     return engine.execution_options(**{_WRITES: True})
+
+
+def for_reading(engine: Engine) -> Engine:
+    """The same pool; each of its transactions sees one moment of the database."""
+    return postgresql.for_reading(engine) if is_postgresql(engine.url) else engine
+
+
+def for_migrating(engine: Engine) -> Engine:
+    """The same pool; its transactions may change the tables."""
+    return postgresql.for_migrating(engine) if is_postgresql(engine.url) else for_writing(engine)
 
 
 def prepare_file(url: URL) -> None:
@@ -41,11 +61,6 @@ def prepare_file(url: URL) -> None:
     path = Path(url.database)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _prepare_sqlite(engine: Engine) -> None:
-    event.listen(engine, "connect", _on_connect)
-    event.listen(engine, "begin", _on_begin)
 
 
 def _on_connect(connection: Any, record: Any) -> None:  # noqa: ARG001 - the event's signature

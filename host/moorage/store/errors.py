@@ -19,6 +19,30 @@ class StoreFailed(MoorageError):
         )
 
 
+class StoreUrlInvalid(Invalid):
+    """The settings name a database that cannot be."""
+
+    code = "store_url_invalid"
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"The setting store.url cannot be used: {problem}. Write it as postgresql://user:${{PASSWORD}}@server/database,"
+            " or leave it out for an SQLite file in state_dir."
+        )
+
+
+class PostgresClientMissing(MoorageError):
+    code = "postgres_client_missing"
+    exit_code = ExitCode.CONFIG
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The setting store.url names a PostgreSQL database, and the library that speaks to it is not installed:"
+            ' pip install "moorage[postgresql]"'
+        )
+
+
 class StoreClosed(MoorageError):
     code = "store_closed"
     exit_code = ExitCode.UNAVAILABLE

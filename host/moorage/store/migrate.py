@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
+from moorage.store import postgresql
 from moorage.store.errors import NotAStore, SchemaNewer
 from moorage.store.schema import REVISION
 
@@ -19,10 +20,12 @@ _turn = threading.Lock()
 
 
 def migrate(connection: Connection) -> None:
-    """Runs what is missing, inside the connection's transaction.
+    """Runs what is missing, inside the connection's transaction. Hosts that start at the same time take turns.
 
     Raises SchemaNewer, NotAStore.
     """
+    if connection.dialect.name == "postgresql":
+        postgresql.lock_migrations(connection)
     current = MigrationContext.configure(connection).get_current_revision()
     if current == REVISION:
         return
