@@ -29,8 +29,8 @@ from moorage_proto.capability import BACKEND_SERVICES, parse
         ("kafka.consume:analytics/**", "It is run for the messages of every topic of the Kafka cluster analytics."),
         (
             "executions.follow:geo-*",
-            "It is run when executions end, and is told their outcomes and results: those of every installation whose name"
-            " fits geo-*.",
+            "It is run when executions end, and is told their outcomes and results: those of every installation whose"
+            " name fits geo-*.",
         ),
         ("kafka.produce:plugin-topic", "It sends messages to the topic plugin-topic."),
         ("kafka.produce:*/plays", "It sends messages to the topic plays of every Kafka cluster."),

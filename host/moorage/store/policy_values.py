@@ -1,0 +1,50 @@
+"""Values of policies that were changed at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, delete, insert, select
+
+from moorage.models.installation import InstallationId
+from moorage.models.policy import Origin, PolicyValue
+from moorage.store import schema
+from moorage.store.database import Database
+from moorage.store.errors import InstallationUnknown
+
+_table = schema.policy_values
+
+
+class PolicyValues:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> dict[InstallationId, tuple[PolicyValue, ...]]:
+        """Of all installations that have any; by key."""
+        statement = select(_table).order_by(_table.c.installation, _table.c.key)
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        found: dict[InstallationId, tuple[PolicyValue, ...]] = {}
+        for row in rows:
+            value = PolicyValue(row.key, row.value, Origin.PERSON, row.set_by, row.set_at)
+            found[row.installation] = (*found.get(row.installation, ()), value)
+        return found
+
+    async def change(
+        self, installation: InstallationId, values: Sequence[PolicyValue], unset: Iterable[str] = ()
+    ) -> None:
+        """Takes some back, then sets others; each value in a form that the store has (``packages.policies.stored``).
+
+        Raises InstallationUnknown, NotStorable; nothing has changed then.
+        """
+        keys = tuple(dict.fromkeys([*unset, *(value.key for value in values)]))
+
+        def work(connection: Connection) -> None:
+            owner = schema.installations.c.id
+            if connection.scalar(select(owner).where(owner == installation)) is None:
+                raise InstallationUnknown(installation)
+            connection.execute(delete(_table).where(_table.c.installation == installation, _table.c.key.in_(keys)))
+            for value in values:
+                row = {"key": value.key, "value": value.value, "set_by": value.set_by, "set_at": value.set_at}
+                connection.execute(insert(_table).values(installation=installation, **row))
+
+        await self._database.write(work)
