@@ -17,7 +17,7 @@ CHURN = Candidate(
     Grants(
         allow=(parse("sql.read:users"), parse("kafka.produce:plays-*")), deny=(parse("kafka.produce:plays-secret"),)
     ),
-    {"vip": True, "eu": False, "slow": None},
+    {"vip": True, "eu": False},
 )
 
 

@@ -1,9 +1,21 @@
 """The composition root: the only place that chooses between implementations, and the face for applications."""
 
+from moorage.app.hooks import Refused
 from moorage.app.host import Host
 from moorage.broker.services.base import Caller
 from moorage.broker.services.typed import implements
 from moorage.config.settings import Settings
 from moorage_proto.typed import ServiceError, capability, guarded, own, service
 
-__all__ = ["Caller", "Host", "ServiceError", "Settings", "capability", "guarded", "implements", "own", "service"]
+__all__ = [
+    "Caller",
+    "Host",
+    "Refused",
+    "ServiceError",
+    "Settings",
+    "capability",
+    "guarded",
+    "implements",
+    "own",
+    "service",
+]

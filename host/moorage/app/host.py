@@ -9,21 +9,26 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from moorage.app import why
 from moorage.app.audit import AuditTrail
 from moorage.app.config import Config
 from moorage.app.grants import Grants
+from moorage.app.handlers import Handlers, HandlerState
+from moorage.app.hooks import PATIENCE, Failing, Hook, Hooks
 from moorage.app.installer import Installer, InstallOrder, unknown_verbs
 from moorage.app.levels import Levels
 from moorage.app.lock import StateLock
+from moorage.app.many import Many
 from moorage.app.reloading import Reloading, ReloadRequest
 from moorage.app.removal import Removal
 from moorage.app.secrets import Secrets
-from moorage.app.shown import single_fences, state_of
+from moorage.app.selection import Predicate
+from moorage.app.shown import single_fences, state_of, stop_report
 from moorage.app.sql import Sql
 from moorage.app.storage import Storage
+from moorage.app.switch import Switch
 from moorage.app.wiring import Wiring
 from moorage.broker.services.console import DeveloperConsole
 from moorage.broker.services.events import EventHub
@@ -32,7 +37,8 @@ from moorage.broker.services.typed import served
 from moorage.config.settings import Settings
 from moorage.errors import ExitCode, MoorageError
 from moorage.events.bus import EventBus
-from moorage.events.events import Installed
+from moorage.events.events import Event, installed
+from moorage.events.steps import Disabling, Enabling, Step
 from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
@@ -43,17 +49,21 @@ from moorage.models.installation import Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.reload import ReloadReport
+from moorage.models.selected import SelectedRuns
+from moorage.models.selection import Selector
 from moorage.models.storage import DataFate, RemovalReport
 from moorage.models.views import BrokenPlugin, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
 from moorage.packages.scan import scan
 from moorage.supervisor.desired import Disable, Enable, Hold, Release, Scale
 from moorage.supervisor.incarnation import Incarnation
-from moorage.supervisor.member import Ended
 from moorage_proto.learning import Learnt
 from moorage_sandbox.report import SandboxReport
 
 Progress = Callable[[str], None]
+
+Told = TypeVar("Told", bound=Callable[[Any], Any])
+Asked = TypeVar("Asked", bound=Hook)
 
 
 class ExecutionFailed(MoorageError):
@@ -93,11 +103,13 @@ class Host:
         console: DeveloperConsole | None = None,
         keys: KeySource | None = None,
         learnt: Learnt | None = None,
+        predicates: Mapping[str, Predicate] | None = None,
     ) -> None:
         """``services``: the application's own: objects under ``@service`` or ``@implements``, or Services.
         ``console``: where a breakpoint of a plugin asks its developer; for ``moorage dev``. ``keys``: where the keys
         of secrets come from, in place of a file. ``learnt``: calls are allowed whatever is granted, and what they
-        needed is noted there; for ``moorage dev --learn``. Raises LearningRefused anywhere but in development.
+        needed is noted there; for ``moorage dev --learn``. ``predicates``: by the names under which selectors ask them;
+        each is called in a thread. Raises LearningRefused anywhere but in development.
         """
         if learnt is not None and not (settings.sandbox.development and console is not None):
             raise LearningRefused
@@ -106,6 +118,8 @@ class Host:
         self._console = console
         self._keys = keys
         self._services = tuple(map(served, services))
+        self._predicates = dict(predicates or {})
+        self._hooks, self._handlers = Hooks(), Handlers()
         self._exit = contextlib.AsyncExitStack()
         self._broken: tuple[BrokenPlugin, ...] = ()
         self._wiring: Wiring | None = None
@@ -116,9 +130,18 @@ class Host:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(StateLock(self.settings.state_dir))
-            self._wiring = await stack.enter_async_context(
-                Wiring(self.settings, self._services, self._console, self._keys, self._learnt)
+            wiring = Wiring(
+                self.settings,
+                self._services,
+                self._console,
+                self._keys,
+                self._learnt,
+                predicates=self._predicates,
+                view=self._view,
             )
+            # Before its first event, and after its last.
+            await stack.enter_async_context(self._handlers.listening(wiring.events))
+            self._wiring = await stack.enter_async_context(wiring)
             await self._wiring.orchestrator.recover()
             if not self.settings.plugins.folders:
                 self._wiring.orchestrator.resume()
@@ -185,18 +208,30 @@ class Host:
         order = InstallOrder(Path(path), name, config, tuple(grant), grant_required, by)
         async with self._installing:
             installation = await self._installer.install(order, progress or _silent)
+        known = self._parts.supervisor.keeper(installation.id)
+        before = known.installation if known is not None else None
         self._parts.remember(installation)
         await self._scale_as_set(installation)
         for warning in unknown_verbs(installation.manifest, self._parts.broker.verbs):
             (progress or _silent)(warning)
-        self.events.announce(Installed(installation.id, installation))
+        self.events.announce(installed(before, installation))
         await self._act("install", installation.id, by, f"version {installation.manifest.version}")
         return installation
 
-    async def installations(self, *, look: bool = False) -> tuple[InstallationView, ...]:
+    async def installations(
+        self, *, look: bool = False, enabled: bool | None = None, select: Selector | None = None
+    ) -> tuple[InstallationView, ...]:
+        """By name. ``enabled``: those alone that are, or are not; ``select``: those that fit. With ``look``, what their
+        workers use is looked at now. Raises SelectorRefused, PredicateUnknown.
+        """
         if look:
             await self._parts.usage.look()
-        return tuple([await self._view(each) for each in await self._parts.store.installations.list()])
+        found = await self._parts.selection.select(select or Selector())
+        return tuple([await self._view(each) for each in found if enabled in (None, each.desired.enabled)])
+
+    async def select(self, selector: Selector) -> tuple[InstallationView, ...]:
+        """Those that fit, by name, whether or not they may run. Raises SelectorRefused, PredicateUnknown."""
+        return await self.installations(select=selector)
 
     async def broken(self) -> tuple[BrokenPlugin, ...]:
         return self._broken
@@ -206,9 +241,10 @@ class Host:
 
     async def remove(self, name: str, *, data: DataFate | None = None, by: str = "") -> RemovalReport:
         """It goes, with its grants, settings and secrets; ``data`` says what becomes of its private data. Its history
-        stays. Raises InstallationUnknown, ReloadUnderway; DataUndecided where there is data and nothing was said of it.
+        stays. Raises InstallationUnknown, ReloadUnderway; DataUndecided where there is data and nothing was said of it;
+        StepRefused as ``disable``, which comes first.
         """
-        return await Removal(self._parts, self._act).remove(name, data, by)
+        return await Removal(self._parts, self._act, self._ask_disabling).remove(name, data, by)
 
     async def start(self, name: str, *, by: str = "") -> InstallationView:
         await self._parts.supervisor.start(name)
@@ -234,9 +270,9 @@ class Host:
         await self._parts.store.installations.get(name)
         await self._act("stop", name, by, hold)
         if not hold:
-            return _report(name, await self._parts.supervisor.stop(name, "a person asked for it"), "stopped")
+            return stop_report(name, await self._parts.supervisor.stop(name, "a person asked for it"), "stopped")
         ended = await self._parts.supervisor.forbid(name, Hold(hold, by), hold, by=by)
-        return _report(name, ended, "stopped", f"held until: moorage release {name}")
+        return stop_report(name, ended, "stopped", f"held until: moorage release {name}")
 
     async def release(self, name: str, *, by: str = "", reason: str = "") -> InstallationView:
         """Ends a hold or a quarantine; what was up before is up again when this returns.
@@ -249,16 +285,24 @@ class Host:
         return await self._up_again(name)
 
     async def enable(self, name: str, *, by: str = "", reason: str = "") -> InstallationView:
-        """It takes work again; what was up before is up again when this returns. Raises as ``release``."""
+        """It takes work again; what was up before is up again when this returns.
+
+        Raises as ``release``, and StepRefused where a hook of the application's refuses it: nothing has changed then.
+        """
+        if not (await self._parts.store.installations.get(name)).desired.enabled:
+            await self._hooks.ask(Enabling(name, by, reason), self._act)
         await self._parts.supervisor.change(name, Enable(reason), by=by)
         await self._act("enable", name, by, reason)
         return await self._up_again(name)
 
     async def disable(self, name: str, *, by: str = "", reason: str = "") -> StopReport:
-        """It takes no new work; returns when what runs has finished, and its workers are gone."""
+        """It takes no new work; returns when what runs has finished, and its workers are gone. Raises StepRefused as
+        ``enable``.
+        """
+        await self._ask_disabling(name, by, reason)
         await self._act("disable", name, by, reason)
         ended = await self._parts.supervisor.forbid(name, Disable(reason), reason or "it was disabled", by=by)
-        return _report(name, ended, "stopped", f"disabled until: moorage enable {name}")
+        return stop_report(name, ended, "stopped", f"disabled until: moorage enable {name}")
 
     async def scale(self, name: str, replicas: int, *, by: str = "") -> InstallationView:
         """How many workers it has when it is up; they come and go after this has returned. Raises ReplicasInvalid."""
@@ -269,7 +313,7 @@ class Host:
     async def kill(self, name: str, *, by: str = "") -> StopReport:
         await self._parts.store.installations.get(name)
         await self._act("kill", name, by)
-        return _report(
+        return stop_report(
             name, await self._parts.supervisor.kill(name, f"by {by}" if by else "at a person's request"), "killed"
         )
 
@@ -316,9 +360,14 @@ class Host:
     async def unload_all(self, *, by: str = "") -> tuple[StopReport, ...]:
         await self._act("unload-all", "", by)
         stopped = await self._parts.supervisor.stop_all("everything is unloaded")
-        return tuple(_report(name, ended, "stopped") for name, ended in sorted(stopped.items()))
+        return tuple(stop_report(name, ended, "stopped") for name, ended in sorted(stopped.items()))
 
     # -- grants --------------------------------------------------------------------------------------------------
+
+    @property
+    def switch(self) -> Switch:
+        """For all installations at one time: off, nothing works."""
+        return Switch(self._parts, self._act)
 
     @property
     def grants(self) -> Grants:
@@ -368,6 +417,16 @@ class Host:
     async def run(self, request: ExecutionRequest) -> Execution:
         return await self._parts.orchestrator.run(request)
 
+    async def submit_all(self, selector: Selector, request: ExecutionRequest) -> SelectedRuns:
+        """The same of each that fits; the request's own installation does not count. Executions and what could not be
+        accepted come apart, by name. Raises SelectorRefused, PredicateUnknown.
+        """
+        return await Many(self._parts).submit(selector, request)
+
+    async def run_all(self, selector: Selector, request: ExecutionRequest) -> SelectedRuns:
+        """As ``submit_all``; returns when each has its outcome."""
+        return await Many(self._parts).run(selector, request)
+
     async def wait(self, execution_id: str) -> Execution:
         """Returns when it has its outcome."""
         return await self._parts.orchestrator.wait(execution_id)
@@ -376,6 +435,38 @@ class Host:
     def events(self) -> EventBus:
         """What happens to installations and executions, announced after it was stored."""
         return self._parts.events
+
+    def on(self, *kinds: type[Event]) -> Callable[[Told], Told]:
+        """``@host.on(Loaded, Crashed)``: the function is told of these from now on, or from when the host opens; of
+        one at a time, in order. It may be a coroutine function; otherwise it is called in a thread. What it raises is
+        logged, and one that is too slow loses the oldest; ``handlers`` counts both.
+        """
+
+        def registered(handler: Told) -> Told:
+            self._handlers.add(handler, kinds or (Event,))
+            return handler
+
+        return registered
+
+    @property
+    def handlers(self) -> tuple[HandlerState, ...]:
+        """How the functions do that are told of events."""
+        return self._handlers.states
+
+    def before(
+        self, kind: type[Step], *, failing: Failing | None = None, timeout: timedelta = PATIENCE
+    ) -> Callable[[Asked], Asked]:
+        """``@host.before(Disabling)``: the function is asked before that is done, and refuses it by raising Refused
+        with the reason. It may be a coroutine function; otherwise it is called in a thread. ``failing``: what it comes
+        to when it raises anything else, or takes longer than ``timeout``; by default that refuses an Enabling and
+        allows a Disabling. Raises TypeError for what cannot be refused.
+        """
+
+        def registered(hook: Asked) -> Asked:
+            self._hooks.add(kind, hook, failing=failing, timeout=timeout)
+            return hook
+
+        return registered
 
     async def call(
         self,
@@ -488,6 +579,11 @@ class Host:
             log_levels=self._parts.log_levels.of(name),
         )
 
+    async def _ask_disabling(self, name: str, by: str, reason: str) -> None:
+        """Of one that is disabled already there is nothing to ask. Raises InstallationUnknown, StepRefused."""
+        if (await self._parts.store.installations.get(name)).desired.enabled:
+            await self._hooks.ask(Disabling(name, by, reason), self._act)
+
     async def _up_again(self, name: str) -> InstallationView:
         keeper = self._parts.supervisor.keeper(name)
         if keeper is not None and keeper.wanted and keeper.installation.desired.runnable:
@@ -527,14 +623,3 @@ def _well(incarnation: Incarnation) -> int:
     return (ConditionKind.SILENT, ConditionKind.BUSY, ConditionKind.UNHEALTHY, ConditionKind.ANSWERING).index(
         incarnation.condition.kind
     )
-
-
-def _report(name: str, ended: Ended, done: str, then: str = "") -> StopReport:
-    """``done``: stopped or killed; ``then``: what holds from now on."""
-    parts = [done if ended.processes else "was not running"]
-    if ended.executions:
-        parts.append(f"{', '.join(ended.executions)} cancelled")
-    if ended.processes:
-        parts.append("1 process gone" if ended.processes == 1 else f"{ended.processes} processes gone")
-    parts += [then] if then else []
-    return StopReport(name, ended.executions, ended.processes, f"{name}: {'; '.join(parts)}.")

@@ -11,7 +11,7 @@ from moorage.app.asked import described
 from moorage.app.installer import Installer, InstallOrder, unknown_verbs
 from moorage.app.wiring import Wiring
 from moorage.errors import Conflict, ExitCode
-from moorage.events.events import GrantsChanged, Installed
+from moorage.events.events import GrantsChanged, installed
 from moorage.models.installation import Installation
 from moorage.models.manifest import ReloadMode, RequestedCapability
 from moorage.models.reload import ReloadReport
@@ -153,7 +153,7 @@ class Reloading:
             raise InstallationChanged(new.id)
         await self._parts.store.installations.replace(new, loaded=loaded)
         self._parts.remember(new)
-        self._parts.events.announce(Installed(new.id, new))
+        self._parts.events.announce(installed(old, new))
 
     async def _grant(self, name: str, texts: tuple[str, ...], by: str) -> None:
         """Of what only the new version asks for nothing else has a use."""

@@ -19,6 +19,10 @@ from moorage.supervisor.errors import ReloadUnderway
 Act = Callable[[str, str, str, str], Awaitable[None]]
 
 
+#: Told of it when it is disabled, which comes first.
+REASON = "it is removed"
+
+
 class DataUndecided(Conflict):
     """Nothing was removed."""
 
@@ -36,17 +40,20 @@ class DataUndecided(Conflict):
 class Removal:
     """Used by the host alone."""
 
-    def __init__(self, parts: Wiring, act: Act) -> None:
+    def __init__(self, parts: Wiring, act: Act, ask: Callable[[InstallationId, str, str], Awaitable[None]]) -> None:
+        """``ask`` raises where the application refuses that it is disabled: by whom, and why, it is told."""
         self._parts = parts
         self._act = act
+        self._ask = ask
 
     async def remove(self, name: InstallationId, data: DataFate | None, by: str) -> RemovalReport:
-        """Raises InstallationUnknown, ReloadUnderway, DataUndecided; nothing has changed then."""
+        """Raises InstallationUnknown, ReloadUnderway, DataUndecided, StepRefused; nothing has changed then."""
         await self._parts.store.installations.get(name)
         if self._parts.supervisor.reloading(name):
             raise ReloadUnderway(name)
         if data is None and (found := await self._found(name)) is not None:
             raise DataUndecided(name, *found)
+        await self._ask(name, by, REASON)
         # Not to be left halfway by whoever waits no longer.
         return await asyncio.shield(self._parts.tasks.start(self._remove(name, data, by), f"remove {name}"))
 
@@ -83,7 +90,7 @@ class Removal:
         return RemovalReport(name, fate, _sentence(name, fate))
 
     async def _forbid(self, name: InstallationId, by: str) -> None:
-        await self._parts.supervisor.forbid(name, Disable("it is removed"), "it is removed", by=by)
+        await self._parts.supervisor.forbid(name, Disable(REASON), REASON, by=by)
 
 
 def _is_empty(folder: Path) -> bool:

@@ -9,7 +9,8 @@ from moorage.config.services.sql import SqlMode
 from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import Installation
-from moorage.models.views import GrantView
+from moorage.models.views import GrantView, StopReport
+from moorage.supervisor.member import Ended
 from moorage_proto.capability import parse
 
 #: Of many capabilities that are missing, so many are named in a list of installations.
@@ -64,6 +65,17 @@ def state_of(
     if problem and rest is not None:
         return "restarting", f"{problem} It is started again in {rest.total_seconds():.1f} s."
     return "stopped", problem
+
+
+def stop_report(name: str, ended: Ended, done: str, then: str = "") -> StopReport:
+    """``done``: stopped or killed; ``then``: what holds from now on."""
+    parts = [done if ended.processes else "was not running"]
+    if ended.executions:
+        parts.append(f"{', '.join(ended.executions)} cancelled")
+    if ended.processes:
+        parts.append("1 process gone" if ended.processes == 1 else f"{ended.processes} processes gone")
+    parts += [then] if then else []
+    return StopReport(name, ended.executions, ended.processes, f"{name}: {'; '.join(parts)}.")
 
 
 def _ungranted(name: str, missing: Sequence[GrantView]) -> str:

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import logging
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +20,7 @@ from moorage.app.folders import make_folder
 from moorage.app.late_news import LateNews
 from moorage.app.log_levels import LogLevels
 from moorage.app.relay import relay_of
+from moorage.app.selection import Predicate, Selection
 from moorage.app.services import Services
 from moorage.app.use import GrantUse
 from moorage.broker.broker import Broker
@@ -53,6 +54,7 @@ from moorage.models.installation import Installation, InstallationId
 from moorage.models.log import LogLine
 from moorage.models.manifest import Limits
 from moorage.models.storage import StorageUse
+from moorage.models.views import InstallationView
 from moorage.orchestrator import outcomes
 from moorage.orchestrator.deliveries import Deliveries
 from moorage.orchestrator.listeners import Listeners
@@ -106,15 +108,20 @@ class Wiring:
         console: DeveloperConsole | None = None,
         keys: KeySource | None = None,
         learnt: Learnt | None = None,
+        *,
+        predicates: Mapping[str, Predicate],
+        view: Callable[[Installation], Awaitable[InstallationView]],
     ) -> None:
         """``keys``: where the keys of secrets come from, in place of the file that the settings name. ``learnt``:
-        everything is allowed and noted there; the host has made sure that it is a developer's.
+        everything is allowed and noted there; the host has made sure that it is a developer's. ``predicates`` are
+        asked about what ``view`` shows of an installation.
         """
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
         self._report: SandboxReport | None = None
         self.events = EventBus()
         self.store = Store(location(settings.store, settings.store_path), timeouts=timeouts(settings.store))
+        self.selection = Selection(self.store, predicates, view)
         self.configs = Configs(settings)
         self.log_levels = LogLevels(self.store.log_levels, self._tell_levels)
         #: What goes on whoever waits for it.
@@ -230,6 +237,7 @@ class Wiring:
             stack.push_async_callback(self.tasks.settled)
             stack.push_async_callback(self.log_levels.close)
             await self.log_levels.open()
+            self.supervisor.remember_switch(await self.store.switches.get())
             installations = await self.store.installations.list()
             for installation in installations:
                 self.remember(installation)

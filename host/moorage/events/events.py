@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from moorage.models.execution import Execution
+from moorage.models.execution import Attempt, Execution
 from moorage.models.health import Condition
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import DesiredState, Installation, InstallationId
@@ -30,6 +30,13 @@ class Upgraded(Installed):
     """Another version took the place of one, be it a newer or an older one."""
 
     before: Installation
+
+
+def installed(before: Installation | None, now: Installation) -> Installed:
+    """What is told of an installation that has been stored. ``before``: what it takes the place of, if anything."""
+    if before is None or before.manifest.version == now.manifest.version:
+        return Installed(now.id, now)
+    return Upgraded(now.id, now, before)
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,13 @@ class ExecutionStarted(ExecutionEvent):
 @dataclass(frozen=True)
 class ExecutionProgressed(ExecutionEvent):
     pass
+
+
+@dataclass(frozen=True)
+class ExecutionRetried(ExecutionEvent):
+    """An attempt of it has ended without an outcome of the whole: it is queued again, for the next one."""
+
+    attempt: Attempt
 
 
 @dataclass(frozen=True)

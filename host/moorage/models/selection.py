@@ -47,8 +47,17 @@ class Selector:
 
     def predicates(self) -> frozenset[str]:
         """Names of all that it asks, at any depth."""
-        below = (name for each in (*self.all, *self.any, *self.none) for name in each.predicates())
-        return frozenset((*below, *([self.predicate] if self.predicate else ())))
+        return frozenset(each.predicate for each in self.parts() if each.predicate)
+
+    def capabilities(self) -> frozenset[str]:
+        """All that it asks about, at any depth."""
+        return frozenset(each.capability for each in self.parts() if each.capability)
+
+    def parts(self) -> Iterator[Selector]:
+        """Itself, and all selectors in it."""
+        yield self
+        for each in (*self.all, *self.any, *self.none):
+            yield from each.parts()
 
 
 class SelectorInvalid(ValueError):
@@ -66,7 +75,7 @@ def parse_selector(record: object, where: str = "select") -> Selector:
     ``where`` is what the record is called in sentences. Raises SelectorInvalid.
     """
     selector = _parsed(record, where, 1)
-    if sum(1 for _ in _all_of(selector)) > MAX_SELECTORS:
+    if sum(1 for _ in selector.parts()) > MAX_SELECTORS:
         raise SelectorInvalid(where, f"it is made of more than {MAX_SELECTORS} selectors; make it simpler.")
     return selector
 
@@ -167,13 +176,6 @@ _KEYS = tuple(field.name for field in fields(Selector))
 def _part(selector: Selector, key: str) -> tuple[Selector, ...]:
     found: tuple[Selector, ...] = getattr(selector, key)
     return found
-
-
-def _all_of(selector: Selector) -> Iterator[Selector]:
-    yield selector
-    for key in _LISTS:
-        for each in _part(selector, key):
-            yield from _all_of(each)
 
 
 def _conditions(selector: Selector) -> str:

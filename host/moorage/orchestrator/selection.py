@@ -7,14 +7,15 @@ rests on it selects nothing, negated or not.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from packaging.specifiers import SpecifierSet
 from packaging.version import InvalidVersion, Version
 
+from moorage.errors import Invalid
 from moorage.models.installation import InstallationId
-from moorage.models.selection import Selector
+from moorage.models.selection import Selector, SelectorInvalid, format_selector, parse_selector
 from moorage_proto.capability import Capability, Grants, parse
 from moorage_proto.glob import compiled
 
@@ -28,27 +29,60 @@ class Candidate:
     tags: frozenset[str]
     #: Its effective rights.
     grants: Grants
-    #: By predicate: what it says of it. One that is missing, or None, could not be asked.
-    said: Mapping[str, bool | None]
+    #: By predicate: what it says of it. One that is missing was not asked, or did not answer.
+    said: Mapping[str, bool]
+
+    def after(self, said: Mapping[str, bool]) -> Candidate:
+        """Once these have answered."""
+        return replace(self, said=said)
+
+
+class SelectorRefused(Invalid):
+    """It cannot select anything: a part of it is wrong."""
+
+    code = "selector_invalid"
+
+
+class PredicateUnknown(SelectorRefused):
+    code = "predicate_unknown"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        listed = ", ".join(sorted(known)) or "none"
+        super().__init__(
+            f"The application has no predicate {name!r}; it has: {listed}. It registers them with"
+            " Host(..., predicates={...})."
+        )
+
+
+def checked(selector: Selector, predicates: Collection[str]) -> Selector:
+    """As ``parse_selector`` would have made it. Raises SelectorRefused; PredicateUnknown for one that is not known."""
+    try:
+        found = parse_selector(format_selector(selector))
+    except SelectorInvalid as error:
+        raise SelectorRefused(str(error)) from error
+    for name in sorted(found.predicates() - set(predicates)):
+        raise PredicateUnknown(name, predicates)
+    return found
 
 
 def selects(selector: Selector, candidate: Candidate) -> bool:
     """Whether all of it holds, for certain."""
-    return _holds(selector, candidate) is True
+    return holds(selector, candidate) is True
 
 
-def _holds(selector: Selector, candidate: Candidate) -> bool | None:
+def holds(selector: Selector, candidate: Candidate) -> bool | None:
+    """None: that depends on what a predicate says that was not asked, or did not answer."""
     conditions = [
         candidate.tags.issuperset(selector.tags),
         not selector.version or _has_version(selector.version, candidate.version),
         not selector.name or compiled(selector.name, "").matches(candidate.name),
         not selector.capability or _may(candidate.grants, selector.capability),
         not selector.predicate or candidate.said.get(selector.predicate),
-        *(_holds(each, candidate) for each in selector.all),
-        *(_opposite(_holds(each, candidate)) for each in selector.none),
+        *(holds(each, candidate) for each in selector.all),
+        *(_opposite(holds(each, candidate)) for each in selector.none),
     ]
     if selector.any:
-        conditions.append(_any(_holds(each, candidate) for each in selector.any))
+        conditions.append(_any(holds(each, candidate) for each in selector.any))
     return _all(conditions)
 
 
