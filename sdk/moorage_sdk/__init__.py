@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from moorage_proto.typed import extension_point
 from moorage_sdk.context import Context
 from moorage_sdk.errors import (
     BackendError,
@@ -40,4 +41,5 @@ __all__ = [
     "ServiceRefused",
     "Settings",
     "__version__",
+    "extension_point",
 ]

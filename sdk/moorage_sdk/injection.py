@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import typing
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Optional, Protocol, Tuple
+from typing import AbstractSet, Any, Callable, Dict, Mapping, Optional, Protocol, Tuple
 
 from moorage_sdk.context import Context
 from moorage_sdk.errors import PluginInvalid
@@ -190,11 +190,18 @@ class Injector:
         #: Names of the providers that are being planned, outermost first.
         self._open: Tuple[Provider, ...] = ()
 
-    def plan(self, function: Callable[..., Any], owner: str, *, takes_input: bool = False) -> Plan:
-        """Raises PluginInvalid for a parameter that nothing can be injected for."""
+    def plan(
+        self,
+        function: Callable[..., Any],
+        owner: str,
+        *,
+        takes_input: bool = False,
+        leave: AbstractSet[str] = frozenset(),
+    ) -> Plan:
+        """``leave``: parameters that are given otherwise. Raises PluginInvalid where nothing can be injected."""
         sources = []
         found_input: Optional[Input] = None
-        for parameter in parameters_of(function, owner):
+        for parameter in parameters_of(function, owner, leave=leave):
             source = self._source(parameter, owner)
             if source is not None:
                 sources.append((parameter.name, source))

@@ -13,6 +13,7 @@ from moorage_sdk import scope as scopes
 from moorage_sdk import tracebacks
 from moorage_sdk.channel import Channel
 from moorage_sdk.context import Context
+from moorage_sdk.extensions import Extension, ExtensionWork, load_extensions
 from moorage_sdk.handlers import Handler, load_handler
 from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts
@@ -20,7 +21,7 @@ from moorage_sdk.injection import FromProvider, Injector, Plan
 from moorage_sdk.lifetime import Lifetime
 from moorage_sdk.plugin import Plugin
 from moorage_sdk.providers import by_type
-from moorage_sdk.run import Run
+from moorage_sdk.run import Run, TaskWork
 from moorage_sdk.schema.containers import plain
 from moorage_sdk.scope import Scope
 from moorage_sdk.services import builtin, registry
@@ -67,6 +68,8 @@ class LoadedPlugin:
         self._is_loaded = False
         self.tasks: Dict[str, Task] = {}
         self.handlers: Dict[str, Handler] = {}
+        #: By name and version of the extension point.
+        self.extensions: Mapping[Tuple[str, int], Extension] = {}
 
     @property
     def hooks(self) -> Tuple[str, ...]:
@@ -88,6 +91,7 @@ class LoadedPlugin:
             self.tasks[name] = load_task(name, function, injector)
         for declared in self._plugin.handlers:
             self.handlers[declared.name] = load_handler(declared, injector)
+        self.extensions = load_extensions(self._plugin.extensions, injector)
         if self._handover is not None and self._handover.is_upgrade(self._version):
             await self._run_hook("on_upgrade", self._lifetime.context)
         made = [FromProvider(provider, injector.provider_plan(provider)) for provider in providers.values()]
@@ -99,7 +103,7 @@ class LoadedPlugin:
 
     def run(
         self, task: str, scope: Scope, value: Any, deadline: Optional[datetime] = None, *, brought: bool = False
-    ) -> Run:
+    ) -> Run[value_pb2.Value]:
         """One execution, not yet begun. ``brought``: by a trigger. Raises CallError for an unknown task."""
         found = self.tasks.get(task)
         if found is None:
@@ -107,15 +111,28 @@ class LoadedPlugin:
             raise CallError(
                 Status.NOT_FOUND, Reason.TASK_UNKNOWN, f"there is no task {task!r}; the plugin's tasks are: {known}"
             )
-        return Run(self, found, scope, self.context(scope, task, deadline), value, brought=brought)
+        return Run(self, TaskWork(found, value, brought), scope, self.context(scope, task, deadline))
 
-    def handle(self, handler: str, scope: Scope, event: Event, deadline: Optional[datetime] = None) -> Run:
+    def handle(
+        self, handler: str, scope: Scope, event: Event, deadline: Optional[datetime] = None
+    ) -> Run[value_pb2.Value]:
         """One event, not yet handled. Raises CallError for an unknown handler."""
         found = self.handlers.get(handler)
         if found is None:
             raise CallError(Status.NOT_FOUND, Reason.TASK_UNKNOWN, f"the plugin has no event handler {handler!r}")
         value = event.data if found.task.plan.input is not None else None
-        return Run(self, found.task, scope, self.context(scope, handler, deadline, event), value)
+        return Run(self, TaskWork(found.task, value), scope, self.context(scope, handler, deadline, event))
+
+    def call(
+        self, point: str, version: int, method: str, scope: Scope, arguments: bytes, deadline: Optional[datetime] = None
+    ) -> Run[bytes]:
+        """One call of an extension, not yet begun. Raises CallError for what the plugin does not implement."""
+        extension = self.extensions.get((point, version))
+        found = extension.methods.get(method) if extension is not None else None
+        if found is None:
+            problem = f"the plugin does not implement {method!r} of version {version} of {point!r}"
+            raise CallError(Status.NOT_FOUND, Reason.TASK_UNKNOWN, problem)
+        return Run(self, ExtensionWork(found, arguments), scope, self.context(scope, found.name, deadline))
 
     async def health(self) -> Tuple[bool, str]:
         """Whether the plugin thinks itself well, and what it says."""

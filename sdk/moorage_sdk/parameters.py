@@ -6,7 +6,7 @@ import inspect
 import types
 import typing
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Tuple
+from typing import AbstractSet, Any, Callable, Dict, Mapping, Tuple
 
 from moorage_proto.annotations import UNIONS, newer_syntax_hint
 from moorage_proto.capability import MAIN_BACKEND
@@ -39,13 +39,19 @@ class Parameter:
         return any(found is marker or isinstance(found, marker) for found in self.markers)
 
 
-def parameters_of(function: Callable[..., Any], owner: str) -> Tuple[Parameter, ...]:
-    """``owner`` names the function in messages: "task 'execute'".
+def parameters_of(
+    function: Callable[..., Any], owner: str, *, leave: AbstractSet[str] = frozenset()
+) -> Tuple[Parameter, ...]:
+    """``owner`` names the function in messages: "task 'execute'". ``leave``: parameters that are given otherwise.
 
     Raises PluginInvalid for a parameter without annotation, or with one that cannot be resolved.
     """
     hints = _hints(function, owner)
-    return tuple(_parameter(parameter, hints, owner) for parameter in inspect.signature(function).parameters.values())
+    return tuple(
+        _parameter(parameter, hints, owner)
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.name not in leave
+    )
 
 
 def result_annotation(function: Callable[..., Any], owner: str) -> Any:

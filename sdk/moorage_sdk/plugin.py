@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar, Union, overload
 
+from moorage_proto.typed.extension import owner_of
+from moorage_sdk.extensions import DeclaredExtension
 from moorage_sdk.handlers import DeclaredHandler
 from moorage_sdk.providers import PLUGIN, SCOPE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Implementing = TypeVar("Implementing", bound=Union[type, Callable[..., Any]])
 
 #: Where a task's function remembers its plugin, for tests that are handed the function.
 PLUGIN_ATTRIBUTE = "__moorage_plugin__"
@@ -36,6 +39,7 @@ class Plugin:
         self.tasks: Dict[str, Callable[..., Any]] = {}
         self.hooks: Dict[str, Callable[..., Any]] = {}
         self.handlers: List[DeclaredHandler] = []
+        self.extensions: List[DeclaredExtension] = []
         #: Functions with their lifetimes, in the order of declaration.
         self.providers: List[Tuple[Callable[..., Any], str]] = []
 
@@ -131,6 +135,34 @@ class Plugin:
             self.handlers.append(declared)
             setattr(function, PLUGIN_ATTRIBUTE, self)
             return function
+
+        return declare
+
+    def implements(self, contract: Any) -> Callable[[Implementing], Implementing]:
+        """Declares what the application calls at one of its extension points.
+
+            @plugin.implements(Discount)
+            class Regulars:
+                def __init__(self, log: logging.Logger) -> None: ...
+
+                async def discount(self, basket: Basket, session: AsyncSession) -> int: ...
+
+        A class has all methods of the contract; a function implements one, ``@plugin.implements(Discount.discount)``.
+        Parameters that the contract has are given what the application passes, others are injected. Each call has a
+        scope of its own, in which the object is made: a scoped Session is committed when the method has returned. Calls
+        may run side by side. ``def`` and ``async def`` both do, whichever the contract has.
+        """
+        if not isinstance(contract, type) and owner_of(contract) is None:
+            raise TypeError(f"{contract!r} is neither an extension point nor a method of one; see @extension_point")
+
+        def declare(implementation: Implementing) -> Implementing:
+            if isinstance(contract, type) != isinstance(implementation, type):
+                raise TypeError("a class implements an extension point, and a function one method of it")
+            if not isinstance(implementation, type):
+                _check_function("an extension", implementation)
+            self.extensions.append(DeclaredExtension(contract, implementation))
+            setattr(implementation, PLUGIN_ATTRIBUTE, self)
+            return implementation
 
         return declare
 

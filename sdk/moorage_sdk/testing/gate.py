@@ -58,9 +58,9 @@ class Gate:
             self.learnt.note(need)
         return decision
 
-    def require_event(self, verb: str, topic: str, pattern: str) -> None:
-        """For an event, which the host decides on before it calls a handler of such topics. Raises CallError."""
-        decision = self.grants.decide(capability.need(verb, topic))
+    def require_call(self, verb: str, name: str, pattern: str) -> None:
+        """For what the host decides on before it calls: a handler of such topics, an extension. Raises CallError."""
+        decision = self.grants.decide(capability.need(verb, name))
         if not decision.allowed:
             error = self.missing(decision)
             self.denials.append(error.message)

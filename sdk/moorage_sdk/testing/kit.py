@@ -9,12 +9,14 @@ import itertools
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, TypeVar, Union
 
 from moorage_proto import capability, link_pb2, value_pb2, values
-from moorage_proto.capability import EVENTS_REPLY, Capability, Grants
-from moorage_proto.errors import CallError, Reason
+from moorage_proto.capability import EVENTS_REPLY, EXTENSIONS_IMPLEMENT, Capability, Grants
+from moorage_proto.errors import CallError, Reason, Status
 from moorage_proto.learning import Learnt, open_grants
+from moorage_proto.typed.extension import Point, method_of
+from moorage_proto.typed.fit import fitting
 from moorage_sdk import channel, entry_points
 from moorage_sdk import host as hosts
 from moorage_sdk import scope as scopes
@@ -46,6 +48,8 @@ from moorage_sdk.testing.secrets import FakeSecrets
 from moorage_sdk.testing.servicebus import FakeServiceBus
 from moorage_sdk.testing.services import OwnServices, TypedFake
 from moorage_sdk.testing.storage import FakeStorage
+
+Outcome = TypeVar("Outcome")
 
 _INCARNATION = "incarnation"
 
@@ -184,14 +188,14 @@ class Moorage:
         execution = f"e-{next(self._numbers)}"
         scope = Scope(execution, execution=execution, attempt=attempt, trigger=trigger)
 
-        def begin(loaded: LoadedPlugin) -> Run:
+        def begin(loaded: LoadedPlugin) -> Run[value_pb2.Value]:
             return loaded.run(name, scope, _crossed(input), deadline, brought=isinstance(input, Message))
 
         return await self._play(
             plugin,
             scope,
             begin,
-            lambda loaded: loaded.tasks[name],
+            lambda loaded, outcome: _value_of(loaded.tasks[name], outcome),
             handover=handover,
             export_state=export_state,
             config_change=config_change,
@@ -214,18 +218,54 @@ class Moorage:
         event = events.from_wire(self.events.event(topic, plain(data, "data"), source=source))
         scope = Scope(f"s-{next(self._numbers)}", trigger=topic)
 
-        def begin(loaded: LoadedPlugin) -> Run:
-            self._gate.require_event(right, topic, declared.topic)
+        def begin(loaded: LoadedPlugin) -> Run[value_pb2.Value]:
+            self._gate.require_call(right, topic, declared.topic)
             return loaded.handle(name, scope, event)
 
-        return await self._play(plugin, scope, begin, lambda loaded: loaded.handlers[name].task)
+        return await self._play(
+            plugin, scope, begin, lambda loaded, outcome: _value_of(loaded.handlers[name].task, outcome)
+        )
+
+    def call(self, method: Callable[..., Any], *arguments: Any) -> TaskRun:
+        """Calls what the plugin implements of an extension point, ``moorage.call(Discount.discount, basket)``, as the
+        host does: arguments and answer cross, and the contract's types are checked on both sides. As ``run``;
+        ``result`` is the answer. Where the plugin does not implement the method, or another version of it, or lacks the
+        right that the host asks for, ``error`` says so. ``method`` may also be a function under ``@plugin.implements``.
+        """
+        _refuse_inside_a_loop()
+        return asyncio.run(self.call_async(method, *arguments))
+
+    async def call_async(self, method: Callable[..., Any], *arguments: Any) -> TaskRun:
+        """As ``call``, for async tests."""
+        plugin, contract = self._extension(method)
+        point, called = method_of(contract)
+        request = called.request(called.bound(*arguments)).SerializeToString()
+        scope = Scope(f"s-{next(self._numbers)}", trigger=f"{point.name}.{called.name}")
+
+        def begin(loaded: LoadedPlugin) -> Run[bytes]:
+            self._gate.require_call(EXTENSIONS_IMPLEMENT, point.name, point.name)
+            return loaded.call(point.name, _version(loaded, point), called.name, scope, request)
+
+        def answer(_: LoadedPlugin, outcome: bytes) -> Any:
+            return called.result(called.method.reply.FromString(outcome))
+
+        return await self._play(plugin, scope, begin, answer)
+
+    def _extension(self, method: Callable[..., Any]) -> Tuple[Plugin, Callable[..., Any]]:
+        """The plugin, and the contract's method."""
+        plugin = getattr(method, PLUGIN_ATTRIBUTE, None)
+        if isinstance(plugin, Plugin):
+            for declared in plugin.extensions:
+                if declared.implementation is method:
+                    return plugin, declared.contract
+        return entry_points.load(self.manifest.entry_point), method
 
     async def _play(
         self,
         plugin: Plugin,
         scope: Scope,
-        begin: Callable[[LoadedPlugin], Run],
-        task_of: Callable[[LoadedPlugin], Task],
+        begin: Callable[[LoadedPlugin], Run[Outcome]],
+        read: Callable[[LoadedPlugin, Outcome], Any],
         *,
         handover: Optional[Handover] = None,
         export_state: bool = False,
@@ -251,7 +291,7 @@ class Moorage:
                     self.config.update(config_change)
                     await loaded.change_config(copy.deepcopy(self.config.settings), tuple(sorted(config_change)))
                 outcome = await self._outcome(scope, lambda: begin(loaded))
-                value = task_of(loaded).result.read(values.from_wire(outcome), "the result")
+                value = read(loaded, outcome)
                 if export_state:
                     state = _received(await loaded.export_state())
             except Exception as raised:  # noqa: BLE001 - the test is told in TaskRun.error
@@ -280,7 +320,7 @@ class Moorage:
         for fake in self._fakes.values():
             fake.close()
 
-    async def _outcome(self, scope: Scope, begin: Callable[[], Run]) -> value_pb2.Value:
+    async def _outcome(self, scope: Scope, begin: Callable[[], Run[Outcome]]) -> Outcome:
         held = self._gate.scopes[scope.id] = FakeScope(scope.id, scope.execution)
         try:
             outcome = await begin().outcome()
@@ -347,6 +387,22 @@ def _handler_of(function: Callable[..., Any], topic: str) -> Tuple[Plugin, Decla
             if declared.function is function and matches(declared.topic, topic):
                 return plugin, declared
     raise TypeError(f"{function!r} handles no events of {topic!r}; give a function under @plugin.on_event")
+
+
+def _value_of(task: Task, outcome: value_pb2.Value) -> Any:
+    return task.result.read(values.from_wire(outcome), "the result")
+
+
+def _version(loaded: LoadedPlugin, point: Point) -> int:
+    """Of what the plugin implements, that which the host would call. Raises CallError."""
+    problem = f"The plugin implements nothing of {point.name}; write @plugin.implements."
+    for name, version in sorted(loaded.extensions, reverse=True):
+        if name == point.name:
+            found = fitting(point, version, loaded.extensions[name, version].point.contract.file)
+            if found.methods:
+                return version
+            problem = found.sentence
+    raise CallError(Status.NOT_FOUND, Reason.TASK_UNKNOWN, problem)
 
 
 def _crossed(value: Any) -> Any:

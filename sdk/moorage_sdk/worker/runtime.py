@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import datetime, timedelta, timezone
-from typing import Any, Awaitable, Callable, Dict, Optional, Protocol, Set, Tuple
+from typing import Any, Awaitable, Callable, Dict, Optional, Protocol, Set, Tuple, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
@@ -16,6 +16,7 @@ from moorage_sdk import entry_points, tracebacks
 from moorage_sdk import host as hosts
 from moorage_sdk.channel import Channel
 from moorage_sdk.errors import PluginInvalid
+from moorage_sdk.extensions import Extension
 from moorage_sdk.handlers import Handler
 from moorage_sdk.handover import Handover
 from moorage_sdk.host import HostFacts
@@ -25,6 +26,8 @@ from moorage_sdk.scope import Scope
 from moorage_sdk.services import events
 from moorage_sdk.services.log import LogLevels
 from moorage_sdk.tasks import Task
+
+Result = TypeVar("Result")
 
 #: Of a call's time, for the hook that it runs.
 _HOOK_SHARE = 0.8
@@ -77,6 +80,7 @@ class Runtime:
             "load": self._load,
             "run": self._run,
             "handle_event": self._handle_event,
+            "call_extension": self._call_extension,
             "change_config": self._change_config,
             "health": self._health,
             "export_state": self._export_state,
@@ -163,6 +167,7 @@ class Runtime:
             tasks=[_describe(task) for task in loaded.tasks.values()],
             hooks=loaded.hooks,
             handlers=[_describe_handler(handler) for handler in loaded.handlers.values()],
+            extensions=[_describe_extension(extension) for extension in loaded.extensions.values()],
         )
 
     async def _run(self, request: plugin_pb2.RunRequest, answer: Answer) -> plugin_pb2.RunReply:
@@ -185,6 +190,16 @@ class Runtime:
             raise CallError(Status.INVALID_ARGUMENT, Reason.REQUEST_INVALID, problem) from None
         result = await _outcome(loaded.handle(request.handler, scope, event, _instant(call.deadline)), answer)
         return plugin_pb2.HandleEventReply(reply=result if loaded.handlers[request.handler].replies else None)
+
+    async def _call_extension(
+        self, request: plugin_pb2.CallExtensionRequest, answer: Answer
+    ) -> plugin_pb2.CallExtensionReply:
+        call = answer.call
+        scope = Scope(call.scope, call.traceparent, trigger=f"{request.point}.{request.method}")
+        point, deadline = (request.point, request.version, request.method), _instant(call.deadline)
+        run = self._ready().call(*point, scope, request.arguments, deadline)
+        data = await _conducted(run, answer)
+        return plugin_pb2.CallExtensionReply(answer=data)
 
     async def _change_config(
         self,
@@ -261,7 +276,7 @@ class Answer:
     def __init__(self, call: IncomingCall, method: Method[Any, Any]) -> None:
         self.call = call
         self.method = method
-        self.run: Optional[Run] = None
+        self.run: Optional[Run[Any]] = None
         self.cancelled = False
 
     def cancel(self) -> None:
@@ -271,12 +286,17 @@ class Answer:
             self.run.cancel()
 
 
-async def _outcome(run: Run, answer: Answer) -> value_pb2.Value:
+async def _conducted(run: Run[Result], answer: Answer) -> Result:
     """Raises CallError."""
     answer.run = run
     if answer.cancelled:
         run.cancel()
-    result = await run.outcome()
+    return await run.outcome()
+
+
+async def _outcome(run: Run[value_pb2.Value], answer: Answer) -> value_pb2.Value:
+    """Raises CallError."""
+    result = await _conducted(run, answer)
     try:
         values.check_result(result)
     except values.ValueInvalid as error:
@@ -288,6 +308,13 @@ def _describe_handler(handler: Handler) -> plugin_pb2.EventHandler:
     described = plugin_pb2.EventHandler(name=handler.name, topic=handler.topic, replies=handler.replies)
     if handler.data_schema is not None:
         described.data_schema.CopyFrom(values.record_to_wire(handler.data_schema))
+    return described
+
+
+def _describe_extension(extension: Extension) -> plugin_pb2.Extension:
+    point = extension.point
+    described = plugin_pb2.Extension(point=point.name, version=point.version, methods=extension.methods)
+    described.contract.CopyFrom(point.contract.file)
     return described
 
 
