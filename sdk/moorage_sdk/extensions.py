@@ -153,7 +153,7 @@ def _implementations(declared: DeclaredExtension, injector: Injector) -> Tuple[P
 
 
 def _of_function(point: Point, method: TypedMethod, function: Any, injector: Injector) -> Implementation:
-    place = f"{function.__name__}, which implements {point.name}.{method.name},"
+    place = f"{function.__name__} ({point.name}.{method.name})"
     _check(place, method, function)
     plan = injector.plan(function, place, leave=frozenset(method.written.names))
     return Implementation(point, method, function, plan)
@@ -188,9 +188,7 @@ def _check(place: str, method: TypedMethod, function: Any, receiver: Iterable[st
         if mine is None:
             raise PluginInvalid(f"{place}: it lacks a parameter that the contract has; write {shown}")
         if not same_type(mine.annotation, wanted.annotation):
-            raise PluginInvalid(
-                f"{place}: the parameter {wanted.name!r} has another type than in the contract: {shown}"
-            )
+            raise PluginInvalid(f"{place}: it has {wanted.name!r} with another type than the contract; write {shown}")
     if not same_type(result_annotation(function, place), method.written.result):
         result = _shown(method.written.result)
         raise PluginInvalid(f"{place}: it returns another type than in the contract; write -> {result}")
