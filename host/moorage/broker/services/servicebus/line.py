@@ -197,6 +197,18 @@ class Line:
             task.exception()
 
 
+async def stop_credit(link: Any) -> None:
+    """Asks the namespace for nothing more until somebody receives again.
+
+    The library leaves the credit of a wait that is over with the namespace, which then hands messages to a link on
+    which nobody waits; others get them seconds later. There is no public way to take it back.
+    """
+    handler = getattr(link, "_handler", None)
+    stop = getattr(getattr(link, "_amqp_transport", None), "reset_link_credit_async", None)
+    if handler is not None and stop is not None:
+        await stop(handler, 0)
+
+
 async def _nothing(_link: Any) -> None:
     """What an operation does that only opens the link."""
 

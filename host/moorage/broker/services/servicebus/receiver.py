@@ -20,7 +20,7 @@ from moorage.broker.services.servicebus.delivery import (
     check_size,
     renewal,
 )
-from moorage.broker.services.servicebus.line import Line
+from moorage.broker.services.servicebus.line import Line, stop_credit
 from moorage_proto import servicebus_pb2
 from moorage_proto.errors import CallError, Reason, Status
 
@@ -147,7 +147,7 @@ class Receiver:
         found = await link.receive_messages(max_message_count=most, max_wait_time=seconds)
         self._add(found)
         if len(found) < most:
-            await _stop_credit(link)
+            await stop_credit(link)
         return len(found)
 
     @property
@@ -320,15 +320,3 @@ class Receiver:
         except CallError as error:
             if error.reason == Reason.BACKEND_UNAVAILABLE:
                 raise
-
-
-async def _stop_credit(link: Any) -> None:
-    """Asks the namespace for nothing more until somebody receives again.
-
-    The library leaves the credit of a wait that is over with the namespace, which then hands messages to a link on
-    which nobody waits; others get them seconds later. There is no public way to take it back.
-    """
-    handler = getattr(link, "_handler", None)
-    stop = getattr(getattr(link, "_amqp_transport", None), "reset_link_credit_async", None)
-    if handler is not None and stop is not None:
-        await stop(handler, 0)
