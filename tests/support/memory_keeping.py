@@ -12,6 +12,8 @@ from moorage.models.config import ConfigEntry, ConfigOrder, ConfigOrigin, Config
 from moorage.models.levels import LevelSetting
 from moorage.models.secret import SHARED, SecretInfo, SecretOrigin
 from moorage.models.storage import DataFate, RemovalReport, SnapshotView, StorageUse
+from moorage.models.switch import SwitchState
+from moorage.models.views import StopReport
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -53,6 +55,27 @@ class MemorySecrets:
     def _info(self, installation: str, name: str) -> SecretInfo:
         origin = self.origins.get((installation, name), SecretOrigin.OPERATOR)
         return SecretInfo(installation, name, origin, "dana", NOON, self.problem)
+
+
+class MemorySwitch:
+    """SwitchOperations."""
+
+    def __init__(self, host: Any) -> None:
+        self.host = host
+        self.now = SwitchState()
+
+    async def state(self) -> SwitchState:
+        return self.now
+
+    async def off(self, *, reason: str = "", by: str = "") -> tuple[StopReport, ...]:
+        self.host._record(by, "switch off", "")
+        self.now = SwitchState(False, reason, by, NOON)
+        return await self.host.unload_all(by=by)
+
+    async def on(self, *, reason: str = "", by: str = "") -> SwitchState:
+        self.host._record(by, "switch on", "")
+        self.now = SwitchState(True, reason, by, NOON)
+        return self.now
 
 
 class MemoryConfig:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import tomllib
-from memory_keeping import MemoryConfig, MemoryLevels, MemorySecrets, MemoryStorage, removed
+from memory_keeping import MemoryConfig, MemoryLevels, MemorySecrets, MemoryStorage, MemorySwitch, removed
 
 from moorage.config.settings import Settings
-from moorage.errors import Conflict, Invalid, NotFound
+from moorage.errors import Conflict, Invalid, MoorageError, NotFound
 from moorage.models.audit import AuditEntry, AuditKind, ChainReport, SinkState
 from moorage.models.execution import Execution, ExecutionError, ExecutionRequest, ExecutionState, WorkerFacts
 from moorage.models.grants import GrantOrder
@@ -25,6 +25,8 @@ from moorage.models.installation import DesiredState, Installation
 from moorage.models.log import LogLine
 from moorage.models.manifest import Author, Manifest, ReloadMode, RequestedCapability
 from moorage.models.reload import ReloadReport
+from moorage.models.selected import NotBegun, SelectedRuns
+from moorage.models.selection import Selector
 from moorage.models.sql import SqlBackendView
 from moorage.models.storage import DataFate, RemovalReport
 from moorage.models.usage import Usage
@@ -39,8 +41,9 @@ from moorage.models.views import (
     TaskView,
 )
 from moorage.models.why import Why, WorkerStack
+from moorage.orchestrator.selection import Candidate, checked, selects
 from moorage.web.operations import Progress
-from moorage_proto.capability import parse
+from moorage_proto.capability import Grants, parse
 from moorage_sandbox.report import MissingLayer, SandboxReport
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -197,6 +200,7 @@ class MemoryHost:
         self.secrets = MemorySecrets(self)
         self.config = MemoryConfig(self)
         self.log_levels = MemoryLevels(self)
+        self.switch = MemorySwitch(self)
         self.storage = MemoryStorage(self)
         self.sql = MemorySql()
         self._numbers = itertools.count(1)
@@ -274,8 +278,20 @@ class MemoryHost:
         await self.grants.grant(plugin.installation.id, GrantOrder(tuple(grant)), by=by) if grant else None
         return plugin.installation
 
-    async def installations(self, *, look: bool = False) -> tuple[InstallationView, ...]:
-        return tuple(self._view(plugin) for plugin in self.plugins.values())
+    async def installations(
+        self, *, look: bool = False, enabled: bool | None = None, select: Selector | None = None
+    ) -> tuple[InstallationView, ...]:
+        selector = checked(select or Selector(), {"vip"})
+        found = [plugin for plugin in self.plugins.values() if selects(selector, self._candidate(plugin))]
+        return tuple(self._view(each) for each in found if enabled in (None, each.installation.desired.enabled))
+
+    async def select(self, selector: Selector) -> tuple[InstallationView, ...]:
+        return await self.installations(select=selector)
+
+    def _candidate(self, plugin: Plugin) -> Candidate:
+        manifest, name = plugin.installation.manifest, plugin.installation.id
+        grants = Grants(tuple(map(parse, plugin.granted)))
+        return Candidate(name, manifest.version, manifest.tags, grants, {"vip": name == "churn"})
 
     async def broken(self) -> tuple[BrokenPlugin, ...]:
         return tuple(self.broken_plugins)
@@ -318,6 +334,24 @@ class MemoryHost:
         if execution.id in self.running:
             await asyncio.wait({self.running[execution.id]})
         return self.runs[execution.id]
+
+    async def submit_all(self, selector: Selector, request: ExecutionRequest) -> SelectedRuns:
+        return await self._each(selector, request, self.submit)
+
+    async def run_all(self, selector: Selector, request: ExecutionRequest) -> SelectedRuns:
+        return await self._each(selector, request, self.run)
+
+    async def _each(
+        self, selector: Selector, request: ExecutionRequest, do: Callable[[ExecutionRequest], Any]
+    ) -> SelectedRuns:
+        done: list[Execution] = []
+        failures: list[NotBegun] = []
+        for view in await self.select(selector):
+            try:
+                done.append(await do(replace(request, installation=view.installation.id)))
+            except MoorageError as error:
+                failures.append(NotBegun(view.installation.id, error.code, str(error)))
+        return SelectedRuns(tuple(done), tuple(failures))
 
     async def execution(self, execution_id: str) -> Execution:
         try:

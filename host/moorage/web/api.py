@@ -20,6 +20,7 @@ from moorage.web.routes import (
     secrets,
     sql,
     storage,
+    switch,
     system,
     why,
 )
@@ -56,6 +57,7 @@ def create_api(operations: Operations) -> FastAPI:
         logs,
         levels,
         audit,
+        switch,
         system,
     ):
         app.include_router(noun.router, prefix=PREFIX, responses=problems.RESPONSES)

@@ -18,8 +18,11 @@ from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.reload import ReloadReport
 from moorage.models.secret import SecretInfo
+from moorage.models.selected import SelectedRuns
+from moorage.models.selection import Selector
 from moorage.models.sql import SqlBackendView
 from moorage.models.storage import DataFate, RemovalReport, SnapshotView, StorageUse
+from moorage.models.switch import SwitchState
 from moorage.models.use import UseView
 from moorage.models.views import BrokenPlugin, GrantPreview, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
@@ -136,11 +139,26 @@ class SqlOperations(Protocol):
         """The SQL that gives the roles of the present installations what they lack; empty: there is nothing to run."""
 
 
+class SwitchOperations(Protocol):
+    """The switch for all installations at one time; it survives restarts."""
+
+    async def state(self) -> SwitchState: ...
+
+    async def off(self, *, reason: str = "", by: str = "") -> tuple[StopReport, ...]:
+        """Nothing opens a scope any more; returns when what ran has finished and no worker is left."""
+
+    async def on(self, *, reason: str = "", by: str = "") -> SwitchState:
+        """What was up before comes up again after this has returned."""
+
+
 class Operations(Protocol):
     """Every method raises MoorageErrors (moorage.errors) whose text is whole sentences."""
 
     @property
     def settings(self) -> Settings: ...
+
+    @property
+    def switch(self) -> SwitchOperations: ...
 
     @property
     def config(self) -> ConfigOperations: ...
@@ -169,8 +187,13 @@ class Operations(Protocol):
     ) -> Installation:
         """Installs the plugin project in a folder, or brings an existing installation to that folder's version."""
 
-    async def installations(self, *, look: bool = False) -> tuple[InstallationView, ...]:
-        """With ``look``, what their workers use is looked at now."""
+    async def installations(
+        self, *, look: bool = False, enabled: bool | None = None, select: Selector | None = None
+    ) -> tuple[InstallationView, ...]:
+        """By name; those alone that fit. With ``look``, what their workers use is looked at now."""
+
+    async def select(self, selector: Selector) -> tuple[InstallationView, ...]:
+        """Those that fit, by name, whether or not they may run."""
 
     async def broken(self) -> tuple[BrokenPlugin, ...]:
         """Folders of the last scan that could not be used."""
@@ -188,6 +211,12 @@ class Operations(Protocol):
 
     async def run(self, request: ExecutionRequest) -> Execution:
         """Submits, and returns when there is an outcome."""
+
+    async def submit_all(self, selector: Selector, request: ExecutionRequest) -> SelectedRuns:
+        """The same of each installation that fits; what one cannot accept keeps none of the others."""
+
+    async def run_all(self, selector: Selector, request: ExecutionRequest) -> SelectedRuns:
+        """As ``submit_all``; returns when each has its outcome."""
 
     async def execution(self, execution_id: str) -> Execution: ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, status
@@ -10,6 +11,7 @@ from moorage.web.person import Person
 from moorage.web.routes.host import Host
 from moorage.web.schemas.base import Page
 from moorage.web.schemas.executions import Execution, RunOrder
+from moorage.web.schemas.selection import SelectedOrder, SelectedRuns
 
 router = APIRouter(tags=["executions"])
 
@@ -28,6 +30,18 @@ async def run(request: Request, response: Response, host: Host, name: str, order
     if not execution.finished:
         response.status_code = status.HTTP_202_ACCEPTED
     return execution
+
+
+@router.post("/executions")
+async def run_selected(response: Response, host: Host, person: Person, order: SelectedOrder) -> SelectedRuns:
+    """Run a task on all installations that fit; answers at once, or, with `wait`, when each has its outcome."""
+    if order.dry_run:
+        return SelectedRuns.dry(order.select, await host.select(order.select), len(await host.installations()))
+    asked = replace(order.request(""), by=person)
+    runs = SelectedRuns.of(order.select, await (host.run_all if order.wait else host.submit_all)(order.select, asked))
+    if not all(execution.finished for execution in runs.executions):
+        response.status_code = status.HTTP_202_ACCEPTED
+    return runs
 
 
 @router.get("/executions")

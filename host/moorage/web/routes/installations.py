@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, status
 
 from moorage.models.grants import GrantOrder
+from moorage.models.selection import Selector, SelectorInvalid, parse_selector
+from moorage.orchestrator.selection import SelectorRefused
 from moorage.web.operations import Operations, Progress
 from moorage.web.person import Person
 from moorage.web.routes.host import Host
@@ -32,9 +35,20 @@ router = APIRouter(tags=["installations"])
 async def list_installations(
     host: Host,
     look: Annotated[bool, Query(description="Look now at what their workers use.")] = False,
+    enabled: Annotated[bool | None, Query(description="Those alone that are enabled, or disabled.")] = None,
+    state: Annotated[str | None, Query(description="Those alone in this state, such as `ready`.")] = None,
+    tag: Annotated[list[str] | None, Query(description="Those alone with each of these tags.")] = None,
+    not_tag: Annotated[list[str] | None, Query(description="Those alone with none of these tags.")] = None,
+    version: Annotated[str, Query(description="Those alone that this specifier fits, such as `>=1.2`.")] = "",
+    name: Annotated[str, Query(description="Those alone whose name fits this glob, such as `geo-*`.")] = "",
+    capability: Annotated[str, Query(description="Those alone that may do this, such as `sql.read:users`.")] = "",
+    predicate: Annotated[str, Query(description="Those alone of which the application's predicate says so.")] = "",
 ) -> Page[Installation]:
-    """All installations, with their state."""
-    return Page(items=[Installation.of(view) for view in await host.installations(look=look)])
+    """All installations, or those that fit, with their state."""
+    texts = {"version": version, "name": name, "capability": capability, "predicate": predicate}
+    selector = _selector({"tags": tag or [], "none": [{"tags": [each]} for each in not_tag or []], **texts})
+    views = await host.installations(look=look, enabled=enabled, select=selector)
+    return Page(items=[Installation.of(view) for view in views if state in (None, view.state)])
 
 
 @router.get("/broken-plugins")
@@ -110,6 +124,14 @@ async def kill(host: Host, person: Person, name: str) -> StopReport:
 async def unload_all(host: Host, person: Person) -> Page[StopReport]:
     """Stop every installation."""
     return Page(items=[StopReport.of(report) for report in await host.unload_all(by=person)])
+
+
+def _selector(record: Mapping[str, object]) -> Selector:
+    """Raises SelectorRefused."""
+    try:
+        return parse_selector(record, "the query")
+    except SelectorInvalid as error:
+        raise SelectorRefused(str(error)) from error
 
 
 async def _install(
