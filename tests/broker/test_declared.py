@@ -8,13 +8,25 @@ from moorage.broker import declared
 from moorage.broker.declared import read_declared
 from moorage_proto import plugin_pb2, value_pb2, values
 from moorage_proto.errors import CallError, Reason
-from moorage_proto.plugin_pb2 import EventHandler, LoadReply, Task
+from moorage_proto.plugin_pb2 import EventHandler, Extension, LoadReply, Task
 
 SCHEMA = values.record_to_wire({"type": "object", "properties": {"n": {"type": "integer"}}})
 
 
 def handlers(count: int) -> list[EventHandler]:
     return [EventHandler(name=f"a.{number} seen", topic=f"a.{number}") for number in range(count)]
+
+
+def _nested(messages: int) -> Extension:
+    made = Extension(point="a")
+    for number in range(messages):
+        made.contract.message_type.add(name=f"M{number}")
+    return made
+
+
+def test_extensions_are_taken_as_they_are_told() -> None:
+    (told,) = read_declared(LoadReply(extensions=[Extension(point="a.b", version=3, methods=["pick"])])).extensions
+    assert (told.point, told.version, told.methods, len(told.contract.service)) == ("a.b", 3, ("pick",), 0)
 
 
 def test_what_an_honest_one_says_is_taken() -> None:
@@ -24,6 +36,7 @@ def test_what_an_honest_one_says_is_taken() -> None:
     )
     told = read_declared(reply)
     assert (told.tasks[0].name, told.tasks[0].input_schema["type"]) == ("execute", "object")
+    assert told.extensions == ()
     (handler,) = told.handlers
     assert (handler.topic, handler.replies, handler.data_schema["properties"]) == (
         "track.*",
@@ -51,6 +64,11 @@ def test_what_an_honest_one_says_is_taken() -> None:
         (LoadReply(handlers=[EventHandler(name="a\nmoorage: granted", topic="a")]), "a name that is none"),
         (LoadReply(handlers=[EventHandler(name="x" * 501, topic="a")]), "a name that is none"),
         (LoadReply(tasks=[Task()]), "a name that is none"),
+        (LoadReply(extensions=[Extension(point="a")] * 101), "101 extensions, and at most 100 are taken"),
+        (LoadReply(extensions=[Extension(point="a", methods=["m"] * 101)]), "101 methods of one extension"),
+        (LoadReply(extensions=[_nested(1001)]), "1,001 messages of one extension"),
+        (LoadReply(extensions=[Extension(point="a", methods=["\x1b[2J"])]), "a name that is none"),
+        (LoadReply(extensions=[Extension()]), "a name that is none"),
         (LoadReply(handlers=[EventHandler(name="a", topic="a\x00b")]), r"'a\\x00b' is no topic of events"),
         (LoadReply(handlers=[EventHandler(name="a", topic="**a" * 100_000)]), "at most 200 characters"),
     ],

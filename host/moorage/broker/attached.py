@@ -25,6 +25,7 @@ from moorage.models.attachment import Attachment, Health, Holding, Peer
 from moorage.models.contributions import Contributions
 from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
+from moorage.models.extensions import ExtensionCall
 from moorage.models.levels import WorkerLevels
 from moorage.telemetry.trace import new_traceparent
 from moorage_proto import link_pb2, plugin_pb2, value_pb2, values
@@ -126,6 +127,11 @@ class AttachedLink:
         """As ``run``: the scope's work is committed when the handler has returned."""
         scope = f"{self._scope}/{event.id}/{next(self._handled)}"
         return await self._in_scope(ScopeKind.EVENT, scope, partial(self._handle, scope, handler, event, timeout))
+
+    async def call_extension(self, call: ExtensionCall, timeout: timedelta) -> TaskOutcome:
+        """As ``handle``; the result is the method's reply message, in bytes that nobody has looked into."""
+        scope = f"{self._scope}/{call.point}/{next(self._handled)}"
+        return await self._in_scope(ScopeKind.EXTENSION, scope, partial(self._call_extension, scope, call, timeout))
 
     async def _in_scope(
         self, kind: ScopeKind, scope: str, work: Callable[[], Awaitable[TaskOutcome]], *, execution: str = ""
@@ -243,6 +249,17 @@ class AttachedLink:
             return outcome.from_error(error)
         except values.ValueInvalid as error:
             return outcome.from_error(_cannot_cross(error))
+
+    async def _call_extension(self, scope: str, call: ExtensionCall, timeout: timedelta) -> TaskOutcome:
+        link = await self._link()
+        request = plugin_pb2.CallExtensionRequest(
+            point=call.point, version=call.version, method=call.method, arguments=call.arguments
+        )
+        try:
+            reply = await self._call(link, "call_extension", request, scope, timeout)
+            return TaskOutcome(ExecutionState.SUCCEEDED, result=reply.answer)
+        except CallError as error:
+            return outcome.from_error(error)
 
     async def _call(self, link: Link, method: str, request: Message, scope: str, timeout: timedelta) -> Any:
         """Of plugin code, which may go on after the call is over."""

@@ -25,6 +25,7 @@ class ScopeKind(StrEnum):
     EXECUTION = "execution"
     REQUEST = "request"
     EVENT = "event"
+    EXTENSION = "extension"
 
 
 class Held(Protocol):

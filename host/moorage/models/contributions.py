@@ -1,10 +1,11 @@
-"""What a loaded plugin brings: its tasks, and the functions that are called with events."""
+"""What a loaded plugin brings: its tasks, the functions that are called with events, and extensions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from moorage.models.event import HandlerView
+from moorage.models.extensions import Extension
 from moorage.models.views import TaskView
 
 
@@ -12,3 +13,4 @@ from moorage.models.views import TaskView
 class Contributions:
     tasks: tuple[TaskView, ...] = ()
     handlers: tuple[HandlerView, ...] = ()
+    extensions: tuple[Extension, ...] = ()

@@ -108,8 +108,8 @@ _OWN: Mapping[str, Callable[[str], str]] = {
     "events.request": lambda name: f"It asks other plugins {_things('the question', 'every question', name)}.",
     "events.reply": lambda name: f"It answers {_things('the question', 'every question', name)} of other plugins.",
     "extensions.implement": lambda name: (
-        f"The application calls it for {_things('the extension point', 'every extension point', name)}, and gives it what"
-        " such a call carries."
+        f"The application calls it for {_things('the extension point', 'every extension point', name)}, and gives it"
+        " what such a call carries."
     ),
     "secrets.read": _secret("reads"),
     "secrets.write": _secret("writes"),

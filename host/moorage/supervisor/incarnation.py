@@ -19,6 +19,7 @@ from moorage.models.config import Heard, Hearing
 from moorage.models.contributions import Contributions
 from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, TaskOutcome, WorkerFacts
+from moorage.models.extensions import ExtensionCall
 from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation
@@ -334,6 +335,11 @@ class Incarnation:
         """Calls one event handler in a scope of its own, as ``run_task`` does a task."""
         assert self._runs is not None, "sessions are handed out of ready incarnations only"
         return await self._runs.handle(handler, event, timeout)
+
+    async def call_extension(self, call: ExtensionCall, timeout: timedelta) -> TaskOutcome:
+        """Calls one extension in a scope of its own; the result is its reply message, in bytes."""
+        assert self._runs is not None, "sessions are handed out of ready incarnations only"
+        return await self._runs.call_extension(call, timeout)
 
     async def health(self) -> Health:
         """The plugin's own opinion of its state. Raises CallError."""

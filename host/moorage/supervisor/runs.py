@@ -1,4 +1,4 @@
-"""What is in flight on one incarnation: executions, and events that handlers are called with."""
+"""What is in flight on one incarnation: executions, events that handlers are called with, calls of extensions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, ExecutionError, ExecutionState, TaskOutcome
+from moorage.models.extensions import ExtensionCall
 from moorage.models.incarnation import Verdict
 from moorage.supervisor.shard import AttachedWorker
 
@@ -64,6 +65,11 @@ class Runs:
         """As ``run``, for an event handler."""
         name = f"{event.id}/{next(self._events)}"
         return await self._conduct(name, lambda: self._worker.handle(handler, event, timeout))
+
+    async def call_extension(self, call: ExtensionCall, timeout: timedelta) -> TaskOutcome:
+        """As ``run``, for an extension."""
+        name = f"{call.point}/{next(self._events)}"
+        return await self._conduct(name, lambda: self._worker.call_extension(call, timeout))
 
     async def _conduct(self, name: str, work: Callable[[], Coroutine[Any, Any, TaskOutcome]]) -> TaskOutcome:
         if self._because is not None:

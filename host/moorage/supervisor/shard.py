@@ -14,6 +14,7 @@ from moorage.models.attachment import Attachment, Health, Holding, Peer
 from moorage.models.contributions import Contributions
 from moorage.models.event import PluginEvent
 from moorage.models.execution import Execution, TaskOutcome
+from moorage.models.extensions import ExtensionCall
 from moorage.models.levels import WorkerLevels
 from moorage_proto.capability import Capability, Grants
 from moorage_proto.errors import CallError
@@ -54,6 +55,9 @@ class AttachedWorker(Protocol):
 
     async def handle(self, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome:
         """Calls one handler, as ``run`` does a task; the result is its reply, where it has one."""
+
+    async def call_extension(self, call: ExtensionCall, timeout: timedelta) -> TaskOutcome:
+        """Calls one extension, as ``run`` does a task; the result is its reply message, in bytes."""
 
     async def change_config(self, config: Mapping[str, Any], keys: Sequence[str], timeout: timedelta) -> bool:
         """The settings are these from now on; ``keys`` are those that changed. Whether the plugin has a hook for it.
