@@ -86,6 +86,35 @@ async def test_tampering_with_the_audit_is_evident(store: Store, tampering: str)
     assert broken.broken_at == 3
 
 
+async def test_what_is_left_of_a_pruned_audit_can_be_verified(store: Store) -> None:
+    for day in range(6):
+        await store.audit.append([replace(ENTRY, time=NOW + timedelta(days=day, hours=hour)) for hour in range(2)])
+    whole = await store.audit.verify()
+
+    assert await store.audit.prune(before=NOW + timedelta(days=2), limit=3) == 3
+    assert await store.audit.prune(before=NOW + timedelta(days=2), limit=3) == 1
+    assert await store.audit.prune(before=NOW + timedelta(days=2), limit=3) == 0
+    left = await store.audit.verify()
+    assert (left.entries, left.pruned, left.broken_at, left.last_digest) == (8, 4, None, whole.last_digest)
+    assert "4 older ones were removed for their age" in left.sentence
+
+    await store.audit.append([replace(ENTRY, time=NOW + timedelta(days=9))])
+    assert (await store.audit.verify()).entries == 9
+    await store._database.write(lambda connection: connection.exec_driver_sql("DELETE FROM audit WHERE id = 5"))
+    assert (await store.audit.verify()).broken_at == 6
+
+
+async def test_an_audit_of_which_nothing_is_left_goes_on(store: Store) -> None:
+    await store.audit.append([ENTRY, ENTRY])
+    digest = (await store.audit.verify()).last_digest
+    assert await store.audit.prune(before=NOW + timedelta(days=1), limit=10) == 2
+    assert (await store.audit.verify()).last_digest == digest
+
+    await store.audit.append([ENTRY])
+    report = await store.audit.verify()
+    assert (report.entries, report.pruned, report.broken_at) == (1, 2, None)
+
+
 async def test_incarnations_are_numbered_once(store: Store) -> None:
     numbers = [await store.incarnations.next_number("churn") for _ in range(3)]
 

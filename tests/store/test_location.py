@@ -84,7 +84,7 @@ def test_a_missing_client_library_is_a_sentence(monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_a_server_that_is_not_there_is_a_sentence_without_its_address() -> None:
-    with pytest.raises(StoreFailed, match="cannot be used .*refused") as caught:
+    with pytest.raises(StoreFailed, match=r"cannot be used .*refused") as caught:
         await Store("postgresql+psycopg://moorage:hidden@127.0.0.1:1/moorage").open()
     assert "127.0.0.1" not in str(caught.value)
     assert "hidden" not in str(caught.value)

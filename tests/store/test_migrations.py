@@ -19,18 +19,19 @@ OLD = """
 """
 
 
-def old_store(path: Path, revision: str) -> None:
+def old_store(path: Path, revision: str, *statements: str) -> None:
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config = migrate._configuration()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-        connection.execute(text(OLD))
+        for statement in statements:
+            connection.execute(text(statement))
     engine.dispose()
 
 
 async def test_verdicts_of_the_first_schema_are_still_there(tmp_path: Path) -> None:
-    old_store(tmp_path / "moorage.db", "0001")
+    old_store(tmp_path / "moorage.db", "0001", OLD)
     assert schema.REVISION != "0001"
 
     async with Store(tmp_path / "moorage.db") as store:

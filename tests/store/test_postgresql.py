@@ -104,7 +104,7 @@ async def test_a_server_that_stands_still_is_given_up(
         async with asyncio.timeout(30), Store(url, timeouts=timeouts) as store:
             await store.executions.create(queued("e-1"))
             proxy.stall()
-            with pytest.raises(StoreFailed, match="does not answer|timeout|timed out"):
+            with pytest.raises(StoreFailed, match=r"does not answer|timeout|timed out"):
                 await store.executions.create(queued("e-2"))
             proxy.heal()
             await store.executions.create(queued("e-3"))

@@ -119,7 +119,11 @@ class Installer:
         values, gone = self._configs.after(name, ConfigOrder(order.config or {}), order.by or "the installation")
         config = self._configs.effective(name, installation.manifest, values)
         installation = replace(installation, config=config)
-        await (store.installations.add(installation) if new else store.installations.replace(installation))
+        if new:
+            # Where another host has it, what people want of it counts here too.
+            installation = await store.installations.add(installation)
+        else:
+            await store.installations.replace(installation)
         if order.config:
             before = self._configs.run_time(name)
             set_now = [value for key, value in values.items() if value is not before.get(key)]

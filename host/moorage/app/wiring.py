@@ -120,7 +120,10 @@ class Wiring:
         self._stack = contextlib.AsyncExitStack()
         self._report: SandboxReport | None = None
         self.events = EventBus()
-        self.store = Store(location(settings.store, settings.store_path), timeouts=timeouts(settings.store))
+        self.host = _name_among_hosts(settings)
+        self.store = Store(
+            location(settings.store, settings.store_path), host=self.host, timeouts=timeouts(settings.store)
+        )
         self.selection = Selection(self.store, predicates, view)
         self.configs = Configs(settings)
         self.log_levels = LogLevels(self.store.log_levels, self._tell_levels)

@@ -71,13 +71,17 @@ class ChainReport:
     broken_at: int | None = None
     #: The file that it is in; empty: the store.
     place: str = ""
+    #: Older entries that the host itself removed for their age: the chain begins after them.
+    pruned: int = 0
 
     @property
     def sentence(self) -> str:
         where = f"line {self.broken_at} of {self.place}" if self.place else f"entry {self.broken_at}"
         if self.broken_at is None:
+            older = f" {self.pruned} older ones were removed for their age." if self.pruned else ""
             return (
-                f"{self.entries} entries, and nothing was changed or taken out. The last digest is {self.last_digest}."
+                f"{self.entries} entries, and nothing was changed or taken out.{older}"
+                f" The last digest is {self.last_digest}."
             )
         return (
             f"The audit was changed: {where} is not what was written, or something before it was taken out. "

@@ -34,6 +34,16 @@ class DesiredState:
 
 
 @dataclass(frozen=True)
+class Revision:
+    """Of what all hosts of a store share of an installation."""
+
+    #: Grows with each change of it.
+    number: int
+    #: Grows with each change of what it may do.
+    grants_epoch: int
+
+
+@dataclass(frozen=True)
 class Installation:
     id: InstallationId
     manifest: Manifest

@@ -11,7 +11,7 @@ from moorage.models.config import ConfigValue
 from moorage.models.installation import InstallationId
 from moorage.store import schema
 from moorage.store.database import Database
-from moorage.store.errors import InstallationUnknown
+from moorage.store.installations import revise
 
 _table = schema.config_values
 
@@ -44,10 +44,9 @@ class ConfigValues:
         keys = tuple(dict.fromkeys([*unset, *(value.key for value in values)]))
 
         def work(connection: Connection) -> None:
+            revise(connection, installation)
             owner = schema.installations
-            statement = update(owner).where(owner.c.id == installation).values(config=dict(effective))
-            if connection.execute(statement).rowcount != 1:
-                raise InstallationUnknown(installation)
+            connection.execute(update(owner).where(owner.c.id == installation).values(config=dict(effective)))
             connection.execute(delete(_table).where(_table.c.installation == installation, _table.c.key.in_(keys)))
             for value in values:
                 row = {"key": value.key, "value": value.value, "set_by": value.set_by, "set_at": value.set_at}

@@ -91,6 +91,16 @@ class InstallationExists(Conflict):
         )
 
 
+class InstalledElsewhere(Conflict):
+    code = "installed_elsewhere"
+
+    def __init__(self, installation: str, present: str, wanted: str) -> None:
+        super().__init__(
+            f"{installation} is the plugin {present} on another host of this store, and cannot be {wanted} here."
+            f" Install it under another name: --name {installation}-2"
+        )
+
+
 class ExecutionUnknown(NotFound):
     code = "execution_unknown"
 

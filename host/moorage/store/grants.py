@@ -16,7 +16,7 @@ from moorage.store import schema
 from moorage.store.database import Database
 from moorage.store.effective import effective, includes, missing
 from moorage.store.errors import GrantUnknown, InstallationUnknown
-from moorage.store.installations import manifest_of
+from moorage.store.installations import epoch_and_manifest
 from moorage_proto.capability import Capability, parse
 from moorage_proto.capability import Grants as EffectiveGrants
 
@@ -78,8 +78,10 @@ class _Rules:
 
 
 class Grants:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, host: str = "") -> None:
+        """``host``: whose versions of plugins they are measured against."""
         self._database = database
+        self._host = host
 
     async def list(self, installation: InstallationId) -> tuple[Grant, ...]:
         """Oldest first."""
@@ -190,16 +192,13 @@ class Grants:
 
     async def _rules(self, installation: InstallationId, manifest: Manifest | None) -> _Rules:
         def work(connection: Connection) -> _Rules:
-            chosen = select(schema.installations).where(schema.installations.c.id == installation)
-            row = connection.execute(chosen).one_or_none()
-            if row is None:
-                raise InstallationUnknown(installation)
+            epoch, placed = epoch_and_manifest(connection, self._host, installation)
             own = select(_table).where(_table.c.installation == installation).order_by(_table.c.id)
             rules = connection.execute(own).all()
             allowed = tuple(parse(rule.capability) for rule in rules if rule.effect == Effect.ALLOW)
             denied = tuple(parse(rule.capability) for rule in rules if rule.effect == Effect.DENY)
             fail_closed = tuple(parse(rule.capability) for rule in rules if rule.fail_closed)
-            return _Rules(row.grants_epoch, manifest or manifest_of(row), allowed, denied, fail_closed)
+            return _Rules(epoch, manifest or placed, allowed, denied, fail_closed)
 
         return await self._database.read(work)
 

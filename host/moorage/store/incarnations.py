@@ -18,8 +18,9 @@ KEPT = 500
 
 
 class Incarnations:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, host: str = "") -> None:
         self._database = database
+        self._host = host
 
     async def next_number(self, installation: InstallationId) -> int:
         """The number of the installation's next start, from 1. Each is handed out once, also after a removal."""
@@ -40,7 +41,7 @@ class Incarnations:
         def work(connection: Connection) -> bool:
             state = connection.scalar(select(_table.c.state).where(_table.c.id == status.id))
             if state is None:
-                connection.execute(insert(_table).values(id=status.id, **_values(status)))
+                connection.execute(insert(_table).values(id=status.id, host=self._host, **_values(status)))
             elif state != IncarnationState.STOPPED:
                 connection.execute(update(_table).where(_table.c.id == status.id).values(_values(status)))
             if status.state is IncarnationState.STOPPED:
@@ -56,9 +57,10 @@ class Incarnations:
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_status(row) for row in rows)
 
-    async def living(self) -> tuple[IncarnationStatus, ...]:
-        """Those without a verdict; after a start of the host, those that died with the previous one."""
-        statement = select(_table).where(_table.c.state != IncarnationState.STOPPED).order_by(_table.c.started_at)
+    async def living(self, host: str | None = None) -> tuple[IncarnationStatus, ...]:
+        """Those of this host, or of another one, without a verdict; after its start, those that died with it before."""
+        own = _table.c.host == (self._host if host is None else host)
+        statement = select(_table).where(own, _table.c.state != IncarnationState.STOPPED).order_by(_table.c.started_at)
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_status(row) for row in rows)
 

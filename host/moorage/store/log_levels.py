@@ -8,7 +8,7 @@ from moorage.models.installation import InstallationId
 from moorage.models.levels import LevelSetting
 from moorage.store import schema
 from moorage.store.database import Database
-from moorage.store.errors import InstallationUnknown
+from moorage.store.installations import revise
 
 _table = schema.log_levels
 
@@ -31,9 +31,7 @@ class LogLevels:
         """In the place of the one of that logger. Raises InstallationUnknown."""
 
         def work(connection: Connection) -> None:
-            owner = schema.installations.c.id
-            if connection.scalar(select(owner).where(owner == installation)) is None:
-                raise InstallationUnknown(installation)
+            revise(connection, installation)
             connection.execute(delete(_table).where(_is(installation, setting.logger)))
             row = {"logger": setting.logger, "level": setting.level, "until": setting.until}
             by = {"set_by": setting.set_by, "set_at": setting.set_at}

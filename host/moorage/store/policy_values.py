@@ -10,7 +10,7 @@ from moorage.models.installation import InstallationId
 from moorage.models.policy import Origin, PolicyValue
 from moorage.store import schema
 from moorage.store.database import Database
-from moorage.store.errors import InstallationUnknown
+from moorage.store.installations import revise
 
 _table = schema.policy_values
 
@@ -39,9 +39,7 @@ class PolicyValues:
         keys = tuple(dict.fromkeys([*unset, *(value.key for value in values)]))
 
         def work(connection: Connection) -> None:
-            owner = schema.installations.c.id
-            if connection.scalar(select(owner).where(owner == installation)) is None:
-                raise InstallationUnknown(installation)
+            revise(connection, installation)
             connection.execute(delete(_table).where(_table.c.installation == installation, _table.c.key.in_(keys)))
             for value in values:
                 row = {"key": value.key, "value": value.value, "set_by": value.set_by, "set_at": value.set_at}

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from moorage.store.columns import FilePath, Instant, Tagged
 
 #: The newest migration; opening a store that has it runs none.
-REVISION = "0005"
+REVISION = "0006"
 
 metadata = MetaData(
     naming_convention={
@@ -36,25 +36,22 @@ metadata = MetaData(
     }
 )
 
+
+def Name(length: int) -> String:  # noqa: N802 - a type, as those of SQLAlchemy
+    """A short text, compared byte by byte. No database refuses one that is longer."""
+    return String(length).with_variant(Text(collation="C"), "postgresql")
+
+
 #: SQLite numbers rows by itself only in a column that is exactly INTEGER.
 RowId = BigInteger().with_variant(Integer(), "sqlite")
 
+# What all hosts share of an installation.
 installations = Table(
     "installations",
     metadata,
-    Column("id", String(200), primary_key=True),
-    Column("plugin", String(200), nullable=False),
-    Column("version", String(200), nullable=False),
-    Column("manifest", Tagged, nullable=False),
-    Column("source_path", FilePath, nullable=False),
-    Column("code_path", FilePath, nullable=False),
-    Column("code_hash", String(64), nullable=False),
-    Column("code_roots", Tagged, nullable=False),
-    Column("venv_key", String(200), nullable=False),
+    Column("id", Name(200), primary_key=True),
+    Column("plugin", Name(200), nullable=False),
     Column("config", Tagged, nullable=False),
-    Column("uid", BigInteger),
-    Column("start", String(20)),
-    Column("installed_at", Instant),
     Column("enabled", Boolean, nullable=False),
     Column("held_reason", Text, nullable=False),
     Column("held_by", Text, nullable=False),
@@ -62,17 +59,37 @@ installations = Table(
     Column("quarantined", Text, nullable=False),
     # Grows by one with every change of what the installation may do.
     Column("grants_epoch", BigInteger, nullable=False),
+    # Grows by one with every change of all that hosts share of it: how others notice.
+    Column("revision", BigInteger, nullable=False),
+)
+
+# What a host has put to use under the name of an installation. An empty host: whoever opens the store takes it.
+placements = Table(
+    "placements",
+    metadata,
+    Column("installation", Name(200), ForeignKey("installations.id", ondelete="CASCADE"), primary_key=True),
+    Column("host", Name(100), primary_key=True),
+    Column("version", Name(200), nullable=False),
+    Column("manifest", Tagged, nullable=False),
+    Column("source_path", FilePath, nullable=False),
+    Column("code_path", FilePath, nullable=False),
+    Column("code_hash", Name(64), nullable=False),
+    Column("code_roots", Tagged, nullable=False),
+    Column("venv_key", Name(200), nullable=False),
+    Column("uid", BigInteger),
+    Column("start", Name(20)),
+    Column("installed_at", Instant),
     # The version that became ready last: what the next one is told that it follows.
-    Column("loaded_version", String(200)),
+    Column("loaded_version", Name(200)),
 )
 
 grants = Table(
     "grants",
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
-    Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
+    Column("installation", Name(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
     Column("capability", Text, nullable=False),
-    Column("effect", String(10), nullable=False),
+    Column("effect", Name(10), nullable=False),
     Column("because", Text, nullable=False),
     Column("granted_by", Text, nullable=False),
     Column("granted_at", Instant, nullable=False),
@@ -87,55 +104,59 @@ grants = Table(
 uids = Table(
     "uids",
     metadata,
+    Column("host", Name(100), primary_key=True),
     Column("uid", BigInteger, primary_key=True, autoincrement=False),
-    Column("installation", String(200), nullable=False, unique=True),
+    Column("installation", Name(200), nullable=False),
     Column("allocated_at", Instant, nullable=False),
+    UniqueConstraint("host", "installation"),
 )
 
 # Numbers that are handed out once: "incarnation/churn".
 counters = Table(
     "counters",
     metadata,
-    Column("name", String(250), primary_key=True),
+    Column("name", Name(250), primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
 
 incarnations = Table(
     "incarnations",
     metadata,
-    Column("id", String(100), primary_key=True),
-    Column("installation", String(200), nullable=False),
+    Column("id", Name(100), primary_key=True),
+    Column("installation", Name(200), nullable=False),
     Column("number", BigInteger, nullable=False),
-    Column("state", String(20), nullable=False, index=True),
+    Column("state", Name(20), nullable=False, index=True),
     Column("pid", BigInteger, nullable=False),
-    Column("start", String(20), nullable=False),
-    Column("sandbox_level", String(20), nullable=False),
+    Column("start", Name(20), nullable=False),
+    Column("sandbox_level", Name(20), nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("ready_at", Instant),
     Column("stopped_at", Instant),
-    Column("python", String(50), nullable=False),
-    Column("protobuf", String(50), nullable=False),
-    Column("grpcio", String(50), nullable=False),
-    Column("verdict_kind", String(40)),
+    Column("python", Name(50), nullable=False),
+    Column("protobuf", Name(50), nullable=False),
+    Column("grpcio", Name(50), nullable=False),
+    Column("verdict_kind", Name(40)),
     Column("verdict_sentence", Text),
     Column("verdict_exit_code", Integer),
-    Column("verdict_signal", String(20)),
+    Column("verdict_signal", Name(20)),
     Column("verdict_traceback", Text),
     Column("verdict_stack", Text),
     Column("verdict_lines", Tagged),
+    # The host whose worker it is.
+    Column("host", Name(100), nullable=False),
     UniqueConstraint("installation", "number"),
 )
 
 executions = Table(
     "executions",
     metadata,
-    Column("id", String(100), primary_key=True),
-    Column("installation", String(200), nullable=False),
-    Column("plugin", String(200), nullable=False),
-    Column("version", String(200), nullable=False),
-    Column("task", String(200), nullable=False),
-    Column("trigger", String(200), nullable=False),
-    Column("state", String(20), nullable=False, index=True),
+    Column("id", Name(100), primary_key=True),
+    Column("installation", Name(200), nullable=False),
+    Column("plugin", Name(200), nullable=False),
+    Column("version", Name(200), nullable=False),
+    Column("task", Name(200), nullable=False),
+    Column("trigger", Name(200), nullable=False),
+    Column("state", Name(20), nullable=False, index=True),
     Column("attempt", Integer, nullable=False),
     Column("queued_at", Instant, nullable=False),
     Column("started_at", Instant),
@@ -151,14 +172,14 @@ executions = Table(
     Column("worker", Tagged),
     # What the request asked for; without it the manifest's counts.
     Column("timeout_seconds", Float),
-    Column("trigger_id", String(300), nullable=False),
+    Column("trigger_id", Name(300), nullable=False),
     Column("by", Text, nullable=False),
     # NULL: it has none. Unique, so that what comes twice is one execution, whichever host it comes to.
-    Column("key", String(600), unique=True),
-    Column("retry_of", String(100), nullable=False),
+    Column("key", Name(600), unique=True),
+    Column("retry_of", Name(100), nullable=False),
     Column("due_at", Instant),
     # The host that has it, while it is open; whoever writes its outcome must be this one.
-    Column("host", String(100), nullable=False),
+    Column("host", Name(100), nullable=False),
     Column("use", Tagged),
     Column("patient", Boolean, nullable=False),
     # What the request asked for; without it the policy's count.
@@ -172,9 +193,9 @@ executions = Table(
 attempts = Table(
     "attempts",
     metadata,
-    Column("execution", String(100), ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True),
+    Column("execution", Name(100), ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("state", String(20), nullable=False),
+    Column("state", Name(20), nullable=False),
     Column("started_at", Instant),
     Column("ended_at", Instant, nullable=False),
     Column("error_type", Text),
@@ -189,12 +210,12 @@ attempts = Table(
 triggers = Table(
     "triggers",
     metadata,
-    Column("id", String(300), primary_key=True),
+    Column("id", Name(300), primary_key=True),
     # NULL: it selects its installations.
-    Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE")),
-    Column("name", String(100), nullable=False),
-    Column("kind", String(20), nullable=False),
-    Column("origin", String(20), nullable=False),
+    Column("installation", Name(200), ForeignKey("installations.id", ondelete="CASCADE")),
+    Column("name", Name(100), nullable=False),
+    Column("kind", Name(20), nullable=False),
+    Column("origin", Name(20), nullable=False),
     Column("trigger", Tagged, nullable=False),
     # What people changed of one that the manifest or the settings declare: a record of those parts alone.
     Column("changes", Tagged),
@@ -205,12 +226,12 @@ triggers = Table(
     Column("paused_by", Text, nullable=False),
     Column("next_at", Instant, index=True),
     Column("last_at", Instant),
-    Column("last_execution", String(100), nullable=False),
+    Column("last_execution", Name(100), nullable=False),
     Column("fired", BigInteger, nullable=False),
     Column("skipped", BigInteger, nullable=False),
     Column("problem", Text, nullable=False),
     # The host that listens, of sources that one host alone may listen to; empty: none does.
-    Column("host", String(100), nullable=False),
+    Column("host", Name(100), nullable=False),
     Column("set_by", Text, nullable=False),
     Column("set_at", Instant),
     Index(None, "installation", "name"),
@@ -221,8 +242,8 @@ policy_values = Table(
     "policy_values",
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
-    Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
-    Column("key", String(100), nullable=False),
+    Column("installation", Name(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
+    Column("key", Name(100), nullable=False),
     Column("value", Tagged),
     Column("set_by", Text, nullable=False),
     Column("set_at", Instant, nullable=False),
@@ -233,9 +254,9 @@ policy_values = Table(
 hosts = Table(
     "hosts",
     metadata,
-    Column("id", String(100), primary_key=True),
+    Column("id", Name(100), primary_key=True),
     Column("name", Text, nullable=False),
-    Column("version", String(50), nullable=False),
+    Column("version", Name(50), nullable=False),
     Column("started_at", Instant, nullable=False),
     # By the database's own clock.
     Column("leased_until", Instant, nullable=False),
@@ -245,7 +266,7 @@ hosts = Table(
 switches = Table(
     "switches",
     metadata,
-    Column("name", String(100), primary_key=True),
+    Column("name", Name(100), primary_key=True),
     Column("is_on", Boolean, nullable=False),
     Column("reason", Text, nullable=False),
     Column("set_by", Text, nullable=False),
@@ -256,13 +277,13 @@ log_lines = Table(
     "log_lines",
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
-    Column("installation", String(200), nullable=False),
-    Column("incarnation", String(100), nullable=False),
+    Column("installation", Name(200), nullable=False),
+    Column("incarnation", Name(100), nullable=False),
     Column("time", Instant, nullable=False),
     Column("level", Integer, nullable=False),
     Column("logger", Text, nullable=False),
     Column("message", Text, nullable=False),
-    Column("execution", String(100)),
+    Column("execution", Name(100)),
     Column("fields", Tagged),
     Column("exception", Text, nullable=False),
     Index(None, "installation", "id"),
@@ -276,18 +297,30 @@ audit = Table(
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
     Column("time", Instant, nullable=False),
-    Column("kind", String(40), nullable=False),
-    Column("installation", String(200), nullable=False),
+    Column("kind", Name(40), nullable=False),
+    Column("installation", Name(200), nullable=False),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("capability", Text, nullable=False),
     Column("message", Text, nullable=False),
-    Column("execution", String(100), nullable=False),
+    Column("execution", Name(100), nullable=False),
     Column("occurrences", BigInteger, nullable=False),
     # SHA-256 over the previous entry's digest and this entry.
-    Column("digest", String(64), nullable=False),
+    Column("digest", Name(64), nullable=False),
     Index(None, "installation", "id"),
     sqlite_autoincrement=True,
+)
+
+# One row. Whoever appends to the audit changes it, so that hosts take turns, and there is one chain for all.
+audit_chain = Table(
+    "audit_chain",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # Of the newest entry, also after that was removed for its age.
+    Column("digest", Name(64), nullable=False),
+    # Of the newest entry that was removed for its age: what the chain of those that are kept begins with.
+    Column("anchor", Name(64), nullable=False),
+    Column("pruned", BigInteger, nullable=False),
 )
 
 secrets = Table(
@@ -295,11 +328,11 @@ secrets = Table(
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
     # Empty: the operator's, for all installations that the settings name. So there is no foreign key.
-    Column("installation", String(200), nullable=False),
-    Column("name", String(200), nullable=False),
-    Column("key_id", String(40), nullable=False),
+    Column("installation", Name(200), nullable=False),
+    Column("name", Name(200), nullable=False),
+    Column("key_id", Name(40), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
-    Column("origin", String(20), nullable=False),
+    Column("origin", Name(20), nullable=False),
     Column("set_by", Text, nullable=False),
     Column("set_at", Instant, nullable=False),
     UniqueConstraint("installation", "name"),
@@ -310,8 +343,8 @@ config_values = Table(
     "config_values",
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
-    Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
-    Column("key", String(1000), nullable=False),
+    Column("installation", Name(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
+    Column("key", Name(1000), nullable=False),
     Column("value", Tagged),
     Column("set_by", Text, nullable=False),
     Column("set_at", Instant, nullable=False),
@@ -322,9 +355,9 @@ log_levels = Table(
     "log_levels",
     metadata,
     Column("id", RowId, primary_key=True, autoincrement=True),
-    Column("installation", String(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
+    Column("installation", Name(200), ForeignKey("installations.id", ondelete="CASCADE"), nullable=False),
     # Empty: all loggers that have no level of their own.
-    Column("logger", String(1000), nullable=False),
+    Column("logger", Name(1000), nullable=False),
     Column("level", Integer, nullable=False),
     Column("until", Instant),
     Column("set_by", Text, nullable=False),

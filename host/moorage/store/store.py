@@ -6,8 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL, Connection, make_url
 
+from moorage.store.adoption import adopt
 from moorage.store.attempts import Attempts
 from moorage.store.audit import Audit
 from moorage.store.config import ConfigValues
@@ -20,8 +21,8 @@ from moorage.store.installations import Installations
 from moorage.store.log_levels import LogLevels
 from moorage.store.logs import Logs
 from moorage.store.migrate import migrate
-from moorage.store.postgresql import Timeouts
 from moorage.store.policy_values import PolicyValues
+from moorage.store.postgresql import Timeouts
 from moorage.store.secrets import Secrets
 from moorage.store.switches import Switches
 from moorage.store.triggers import Triggers
@@ -34,18 +35,22 @@ class Store:
     Every method of its nouns is one transaction, and raises StoreFailed when the database does not do its part.
     """
 
-    def __init__(self, location: Path | str | URL, *, timeouts: Timeouts | None = None) -> None:
-        """The path of an SQLite file, or a SQLAlchemy URL. Raises PostgresClientMissing."""
+    def __init__(self, location: Path | str | URL, *, host: str = "", timeouts: Timeouts | None = None) -> None:
+        """The path of an SQLite file, or a SQLAlchemy URL. ``host``: the id of the host that opens it, always the same.
+
+        Raises PostgresClientMissing.
+        """
         url = for_file(location) if isinstance(location, Path) else make_url(location)
         self._database = Database(url, timeouts)
-        self.installations = Installations(self._database)
-        self.grants = Grants(self._database)
+        self._host = host
+        self.installations = Installations(self._database, host)
+        self.grants = Grants(self._database, host)
         self.executions = Executions(self._database)
         self.attempts = Attempts(self._database)
-        self.incarnations = Incarnations(self._database)
+        self.incarnations = Incarnations(self._database, host)
         self.logs = Logs(self._database)
         self.audit = Audit(self._database)
-        self.uids = Uids(self._database)
+        self.uids = Uids(self._database, host)
         self.secrets = Secrets(self._database)
         self.config = ConfigValues(self._database)
         self.log_levels = LogLevels(self._database)
@@ -63,7 +68,12 @@ class Store:
 
         Raises StoreFailed, SchemaNewer, NotAStore.
         """
-        await self._database.open(migrate)
+        await self._database.open(self._prepare)
+
+    def _prepare(self, connection: Connection) -> None:
+        migrate(connection)
+        if self._host:
+            adopt(connection, self._host, alone=not self.shared)
 
     async def close(self) -> None:
         """After all that was asked for before is written. May be called twice."""

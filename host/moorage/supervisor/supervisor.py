@@ -256,15 +256,14 @@ class Supervisor:
 
     async def _change(self, installation: InstallationId, change: Change, by: str) -> Installation:
         async with self._changing.setdefault(installation, asyncio.Lock()):
-            found = await self._parts.store.installations.get(installation)
-            after = desired.after(found.desired, change)
-            if after == found.desired:
-                # What could not be stored may count in memory alone.
-                await self._desire(installation, after)
-                return found
-            stored = await self._parts.store.installations.set_desired(installation, after)
-            self._parts.announce(desired.announced(installation, found.desired, after, change, by or "host"))
-            await self._desire(installation, after)
+            found, stored = await self._parts.store.installations.change_desired(
+                installation, lambda present: desired.after(present, change)
+            )
+            # Without a change as well: what could not be stored may count in memory alone.
+            if stored.desired != found.desired:
+                told = desired.announced(installation, found.desired, stored.desired, change, by or "host")
+                self._parts.announce(told)
+            await self._desire(installation, stored.desired)
             return stored
 
     async def _desire(self, installation: InstallationId, wanted: DesiredState) -> None:
