@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,19 @@ import pytest
 from fake_clock import FakeClock
 
 from moorage.events.bus import EventBus
-from moorage.models.execution import Execution, ExecutionRequest, ExecutionState, TaskOutcome, WorkerFacts
+from moorage.models.execution import (
+    Execution,
+    ExecutionRequest,
+    ExecutionState,
+    ResourceUse,
+    TaskOutcome,
+    WorkerFacts,
+)
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.manifest import Limits, Manifest
+from moorage.models.policy import RunPolicy
 from moorage.orchestrator.orchestrator import Orchestrator
+from moorage.orchestrator.policies import declared_policy
 from moorage.store.store import Store
 
 FACTS = WorkerFacts("churn-1-ab", 1, 4711, "3.9.18", "3.20.3", "1.49.1", "full")
@@ -31,6 +40,7 @@ class Sessions:
     def __init__(self) -> None:
         self.run: Run = self._succeed
         self.refusal: Exception | None = None
+        self.use: ResourceUse | None = None
         self.at_exit: Callable[[], Awaitable[None]] | None = None
         self.running: list[str] = []
         self.most_at_once = 0
@@ -71,6 +81,13 @@ class Session:
             return await sessions.run(execution, timeout)
         finally:
             sessions.running.remove(execution.id)
+
+    def use_of(self, execution: str) -> ResourceUse | None:
+        return self.sessions.use
+
+
+def short_queue(found: Installation) -> RunPolicy:
+    return replace(declared_policy(found), queue=3)
 
 
 async def forever(execution: Execution, timeout: timedelta) -> TaskOutcome:
@@ -133,7 +150,7 @@ def events() -> EventBus:
 async def orchestrator(
     store: Store, sessions: Sessions, events: EventBus, clock: FakeClock
 ) -> AsyncIterator[Orchestrator]:
-    made = Orchestrator(store, sessions, events, clock=clock, queue_capacity=3)
+    made = Orchestrator(store, sessions, events, clock=clock, policy_of=short_queue)
     yield made
     async with asyncio.timeout(10):
         stopping = asyncio.ensure_future(made.stop(timedelta(0)))

@@ -12,8 +12,9 @@ from moorage.events.events import ExecutionEnded, ExecutionEvent
 from moorage.models.execution import Execution, ExecutionError, ExecutionState, TaskOutcome
 from moorage.models.installation import DesiredState
 from moorage.orchestrator import outcomes
-from moorage.orchestrator.conductor import ExecutionPostponed
 from moorage.orchestrator.orchestrator import Orchestrator
+from moorage.orchestrator.policies import declared_policy
+from moorage.orchestrator.recorder import ExecutionPostponed
 from moorage.store.errors import ExecutionUnknown, InstallationUnknown, NotStorable
 from moorage.store.store import Store
 
@@ -171,7 +172,9 @@ async def test_the_queue_is_first_in_first_out_and_bounded(orchestrator: Orchest
 async def test_many_at_one_time_keep_the_bounds(store: Store, sessions: Sessions, events: EventBus) -> None:
     await store.installations.replace(installation(concurrency=3))
     await store.installations.add(installation("other"))
-    orchestrator = Orchestrator(store, sessions, events, queue_capacity=5)
+    orchestrator = Orchestrator(
+        store, sessions, events, policy_of=lambda found: replace(declared_policy(found), queue=5)
+    )
 
     both = [replace(request(), installation=name) for name in ["churn", "other"] * 20]
     ended = await asyncio.gather(*(orchestrator.run(each) for each in both))
@@ -442,7 +445,7 @@ async def test_stopping_drains_what_runs_and_leaves_what_waits_to_the_next_host(
     await asyncio.sleep(0)
 
     stopping = asyncio.ensure_future(orchestrator.stop())
-    with pytest.raises(ExecutionPostponed, match=f"{waiting.id} has not begun, and the host stops"):
+    with pytest.raises(ExecutionPostponed, match=f"{waiting.id} is not done, and the host stops"):
         await caller
     rejected = await orchestrator.submit(request())
     assert not stopping.done()

@@ -490,7 +490,7 @@ class Host:
         return await self._parts.store.executions.list(installation=installation, limit=limit)
 
     async def cancel(self, execution_id: str, *, by: str = "") -> Execution:
-        execution = await self._parts.orchestrator.cancel(execution_id)
+        execution = await self._parts.orchestrator.cancel(execution_id, by=by)
         await self._act("cancel", execution.installation, by, execution_id)
         return execution
 

@@ -1,4 +1,4 @@
-"""One execution from its turn in the queue to its recorded outcome.
+"""One attempt of an execution, from its turn in the queue to what came of it.
 
 The work is done in a task of its own, so that what interrupts it (a person, its timeout, the host's stop) is told to it
 and not to the one who must record how it ended. Whatever raises, wherever it is cancelled: there is one outcome.
@@ -8,59 +8,49 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
+from enum import Enum
 
 from moorage.clock import Clock, sleep
-from moorage.errors import ExitCode, Invalid, MoorageError
 from moorage.events.bus import EventBus
-from moorage.events.events import ExecutionEnded, ExecutionStarted
-from moorage.models.execution import Execution, ExecutionState, TaskOutcome
-from moorage.models.installation import InstallationId
-from moorage.orchestrator import outcomes, states
+from moorage.events.events import ExecutionStarted
+from moorage.models.execution import ExecutionState, TaskOutcome
+from moorage.orchestrator import outcomes, retries, states
 from moorage.orchestrator.job import Job
+from moorage.orchestrator.recorder import Recorder
 from moorage.orchestrator.session import SessionSource, WorkerSession
 from moorage.owned import OwnedTasks
-from moorage.store.errors import StoreFailed
 from moorage.store.executions import Executions
-from moorage.telemetry.plain import neutralise
 
 log = logging.getLogger(__name__)
 
 #: How long interrupted work may take to end before its outcome is recorded without it.
 GRACE = timedelta(seconds=15)
 
-#: Waits between attempts to record an outcome, while the store fails.
-RECORD_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (0.05, 0.2, 1, 5, 20))
+#: Whether the work of an execution is noted as committed in a database. Raises when that cannot be asked.
+Committed = Callable[[str], Awaitable[bool]]
+
+
+async def nothing_noted(_: str) -> bool:
+    """Where no database notes commits."""
+    return False
 
 
 class NotQueued(Exception):
     """Somebody gave it an outcome, or took it back, before it began; it must not run."""
 
 
-class ExecutionPostponed(MoorageError):
-    """Told to whoever waits for an execution that this host will not begin any more."""
+class Ending(Enum):
+    """What came of an attempt."""
 
-    code = "execution_postponed"
-    exit_code = ExitCode.UNAVAILABLE
-    http_status = 503
-
-    def __init__(self, execution: str) -> None:
-        super().__init__(
-            f"{execution} has not begun, and the host stops. It stays queued, and runs when the host is back; see: "
-            f"moorage execution {execution}"
-        )
-        self.execution = execution
-
-
-def _nobody(_: Execution) -> None:
-    """Outcomes are announced all the same."""
-
-
-def harmless(_: InstallationId, text: str) -> str:
-    return neutralise(text)
+    #: Nothing is left to do for it in this host: its outcome is recorded, or is the store's or another host's to say.
+    OVER = "over"
+    #: It is queued for its next attempt.
+    AGAIN = "again"
+    #: It did not begin, because its installation may not run; it waits.
+    NOT_NOW = "not now"
 
 
 @dataclass(frozen=True)
@@ -71,13 +61,11 @@ class Conductor:
     clock: Clock
     #: Who holds the tasks in which the work is done. One that ignores its cancellation may outlive its execution.
     works: OwnedTasks
-    #: Told of each outcome after it was recorded: for the plugin's log.
-    tell: Callable[[Execution], None] = _nobody
-    #: A text of an installation's as people may see it.
-    plain: Callable[[InstallationId, str], str] = harmless
+    recorder: Recorder
+    committed: Committed = nothing_noted
 
-    async def conduct(self, job: Job) -> None:
-        """Returns when its outcome is recorded, or cannot be: then ``job.recorded`` holds the store's error.
+    async def conduct(self, job: Job) -> Ending:
+        """Returns when what came of it is recorded, or cannot be: then ``job.recorded`` holds the store's error.
 
         One that was postponed before its task was called is queued again instead.
         """
@@ -94,59 +82,65 @@ class Conductor:
             work.cancel()
             stopped = outcomes.cancelled_by_stop() if job.running else outcomes.postponed()
             outcome = outcomes.after_interruption(stopped, _result(work))
-        job.silence()
-        if outcome.state is ExecutionState.QUEUED:
-            await self.put_back(job)
-        else:
-            await self.record(job, outcome)
+        job.renew()
+        ending = await self._settle(job, outcome, ended=work.done())
         if cancelled:
             raise asyncio.CancelledError
+        return ending
 
-    async def record(self, job: Job, outcome: TaskOutcome) -> None:
-        """Writes the outcome, then announces it. Settles ``job.recorded``."""
-        try:
-            await self._record(job, outcome)
-        except Exception as error:  # noqa: BLE001 - whoever waits for the outcome is told, whatever the store raised
-            log.error("%s: its outcome %s was not recorded: %s", job.id, outcome.state, error)
-            job.recorded.set_exception(error)
-            # Nobody may be waiting.
-            job.recorded.exception()
-        finally:
-            if not job.recorded.done():
-                job.recorded.cancel()
-
-    async def put_back(self, job: Job) -> None:
-        """Leaves it to the next host, and tells who waits for it."""
-        try:
-            await self.executions.requeued(job.id)
-        except MoorageError as error:
-            log.error("%s: it has not begun, and could not be queued again: %s", job.id, error)
-        job.recorded.set_exception(ExecutionPostponed(job.id))
-        # Nobody may be waiting.
-        job.recorded.exception()
+    async def _settle(self, job: Job, outcome: TaskOutcome, *, ended: bool) -> Ending:
+        if outcome is outcomes.DISOWNED:
+            self.recorder.disown(job)
+        elif outcome.state is ExecutionState.QUEUED and outcome.error is not None:
+            job.hindrance = outcome.error.message
+            return Ending.NOT_NOW
+        elif outcome.state is ExecutionState.QUEUED:
+            await self.recorder.put_back(job)
+        else:
+            # Of one whose work goes on nobody knows when another try would not meet it.
+            delay = retries.after(job.execution, outcome, job.policy) if ended and not job.called_off else None
+            if delay is None:
+                await self.recorder.outcome(job, outcome)
+            elif await self.recorder.again(job, outcome, delay):
+                return Ending.AGAIN
+        return Ending.OVER
 
     async def _work(self, job: Job) -> TaskOutcome:
         outcome: TaskOutcome | None = None
         try:
+            if job.execution.attempt > 1 and await self.committed(job.id):
+                # The answer to the commit of the attempt before was lost; it must not be done twice.
+                return outcomes.committed()
             async with self.sessions.session(job.execution.installation) as session:
                 await self._begin(job, session)
-                outcome = await session.run_task(job.execution, job.timeout)
+                outcome = await self._run(job, session)
         except asyncio.CancelledError:
             if outcome is None:
                 raise
         except Exception as error:
             if outcome is None:
                 log.info("%s: %s", job.id, error)
+                if outcomes.waits(error, job.execution) and not job.running:
+                    return outcomes.not_now(str(error))
                 return outcomes.from_error(error, running=job.running)
             log.exception("%s: its session did not end well", job.id)
-        if outcome is None or not states.may_follow(job.execution.state, outcome.state):
+        if outcome is None or not outcome.state.is_outcome or not states.may_follow(job.execution.state, outcome.state):
             return outcomes.impossible(job.execution.state if outcome is None else outcome.state)
         return outcome
+
+    async def _run(self, job: Job, session: WorkerSession) -> TaskOutcome:
+        try:
+            return await session.run_task(job.execution, job.timeout)
+        finally:
+            job.use = session.use_of(job.id)
 
     async def _begin(self, job: Job, session: WorkerSession) -> None:
         running = states.started(job.execution, at=self.clock.now(), worker=session.facts)
         assert running.started_at is not None
-        if not await self.executions.started(job.id, at=running.started_at, worker=session.facts):
+        began = await self.executions.started(
+            job.id, at=running.started_at, worker=session.facts, host=job.execution.host
+        )
+        if not began:
             raise NotQueued
         if job.interruption.done():
             # Its task is not called any more: whatever stopped it was there first.
@@ -174,51 +168,6 @@ class Conductor:
             log.error(
                 "%s: goes on %s after it was cancelled; its outcome is recorded without it", work.get_name(), GRACE
             )
-
-    async def _record(self, job: Job, outcome: TaskOutcome) -> None:
-        clean = partial(self.plain, job.execution.installation)
-        ended = states.ended(job.execution, outcomes.cleaned(outcome, clean), at=self.clock.now())
-        delays = iter(RECORD_DELAYS)
-        while True:
-            try:
-                return await self._finish(job, ended)
-            except Invalid as error:
-                if ended.result is None:
-                    raise
-                ended = states.ended(job.execution, outcomes.not_storable(str(error)), at=self.clock.now())
-            except Exception as error:
-                delay = next(delays, None)
-                if delay is None:
-                    if isinstance(error, StoreFailed):
-                        self.works.start(self._finish_later(job, ended), f"outcome of {job.id}")
-                    raise
-                log.warning("%s: recording its outcome failed, and is tried again: %s", job.id, error)
-                await sleep(self.clock, delay)
-
-    async def _finish_later(self, job: Job, ended: Execution) -> None:
-        """Nobody waits any more; but left as it is, it would be said to run until the next host calls it abandoned."""
-        while True:
-            await sleep(self.clock, RECORD_DELAYS[-1])
-            try:
-                if await self.executions.finished(ended):
-                    self.tell(ended)
-                    self.events.announce(ExecutionEnded(ended.installation, ended))
-                    log.warning("%s: its outcome %s is recorded at last", job.id, ended.state)
-            except StoreFailed:
-                continue
-            except Exception as error:  # noqa: BLE001 - the store is closed: the next host says what became of it
-                log.error("%s: its outcome %s is lost: %s", job.id, ended.state, error)
-            return
-
-    async def _finish(self, job: Job, ended: Execution) -> None:
-        if await self.executions.finished(ended):
-            job.execution = ended
-            self.tell(ended)
-            self.events.announce(ExecutionEnded(ended.installation, ended))
-        else:
-            # The outcome that was there first stands, whoever recorded it.
-            job.execution = await self.executions.get(job.id)
-        job.recorded.set_result(job.execution)
 
 
 def _result(work: asyncio.Task[TaskOutcome]) -> TaskOutcome | None:

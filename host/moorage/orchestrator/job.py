@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from moorage.clock import Alarm, Clock
-from moorage.models.execution import Execution, ExecutionState, TaskOutcome
+from moorage.models.execution import Execution, ExecutionState, ResourceUse, TaskOutcome
 from moorage.models.manifest import Limits
+from moorage.models.policy import RunPolicy
 
 #: Added to the time in which an installation's worker should start, and an old one drain: this is the last resort
 #: against a start that never ends, the supervisor's own deadlines come before.
@@ -19,12 +20,23 @@ WORKER_MARGIN = timedelta(minutes=5)
 class Job:
     """Its execution as it is now, and what interrupts it. Changed by the orchestrator and its conductor alone."""
 
-    def __init__(self, execution: Execution, limits: Limits) -> None:
+    def __init__(self, execution: Execution, limits: Limits, policy: RunPolicy) -> None:
         self.execution = execution
-        self.timeout = execution.timeout or limits.timeout
+        self.policy = policy
         self.worker_patience = limits.start_timeout + limits.drain_timeout + WORKER_MARGIN
-        #: Done with the outcome that stands unless the work has succeeded by then; queued: the next host's.
+        #: Done with the outcome that stands unless the work has succeeded by then; queued: the next host's. Of the
+        #: present attempt: what comes after its end is for the next one.
         self.interruption: asyncio.Future[TaskOutcome] = asyncio.get_running_loop().create_future()
+        #: A person, or another execution, wants it ended: there is no further attempt, however this one goes.
+        self.called_off = False
+        #: What the present attempt has used.
+        self.use: ResourceUse | None = None
+        #: Open ones that it does not begin before: it takes their place.
+        self.behind: set[str] = set()
+        #: Why it could not run when its turn came.
+        self.hindrance = ""
+        #: Another host has it by now, or will have it; what becomes of it is in the store.
+        self.disowned = False
         #: Done with the execution as it is stored, when it has its outcome.
         self.recorded: asyncio.Future[Execution] = asyncio.get_running_loop().create_future()
         self._alarm: Alarm | None = None
@@ -32,6 +44,15 @@ class Job:
         self._due: tuple[timedelta, TaskOutcome] | None = None
         self._holds = 0
         self._held_at: timedelta | None = None
+
+    @property
+    def timeout(self) -> timedelta:
+        return self.execution.timeout or self.policy.timeout
+
+    @property
+    def group(self) -> str:
+        """Those of one group overlap: of one trigger, or of one task where no trigger started them."""
+        return group_of(self.execution.trigger_id, self.execution.task)
 
     @property
     def id(self) -> str:
@@ -45,6 +66,11 @@ class Job:
         """The first interruption counts."""
         if not self.interruption.done():
             self.interruption.set_result(outcome)
+
+    def renew(self) -> None:
+        """The present attempt has ended: what interrupts it from now on is not for it."""
+        self.silence()
+        self.interruption = asyncio.get_running_loop().create_future()
 
     def interrupt_after(self, clock: Clock, delay: timedelta, outcome: TaskOutcome) -> None:
         """In place of the alarm set before."""
@@ -78,3 +104,12 @@ class Job:
         self._due = None
         if self._alarm is not None:
             self._alarm.cancel()
+
+    def fail_to_record(self, error: Exception) -> None:
+        """There is nothing more to wait for here; ``error`` says why. Nobody may be waiting."""
+        self.recorded.set_exception(error)
+        self.recorded.exception()
+
+
+def group_of(trigger_id: str, task: str) -> str:
+    return f"trigger {trigger_id}" if trigger_id else f"task {task}"

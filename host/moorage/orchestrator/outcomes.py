@@ -9,6 +9,9 @@ from moorage.errors import Conflict, MoorageError, NotFound
 from moorage.models.execution import Execution, ExecutionError, ExecutionState, TaskOutcome
 from moorage.models.installation import Installation, InstallationId
 
+#: The error's type of an execution whose host was stopped while it ran.
+HOST_STOPPED = "host_stopped"
+
 
 def refusal(installation: Installation) -> TaskOutcome | None:
     """Why it takes no executions now; None: it takes them."""
@@ -35,18 +38,49 @@ def host_stopping() -> TaskOutcome:
     return _rejected("host_stopping", "The host is stopping and takes no executions. Try again when it is back.")
 
 
+def no_lease() -> TaskOutcome:
+    message = "This host has lost its place among the hosts of its store. Try again when it has it back."
+    return _rejected("no_lease", message)
+
+
+def skipped(open_one: str) -> TaskOutcome:
+    """``open_one``: the execution because of which; empty: another host's."""
+    which = open_one or "one in another host"
+    message = f"It was skipped: {which} is still open, and of these one at a time is run (overlap = skip)."
+    return _rejected("skipped", message)
+
+
+def replaced(by: str) -> TaskOutcome:
+    message = f"It was cancelled for {by}, which came after it and takes its place (overlap = replace)."
+    return _ended(ExecutionState.CANCELLED, "replaced", message)
+
+
 def cancelled(by: str) -> TaskOutcome:
     return _ended(ExecutionState.CANCELLED, "cancelled", f"It was cancelled by {by}." if by else "It was cancelled.")
 
 
 def cancelled_by_stop() -> TaskOutcome:
     message = "The host stopped before it was done. Run it again when the host is back."
-    return _ended(ExecutionState.CANCELLED, "host_stopped", message)
+    return _ended(ExecutionState.CANCELLED, HOST_STOPPED, message)
 
 
 def postponed() -> TaskOutcome:
     """No outcome: it stays queued, and the next host takes it up."""
     return TaskOutcome(ExecutionState.QUEUED)
+
+
+def paused(installation: InstallationId, reason: str) -> TaskOutcome:
+    """Of patient ones, which are told to come again."""
+    return _rejected("paused", f"{installation} does not run at present: {reason}")
+
+
+#: No outcome either: another host has it now, or will have it, and knows what becomes of it.
+DISOWNED = TaskOutcome(ExecutionState.QUEUED)
+
+
+def not_now(reason: str) -> TaskOutcome:
+    """No outcome: its installation may not run, and it waits until it may."""
+    return _ended(ExecutionState.QUEUED, "not_now", reason)
 
 
 def installation_gone(installation: InstallationId) -> TaskOutcome:
@@ -68,9 +102,21 @@ def no_worker(installation: InstallationId, patience: timedelta) -> TaskOutcome:
     return _ended(ExecutionState.FAILED, "no_worker", message)
 
 
-def abandoned() -> TaskOutcome:
+def abandoned(*, known: bool = True) -> TaskOutcome:
+    """``known`` False: a database could not be asked whether it has committed."""
     message = "The host died before it had an outcome. What it had committed by then stays. Run it again if need be."
+    if not known:
+        message = f"{message} Look before you do: a database could not be asked whether it has committed."
     return _ended(ExecutionState.ABANDONED, "host_died", message)
+
+
+#: What is said of one whose database has noted the commit of its work, and whose outcome was not recorded.
+COMMITTED_BEFORE = "What it did was committed; its result was lost."
+
+
+def committed() -> TaskOutcome:
+    """Of one whose database has noted the commit of its work, and whose host could not record its outcome."""
+    return TaskOutcome(ExecutionState.SUCCEEDED)
 
 
 def not_storable(problem: str) -> TaskOutcome:
@@ -90,6 +136,11 @@ def from_error(error: BaseException, *, running: bool) -> TaskOutcome:
         return _ended(ExecutionState.FAILED, error.code, str(error))
     message = f"The host failed to run it: {type(error).__name__}: {error}. The host's log has the details."
     return _ended(ExecutionState.FAILED, "internal", message)
+
+
+def waits(error: BaseException, execution: Execution) -> bool:
+    """Whether what the supervisor raised is no outcome of a patient one: its installation may not run at present."""
+    return execution.patient and isinstance(error, Conflict)
 
 
 def after_interruption(interruption: TaskOutcome, worked: TaskOutcome | None) -> TaskOutcome:

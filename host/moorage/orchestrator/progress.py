@@ -28,7 +28,7 @@ class ProgressWriter:
     async def follow(self, job: Job) -> None:
         """Writes what is new until nothing is. The last word is written with the outcome, whatever happens here."""
         written: tuple[float | None, str] = (None, "")
-        while job.running and written != (newest := _progress(job)):
+        while job.running and written != (newest := _progress(job)) and newest[0] is not None:
             written = newest
             await self._write(job)
             await sleep(self.clock, INTERVAL)
@@ -38,7 +38,7 @@ class ProgressWriter:
         assert execution.progress is not None
         try:
             there = await self.executions.progressed(
-                job.id, progress=execution.progress, message=execution.progress_message
+                job.id, progress=execution.progress, message=execution.progress_message, host=execution.host
             )
         except MoorageError as error:
             log.warning("%s: its progress was not stored: %s", job.id, error)

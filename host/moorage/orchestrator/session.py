@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Protocol
 
-from moorage.models.execution import Execution, TaskOutcome, WorkerFacts
+from moorage.models.execution import Execution, ResourceUse, TaskOutcome, WorkerFacts
 from moorage.models.installation import InstallationId
 
 
@@ -23,6 +23,9 @@ class WorkerSession(Protocol):
         ``rejected`` when the plugin has no such task or its input does not fit. Cancelled, it cancels the plugin's
         work and rolls back before it raises CancelledError; if the work was done by then, it returns the outcome.
         """
+
+    def use_of(self, execution: str) -> ResourceUse | None:
+        """What a run that has ended used, however it ended; asked once, afterwards it is forgotten. None: not known."""
 
 
 class SessionSource(Protocol):

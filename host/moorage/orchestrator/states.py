@@ -6,16 +6,25 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from moorage.models.execution import Execution, ExecutionState, TaskOutcome, WorkerFacts
+from moorage.models.execution import (
+    Attempt,
+    Execution,
+    ExecutionState,
+    ResourceUse,
+    TaskOutcome,
+    WorkerFacts,
+)
 
 _OUTCOMES = frozenset(state for state in ExecutionState if state.is_outcome)
 
 #: What may follow what. Nothing follows an outcome.
 TRANSITIONS: Mapping[ExecutionState, frozenset[ExecutionState]] = {
-    # It cannot have succeeded, nor crashed a worker, before it ran. It fails when no worker can be had.
+    # It cannot have crashed a worker before it ran. It fails when no worker can be had; it has succeeded when the
+    # attempt before, of which that was not known, turns out to be committed.
     ExecutionState.QUEUED: frozenset(
         {
             ExecutionState.RUNNING,
+            ExecutionState.SUCCEEDED,
             ExecutionState.FAILED,
             ExecutionState.CANCELLED,
             ExecutionState.REJECTED,
@@ -47,6 +56,50 @@ def ended(execution: Execution, outcome: TaskOutcome, *, at: datetime) -> Execut
     if not outcome.state.is_outcome:
         raise TransitionForbidden(execution, outcome.state)
     return replace(execution, state=outcome.state, result=outcome.result, error=outcome.error, ended_at=at)
+
+
+def again(execution: Execution, outcome: TaskOutcome, *, at: datetime, due_at: datetime) -> tuple[Execution, Attempt]:
+    """As it is queued for its next attempt, and the attempt that has ended so. Raises TransitionForbidden."""
+    _check(execution, outcome.state)
+    queued = replace(
+        execution,
+        state=ExecutionState.QUEUED,
+        attempt=execution.attempt + 1,
+        due_at=due_at,
+        started_at=None,
+        worker=None,
+        progress=None,
+        progress_message="",
+    )
+    return queued, attempt_of(execution, outcome, at=at)
+
+
+def attempt_of(execution: Execution, outcome: TaskOutcome, *, at: datetime) -> Attempt:
+    """The present attempt, as it ended."""
+    return Attempt(
+        execution=execution.id,
+        number=execution.attempt,
+        state=outcome.state,
+        started_at=execution.started_at,
+        ended_at=at,
+        error=outcome.error,
+        worker=execution.worker,
+    )
+
+
+def together(one: ResourceUse | None, other: ResourceUse | None) -> ResourceUse | None:
+    """What two attempts used; what is not known of one of them is taken from the other."""
+    if one is None or other is None:
+        return one or other
+    seconds = [use.cpu_seconds for use in (one, other) if use.cpu_seconds is not None]
+    peaks = [use.peak_memory_bytes for use in (one, other) if use.peak_memory_bytes is not None]
+    return ResourceUse(
+        cpu_seconds=sum(seconds) if seconds else None,
+        peak_memory_bytes=max(peaks, default=None),
+        calls=one.calls + other.calls,
+        denied=one.denied + other.denied,
+        bytes=one.bytes + other.bytes,
+    )
 
 
 def may_follow(state: ExecutionState, wanted: ExecutionState) -> bool:

@@ -18,7 +18,7 @@ from moorage.models.attachment import Attachment, Health, Holding
 from moorage.models.config import Heard, Hearing
 from moorage.models.contributions import Contributions
 from moorage.models.event import PluginEvent
-from moorage.models.execution import Execution, TaskOutcome, WorkerFacts
+from moorage.models.execution import Execution, ResourceUse, TaskOutcome, WorkerFacts
 from moorage.models.extensions import ExtensionCall
 from moorage.models.health import Condition, ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
@@ -325,6 +325,9 @@ class Incarnation:
     async def run_task(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         assert self._runs is not None, "sessions are handed out of ready incarnations only"
         return await self._runs.run(execution, timeout)
+
+    def use_of(self, execution: str) -> ResourceUse | None:  # noqa: ARG002 - nothing is measured yet
+        return None
 
     def uses(self, need: Capability) -> bool:
         """Whether an event may be brought to it; counted as a use of the right."""
