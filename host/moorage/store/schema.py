@@ -257,6 +257,8 @@ hosts = Table(
     Column("id", Name(100), primary_key=True),
     Column("name", Text, nullable=False),
     Column("version", Name(50), nullable=False),
+    # Of the process that is the host at present.
+    Column("session", Name(40), nullable=False),
     Column("started_at", Instant, nullable=False),
     # By the database's own clock.
     Column("leased_until", Instant, nullable=False),

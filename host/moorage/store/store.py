@@ -16,6 +16,7 @@ from moorage.store.database import Database
 from moorage.store.engine import for_file
 from moorage.store.executions import Executions
 from moorage.store.grants import Grants
+from moorage.store.hosts import Hosts
 from moorage.store.incarnations import Incarnations
 from moorage.store.installations import Installations
 from moorage.store.log_levels import LogLevels
@@ -47,6 +48,7 @@ class Store:
         self.grants = Grants(self._database, host)
         self.executions = Executions(self._database)
         self.attempts = Attempts(self._database)
+        self.hosts = Hosts(self._database, host)
         self.incarnations = Incarnations(self._database, host)
         self.logs = Logs(self._database)
         self.audit = Audit(self._database)

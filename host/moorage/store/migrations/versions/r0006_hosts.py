@@ -22,6 +22,7 @@ def upgrade() -> None:
     _placements()
     _uids()
     op.add_column("incarnations", sa.Column("host", sa.String(100), nullable=False, server_default=_NOBODY))
+    op.add_column("hosts", sa.Column("session", sa.String(40), nullable=False, server_default=_NOBODY))
     op.create_table(
         "audit_chain",
         sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
