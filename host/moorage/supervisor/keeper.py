@@ -270,12 +270,13 @@ class Keeper:
         killed = await asyncio.gather(*(member.kill(reason) for member in tuple(self._members)))
         return Ended.of(killed)
 
-    async def retire(self, reason: str, drain: timedelta | None = None) -> Ended:
+    def retire(self, reason: str, drain: timedelta | None = None) -> Awaitable[Ended]:
         """Sends off all that there are now, those that start included, and changes nothing of what is wanted.
 
-        For one who has paused the keeper, or changed its desired state. Returns when they are gone.
+        For one who has paused the keeper, or changed its desired state. They have been sent off when this returns, and
+        are gone when what it returns has been waited for.
         """
-        return Ended.of(await asyncio.gather(*[member.leave(reason, drain) for member in self._members]))
+        return _ended([member.leave(reason, drain) for member in self._members])
 
     def _unwanted(self, reason: str) -> None:
         self._up = self._proved = False
@@ -529,6 +530,10 @@ class Keeper:
 
     def _by_key(self, key: int) -> Member:
         return next(member for member in self._members if member.key == key)
+
+
+async def _ended(leaving: Sequence[Awaitable[Ended]]) -> Ended:
+    return Ended.of(await asyncio.gather(*leaving))
 
 
 def _verdict_on(error: Exception) -> Verdict:

@@ -288,7 +288,8 @@ class Supervisor:
             return {}
         # In the same turn of the event loop: those who go because of it are counted here.
         busy = [keeper for keeper in self._keepers.values() if keeper.incarnations]
-        return await self._all(busy, lambda keeper: keeper.retire(f"everything is {state.off}"))
+        gone = [keeper.retire(f"everything is {state.off}") for keeper in busy]
+        return dict(zip((keeper.name for keeper in busy), await asyncio.gather(*gone), strict=True))
 
     def switched(self, before: SwitchState, state: SwitchState) -> None:
         """What is stored of the switch counts from now on."""
