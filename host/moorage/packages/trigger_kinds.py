@@ -11,6 +11,7 @@ from typing import Any
 
 from moorage.models.execution import ExecutionState
 from moorage.models.policy import Overlap
+from moorage.packages.cron import parse_cron
 from moorage.packages.tables import one_of
 from moorage.packages.units import format_duration, parse_duration
 
@@ -24,10 +25,6 @@ _EVENT = re.compile(r"[a-z0-9_]+(?:\.(?:[a-z0-9_]+|\*{1,2}))*")
 _WEBHOOK = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 _FOLLOWED = re.compile(r"[a-z0-9*.-]{1,64}(?:/[a-z0-9_*]{1,64})?")
 _SECRET = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,199}")
-
-_CRON_NUMBER = re.compile(r"[0-9]{1,2}|[a-z]{3}")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 _SHORTEST = timedelta(seconds=1)
 #: Longer is a mistake: years of silence look like a trigger that is broken.
@@ -43,23 +40,6 @@ parse_task = one_of(_TASK, "a task is named as a Python function: small letters,
 parse_name = one_of(_NAME, "a trigger is named with small letters, digits, '-' and '_', at most 64 of them")
 
 
-@dataclass(frozen=True)
-class _CronField:
-    name: str
-    first: int
-    last: int
-    words: tuple[str, ...] = ()
-
-
-_CRON_FIELDS = (
-    _CronField("minute", 0, 59),
-    _CronField("hour", 0, 23),
-    _CronField("day of month", 1, 31),
-    _CronField("month", 1, 12, _MONTHS),
-    _CronField("day of week", 0, 7, _WEEKDAYS),
-)
-
-
 def parse_interval(found: Any) -> str:
     """A duration of at least a second, in its normal spelling. Raises ValueError."""
     duration = parse_duration(found)
@@ -68,23 +48,6 @@ def parse_interval(found: Any) -> str:
     if duration > _LONGEST:
         raise ValueError(f"{found!r:.40} is too long; an interval is at most {format_duration(_LONGEST)}")
     return format_duration(duration)
-
-
-def parse_cron(found: Any) -> str:
-    """Five fields: minute, hour, day of month, month, day of week. Raises ValueError."""
-    fields = found.split() if isinstance(found, str) else []
-    if len(fields) != len(_CRON_FIELDS):
-        raise ValueError(
-            f"{found!r:.80} is not a cron expression; write minute, hour, day, month and weekday, such as '0 6 * * *'"
-        )
-    for text, field in zip(fields, _CRON_FIELDS, strict=True):
-        for part in text.lower().split(","):
-            if not _cron_part_fits(part, field):
-                raise ValueError(
-                    f"{part!r:.80} is not allowed as {field.name}; "
-                    f"write '*', a number from {field.first} to {field.last}, a range 'a-b' or a step '*/n'"
-                )
-    return " ".join(fields)
 
 
 def parse_timezone(found: Any) -> str:
@@ -184,27 +147,3 @@ KINDS: Mapping[str, Kind] = {
     "outcome": Kind(one_of(_FOLLOWED, "write an installation, or 'installation/task'; '*' stands for any"), ("on",)),
     "source": Kind(one_of(_WEBHOOK, "a source is named with small letters, digits, '-' and '_'"), ("options",)),
 }
-
-
-def _cron_part_fits(part: str, field: _CronField) -> bool:
-    whole, slash, step = part.partition("/")
-    if slash and not (step.isascii() and step.isdigit() and 0 < int(step[:4]) <= field.last):
-        return False
-    if whole == "*":
-        return True
-    if field.name == "day of month" and part == "l":  # the month's last day
-        return True
-    first, dash, last = whole.partition("-")
-    start = _cron_number(first, field)
-    end = _cron_number(last, field) if dash else start
-    return start is not None and end is not None and start <= end
-
-
-def _cron_number(text: str, field: _CronField) -> int | None:
-    if not _CRON_NUMBER.fullmatch(text):
-        return None
-    if text in field.words:
-        return field.words.index(text) + field.first
-    if not text.isdigit() or not field.first <= int(text) <= field.last:
-        return None
-    return int(text)
