@@ -147,7 +147,7 @@ async def test_one_that_selects_has_an_execution_for_each(runs: Runs) -> None:
     await runs.end("e-2", ExecutionState.FAILED)
     taken = await taking
     assert (taken.fate, taken.execution.installation) == (Fate.POISON, "b")
-    with pytest.raises(NotNow, match="No installation that orders selects"):
+    with pytest.raises(NotNow, match="No installation that orders is for may run now"):
         await TriggerDoor(state(installation=""), door_parts(runs)).take(SIGNAL)
 
 

@@ -28,8 +28,8 @@ AHEAD = 8
 #: A longer key is told by its digest; the column has room for 600 characters, and the trigger's id is in it too.
 MAX_KEY_CHARACTERS = 300
 
-#: Between two looks whether the queue has room again: the first, doubled up to the last.
-FIRST_LOOK, LAST_LOOK = timedelta(milliseconds=50), timedelta(seconds=2)
+#: Least time between two submissions of a signal: room in a queue may be gone again at once.
+LOOK = timedelta(milliseconds=50)
 
 #: The error's type of what was rejected by the overlap policy alone.
 _SKIPPED = "skipped"
@@ -43,6 +43,8 @@ class Orchestrator(Protocol):
     async def submit(self, request: ExecutionRequest) -> Execution: ...
 
     async def wait(self, execution_id: str) -> Execution: ...
+
+    async def room(self, installation: InstallationId) -> None: ...
 
 
 class Counts(Protocol):
@@ -62,7 +64,7 @@ class DoorParts:
     clock: Clock
     #: The policy that counts for an installation now.
     policy: Callable[[Installation], RunPolicy]
-    #: Of a trigger: those that it runs now, if they may run; of one that selects, all that it selects.
+    #: Of a trigger: those installations that it runs now, and that may run.
     targets: Callable[[TriggerState], Awaitable[Collection[Installation]]]
     #: As it is known now; None: there is none.
     known: Callable[[InstallationId], Installation | None]
@@ -98,7 +100,7 @@ class TriggerDoor:
     async def _take(self, signal: Signal) -> Taken:
         targets = await self._parts.targets(self._state)
         if not targets:
-            raise NotNow(f"No installation that {self._state.id} selects may run now.")
+            raise NotNow(f"No installation that {self._state.id} is for may run now.")
         try:
             executions = [await self._submitted(signal, each) for each in targets]
         except NotStorable as error:
@@ -118,7 +120,6 @@ class TriggerDoor:
 
     async def _accepted(self, request: ExecutionRequest) -> Execution:
         """Waits for room in the queue: what else stands against it is seen by its installation."""
-        look = FIRST_LOOK
         while True:
             try:
                 return await self._parts.orchestrator.submit(request)
@@ -126,8 +127,8 @@ class TriggerDoor:
                 installation = self._parts.known(request.installation)
                 if installation is None or not installation.desired.runnable:
                     raise
-            await sleep(self._parts.clock, look)
-            look = min(2 * look, LAST_LOOK)
+            await sleep(self._parts.clock, LOOK)
+            await self._parts.orchestrator.room(request.installation)
 
     def _request(self, signal: Signal, installation: Installation) -> ExecutionRequest:
         trigger = self._state.trigger

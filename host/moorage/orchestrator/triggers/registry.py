@@ -35,6 +35,9 @@ log = logging.getLogger(__name__)
 #: Whose declarations are in files and programs: what they say no more does not count any more.
 DECLARING = (Origin.MANIFEST, Origin.SETTINGS, Origin.APPLICATION)
 
+#: The kind whose signals come in by the API: nothing listens.
+WEBHOOK = "webhook"
+
 #: Why a trigger is paused that nobody has paused.
 DECLARED_PAUSED = "it was declared so"
 
@@ -105,6 +108,8 @@ class Registry:
         self._layers: dict[TriggerId, Layered] = {}
         self._application: dict[InstallationId, dict[str, Trigger]] = {}
         self._heard: dict[TriggerId, _Heard] = {}
+        #: Those whose signals come in by the API, by installation and what they are called there.
+        self._webhooks: dict[tuple[InstallationId, str], TriggerState] = {}
         self._switch = SwitchState()
         self._turn = asyncio.Lock()
         self._tasks = OwnedTasks()
@@ -151,13 +156,16 @@ class Registry:
         return None if found is None else found.installation
 
     async def targets(self, state: TriggerState) -> tuple[Installation, ...]:
-        """The installations that it runs now: its own, whatever is wanted of it; of one that selects, those that may
-        run.
-        """
+        """The installations that it runs now, and that may run: its own one, or those that it selects."""
         if state.installation:
-            return (await self._store.installations.get(state.installation),)
-        selected = await self._parts.select(state.trigger.select or Selector())
-        return tuple(each for each in selected if each.desired.runnable)
+            found: Collection[Installation] = (await self._store.installations.get(state.installation),)
+        else:
+            found = await self._parts.select(state.trigger.select or Selector())
+        return tuple(each for each in found if each.desired.runnable)
+
+    def webhook(self, installation: InstallationId, name: str) -> TriggerState | None:
+        """The trigger of requests to that name; also one that is paused."""
+        return self._webhooks.get((installation, name))
 
     def condition(self, state: TriggerState) -> tuple[str, str]:
         """One word, and a sentence where it is not "active"."""
@@ -195,7 +203,7 @@ class Registry:
         return origins(declared, state)
 
     def _unknown(self, state: TriggerState) -> str:
-        if state.is_schedule or state.trigger.kind in self._parts.kinds:
+        if state.is_schedule or state.trigger.kind in (*self._parts.kinds, WEBHOOK):
             return ""
         return f"Nothing in this host listens to triggers of the kind {state.trigger.kind}."
 
@@ -226,11 +234,14 @@ class Registry:
 
     async def _refresh(self, name: InstallationId) -> None:
         if name and not await self._learn(name):
+            self._receive(name, ())
             await self._deafen([each for each in self._heard if _of(each, name)])
             return
         await self._declare(name)
         states = await self._store.triggers.list(name)
-        await self._hear(name, [await self._as_declared(state) for state in states])
+        states = tuple([await self._as_declared(state) for state in states])
+        self._receive(name, states)
+        await self._hear(name, states)
 
     async def _learn(self, name: InstallationId) -> bool:
         """False: there is no such installation."""
@@ -260,6 +271,11 @@ class Registry:
         if not paused and state.paused and not state.paused_by and state.paused_reason == DECLARED_PAUSED:
             return await self._store.triggers.resume(state.id)
         return state
+
+    def _receive(self, name: InstallationId, states: Collection[TriggerState]) -> None:
+        kept = {key: each for key, each in self._webhooks.items() if key[0] != name}
+        own = [each for each in states if each.trigger.kind == WEBHOOK and not each.removed]
+        self._webhooks = kept | {(name, each.trigger.source): each for each in own}
 
     async def _hear(self, name: InstallationId, states: Collection[TriggerState]) -> None:
         """Listens to those sources that it is to listen to, and to no others, of one installation."""
