@@ -95,6 +95,22 @@ async def forever(execution: Execution, timeout: timedelta) -> TaskOutcome:
     raise AssertionError
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def ended_with(orchestrator: Orchestrator, clock: FakeClock) -> None:
+    """Stops it at once, while the clock runs."""
+    async with asyncio.timeout(10):
+        stopping = asyncio.ensure_future(orchestrator.stop(timedelta(0)))
+        while not stopping.done():
+            clock.advance(seconds=1)
+            await asyncio.sleep(0.001)
+        await stopping
+
+
 def request(**values: Any) -> ExecutionRequest:
     return ExecutionRequest("churn", **values)
 
@@ -152,9 +168,4 @@ async def orchestrator(
 ) -> AsyncIterator[Orchestrator]:
     made = Orchestrator(store, sessions, events, clock=clock, policy_of=short_queue)
     yield made
-    async with asyncio.timeout(10):
-        stopping = asyncio.ensure_future(made.stop(timedelta(0)))
-        while not stopping.done():
-            clock.advance(seconds=1)
-            await asyncio.sleep(0.001)
-        await stopping
+    await ended_with(made, clock)

@@ -128,8 +128,7 @@ class Orchestrator:
         """Returns when a patient submission of it may be tried again: its queue has room, and it may run; or after
         ``ROOM_PATIENCE``. May be cancelled at any time.
         """
-        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        alarm = self._clock.call_later(ROOM_PATIENCE, lambda: over.done() or over.set_result(None))
+        over = asyncio.ensure_future(sleep(self._clock, ROOM_PATIENCE))
         try:
             while not over.done():
                 change = self._queues.rooms.enter(installation)
@@ -140,7 +139,6 @@ class Orchestrator:
                 finally:
                     self._queues.rooms.leave(installation, change)
         finally:
-            alarm.cancel()
             over.cancel()
 
     async def wait(self, execution_id: str) -> Execution:
@@ -521,15 +519,21 @@ class Orchestrator:
         for execution in await self._executions.open_ones(*hosts) if hosts else ():
             if execution.id in self._queues.jobs or execution.id in self._judging or execution.id in self._coming:
                 continue
-            if execution.host != self._host:
-                if not await self._executions.moved(execution.id, before=execution.host, after=self._host):
-                    continue
-                # What it was may have changed before it was this host's.
-                execution = await self._executions.get(execution.id)
-            ended = await self._inherit(execution)
+            own = execution if execution.host == self._host else await self._move_here(execution)
+            ended = None if own is None else await self._inherit(own)
             if ended is not None:
                 found.append(ended)
         return tuple(found)
+
+    async def _move_here(self, execution: Execution) -> Execution | None:
+        """One of a host that is gone. None: another host has it, or is to have it, because this one has no such plugin."""
+        name = execution.installation
+        if await self._store.installations.find(name) is None and await self._executions.is_installed(name):
+            return None
+        if not await self._executions.moved(execution.id, before=execution.host, after=self._host):
+            return None
+        # What it was may have changed before it was this host's.
+        return await self._executions.get(execution.id)
 
     async def _inherit(self, execution: Execution) -> Execution | None:
         """One that is open, and this host's, takes its place again. Returns it if it has got its outcome."""

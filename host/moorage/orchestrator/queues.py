@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 
@@ -176,8 +177,9 @@ class Queues:
             self._begin(job)
         for installation, at in self._turns.take_held_up():
             if installation not in self._rate_alarms:
-                alarm = self._clock.call_later(at - now, lambda name=installation: self._rate_over(name))
-                self._rate_alarms[installation] = alarm
+                self._rate_alarms[installation] = self._clock.call_later(
+                    at - now, functools.partial(self._rate_over, installation)
+                )
 
     def silence(self) -> None:
         """No alarm rings any more."""

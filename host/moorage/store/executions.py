@@ -136,6 +136,11 @@ class Executions:
             .values(host=after)
         )
 
+    async def is_installed(self, installation: InstallationId) -> bool:
+        """On any host of the store."""
+        statement = select(schema.installations.c.id).where(schema.installations.c.id == installation)
+        return await self._database.read(lambda connection: connection.scalar(statement)) is not None
+
     async def get(self, execution: str) -> Execution:
         """Raises ExecutionUnknown."""
         statement = select(_table).where(_table.c.id == execution)
