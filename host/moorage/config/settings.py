@@ -15,6 +15,7 @@ import tomllib
 from pydantic import Field, ValidationError, model_validator
 
 from moorage.config.audit import AuditSettings
+from moorage.config.extensions import ExtensionSettings
 from moorage.config.orchestration import OrchestratorSettings, PolicySettings, TriggerSettings
 from moorage.config.services.events import EventsSettings
 from moorage.config.services.http import HttpSettings
@@ -26,6 +27,7 @@ from moorage.config.services.sql import SqlBackend
 from moorage.config.services.storage import StorageSettings
 from moorage.config.store import StoreSettings
 from moorage.config.table import Folder, Table, absolute
+from moorage.config.webhooks import WebhookSettings
 from moorage.errors import ExitCode, Invalid
 from moorage.models.manifest import Limits
 
@@ -230,7 +232,9 @@ class Settings(Table):
     triggers: dict[str, TriggerSettings] = Field(
         default={}, description="Triggers by name that select their installations."
     )
+    webhooks: WebhookSettings = WebhookSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
+    extensions: ExtensionSettings = ExtensionSettings()
     audit: AuditSettings = AuditSettings()
     supervision: SupervisionSettings = SupervisionSettings()
 

@@ -22,6 +22,7 @@ from moorage.web.routes import (
     storage,
     switch,
     system,
+    webhooks,
     why,
 )
 
@@ -58,6 +59,7 @@ def create_api(operations: Operations) -> FastAPI:
         levels,
         audit,
         switch,
+        webhooks,
         system,
     ):
         app.include_router(noun.router, prefix=PREFIX, responses=problems.RESPONSES)

@@ -26,6 +26,7 @@ from moorage.models.switch import SwitchState
 from moorage.models.use import UseView
 from moorage.models.views import BrokenPlugin, GrantPreview, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
+from moorage.web.webhooks import WebhookOperations
 from moorage_sandbox.report import SandboxReport
 
 #: Called with a sentence at each step of long work.
@@ -171,6 +172,9 @@ class Operations(Protocol):
 
     @property
     def storage(self) -> StorageOperations: ...
+
+    @property
+    def webhooks(self) -> WebhookOperations: ...
 
     @property
     def sql(self) -> SqlOperations: ...

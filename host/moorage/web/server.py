@@ -51,7 +51,7 @@ class ApiServer:
 
     def __init__(self, app: ASGIApp, socket_path: Path) -> None:
         self._path = socket_path
-        self._server = _Server(
+        self._server = HostServer(
             uvicorn.Config(
                 app,
                 http=_OwnersProtocol,
@@ -108,7 +108,9 @@ class _State(ServerState):
         self.closing = asyncio.Event()
 
 
-class _Server(uvicorn.Server):
+class HostServer(uvicorn.Server):
+    """Uvicorn inside the host's own event loop, with the host's own end."""
+
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.server_state: _State = _State()

@@ -45,14 +45,15 @@ class World:
             message(body, message_id=identifier, **fields)
             for body, identifier in zip(bodies, ids or [None] * len(bodies), strict=True)
         ]
-        async with client().aio.ServiceBusClient.from_connection_string(self.text()) as connected:
-            async with connected.get_queue_sender(to) as sender:
-                await sender.send_messages(sent)
+        async with self._client() as connected, connected.get_queue_sender(to) as sender:
+            await sender.send_messages(sent)
 
     async def dead_letters(self, entity: str = "orders") -> list:
-        async with client().aio.ServiceBusClient.from_connection_string(self.text()) as connected:
-            async with connected.get_queue_receiver(entity, sub_queue="deadletter") as receiver:
-                return await receiver.peek_messages(10)
+        async with self._client() as connected, connected.get_queue_receiver(entity, sub_queue="deadletter") as found:
+            return await found.peek_messages(10)
+
+    def _client(self):
+        return client().aio.ServiceBusClient.from_connection_string(self.text())
 
     def text(self, port: int | None = None) -> str:
         return self.peer.connection_string("root").replace(str(self.peer.port), str(port or self.peer.port))
@@ -78,8 +79,8 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world_with(limits: Limits = Limits(), declared: Declared = Declared()) -> AsyncIterator[World]:
-    namespace = Namespace(declared, limits)
+async def world_with(limits: Limits | None = None, declared: Declared | None = None) -> AsyncIterator[World]:
+    namespace = Namespace(declared or Declared(), limits or Limits())
     async with Peer(namespace, SharedKeys({"root": SharedKey(KEY, None)})) as peer:
         made = World(peer, namespace)
         yield made

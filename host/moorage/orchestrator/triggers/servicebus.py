@@ -46,7 +46,7 @@ SILENCE = timedelta(seconds=20)
 DUPLICATE_WITHIN = timedelta(minutes=10)
 
 #: For what is left to do when the source ends: to abandon messages.
-CLOSE_SECONDS = 5.0
+CLOSE_SECONDS = 3.0
 
 #: How long the library waits for each read of a socket; other operations of the same link wait as long.
 READ_SECONDS = 0.05
@@ -209,7 +209,7 @@ def _dead_letter(message: Any, reason: str, description: str) -> Callable[[Any],
 def _description(execution: Execution) -> str:
     error = execution.error
     said = f": {error.type}: {error.message}" if error is not None else ""
-    return f"Execution {execution.id} of {execution.installation} {execution.state.value}{said}"
+    return f"Execution {execution.id or '(none was made)'} of {execution.installation} {execution.state.value}{said}"
 
 
 def _is_another(record: dict[str, Any], sent_at: datetime, execution: Execution) -> bool:
