@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from moorage.models.installation import InstallationId
 from moorage_proto.errors import CallError, Reason, Status
@@ -31,6 +32,18 @@ class Delivery:
     timestamp_millis: int
 
 
+@dataclass(frozen=True, slots=True)
+class KafkaAccess:
+    """For clients of the host's own, such as the consumers of triggers."""
+
+    #: Its name.
+    cluster: str
+    #: librdkafka's configuration: where the cluster is, and what its operator says of connections. Never shown.
+    options: Mapping[str, Any]
+    #: Makes a topic where that is nobody else's work: in the embedded cluster.
+    prepare: Callable[[str], Awaitable[None]]
+
+
 class Cluster(Protocol):
     @property
     def bootstrap_servers(self) -> str:
@@ -44,6 +57,9 @@ class Cluster(Protocol):
 
         ``deadline`` is of the event loop's clock. Raises CallError, before the deadline.
         """
+
+    def access(self) -> KafkaAccess:
+        """While it is open. Raises CallError when it is not."""
 
     async def close(self) -> None:
         """Delivers what was accepted, as far as a few seconds allow. May be called twice."""

@@ -22,5 +22,10 @@ class EmbeddedServer:
         metadata = await asyncio.to_thread(self._owner.list_topics, timeout=START_SECONDS)
         return ",".join(f"{broker.host}:{broker.port}" for broker in metadata.brokers.values())
 
+    async def make_topic(self, topic: str) -> None:
+        """Consumers do not make those that they ask for. Does nothing when it is there, or the server is stopped."""
+        if self._owner is not None:
+            await asyncio.to_thread(self._owner.list_topics, topic, timeout=START_SECONDS)
+
     async def stop(self) -> None:
         self._owner = None

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any
 
-from moorage.broker.services.kafka.base import Delivery, OutgoingMessage, unavailable
+from moorage.broker.services.kafka.base import Delivery, KafkaAccess, OutgoingMessage, unavailable
 from moorage.broker.services.kafka.embedded import EmbeddedServer
 from moorage.broker.services.kafka.library import client
 from moorage.broker.services.kafka.producer import Producer
@@ -84,6 +84,16 @@ class LibrdkafkaCluster:
         patience = DELIVERY_SECONDS if deadline is None else min(DELIVERY_SECONDS, deadline - now)
         margin = min(MAX_MARGIN_SECONDS, patience * MARGIN)
         return await self._producer(installation).produce(message, now + patience - margin)
+
+    def access(self) -> KafkaAccess:
+        if not self._open:
+            raise unavailable(self._name, "is not open")
+        options = {**self._backend.options, "bootstrap.servers": self._address}
+        return KafkaAccess(self._name, options, self._prepare)
+
+    async def _prepare(self, topic: str) -> None:
+        if self._server is not None:
+            await self._server.make_topic(topic)
 
     async def close(self) -> None:
         self._open = False

@@ -10,7 +10,7 @@ from typing import Self
 
 from moorage.broker import refusals
 from moorage.broker.services.base import Caller
-from moorage.broker.services.kafka.base import Cluster, OutgoingMessage
+from moorage.broker.services.kafka.base import Cluster, KafkaAccess, OutgoingMessage
 from moorage.broker.services.kafka.batch_room import BatchRoom
 from moorage.broker.services.kafka.library import KafkaClientMissing
 from moorage.broker.services.kafka.librdkafka import LibrdkafkaCluster
@@ -44,6 +44,10 @@ class KafkaService:
     def bootstrap_servers(self) -> Mapping[str, str]:
         """Addresses by cluster name, once open: where the host's own consumers, and people's, find the messages."""
         return {name: cluster.bootstrap_servers for name, cluster in self._clusters.items()}
+
+    def access(self, backend: str = MAIN_BACKEND) -> KafkaAccess:
+        """For the host's own consumers. Raises CallError."""
+        return self._cluster(backend).access()
 
     async def open(self) -> None:
         """Without the client library the host still starts; calls are then answered with what to install."""

@@ -91,6 +91,10 @@ class Server:
         assert self._table is not None, "read whenever the operator's connection is opened"
         return self._table
 
+    async def own_line(self) -> Line:
+        """By the operator's own login, for the host's own work. Whoever takes it closes it. Raises CallError."""
+        return await self._opened()
+
     async def lines(self, installation: InstallationId) -> Lines:
         """With the installation's user as the present grants want it. Raises CallError."""
         return (await self._tenant(installation)).lines

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Self
 
 from moorage.broker.services.base import Caller, Guard
@@ -14,6 +15,7 @@ from moorage.broker.services.redis import refusals
 from moorage.broker.services.redis.execution import run_commands, run_on
 from moorage.broker.services.redis.held import HeldSubscription, held_line, held_subscription
 from moorage.broker.services.redis.library import RedisClientMissing
+from moorage.broker.services.redis.line import Line
 from moorage.broker.services.redis.server import GrantsOf, Server
 from moorage.broker.services.redis.wire import reply_to_wire, to_wire
 from moorage.config.services.redis import RedisBackend
@@ -29,6 +31,18 @@ log = logging.getLogger(__name__)
 
 #: Decisions before others have their turn.
 TURN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class RedisAccess:
+    """For connections of the host's own, such as those of triggers."""
+
+    #: Its name.
+    server: str
+    #: A connection by the operator's own login, which its taker closes. Raises CallError.
+    open: Callable[[], Awaitable[Line]]
+    #: Longest that the server may take for what does not wait.
+    timeout_seconds: float
 
 
 class RedisService:
@@ -52,6 +66,11 @@ class RedisService:
         except RedisClientMissing as missing:
             log.warning("%s", missing)
             return cls({}, str(missing))
+
+    def access(self, backend: str = MAIN_BACKEND) -> RedisAccess:
+        """Raises CallError."""
+        server = self._server(backend)
+        return RedisAccess(server.name, server.own_line, server.timeout_seconds)
 
     async def open(self) -> None:
         """Servers are connected to when they are first used."""
