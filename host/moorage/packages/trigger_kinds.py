@@ -121,6 +121,7 @@ OPTIONS: Mapping[str, Parser] = {
     "dead_letter": _parse_channel,
     "subscription": one_of(_ENTITY, "a subscription is written as a queue is"),
     "secret": one_of(_SECRET, "it is the name of a secret: letters, digits, '_', '.' and '-'"),
+    "signature": _word("moorage", "github"),
     "on": _parse_states,
     "options": _parse_free,
 }
@@ -139,10 +140,12 @@ KINDS: Mapping[str, Kind] = {
     "interval": Kind(parse_interval, _SCHEDULE),
     "cron": Kind(parse_cron, ("timezone", *_SCHEDULE)),
     "kafka": Kind(_parse_topic, ("backend", "group", "from", "dead_letter")),
-    "redis": Kind(_parse_channel, ("backend", "mode", "group", "dead_letter")),
+    "redis": Kind(_parse_channel, ("backend", "mode", "group", "from", "dead_letter")),
     "servicebus": Kind(_parse_entity, ("backend", "subscription")),
     "event": Kind(one_of(_EVENT, "an event is named in dotted words, such as 'track.played' or 'track.*'")),
-    "webhook": Kind(one_of(_WEBHOOK, "a webhook is named with small letters, digits, '-' and '_'"), ("secret",)),
+    "webhook": Kind(
+        one_of(_WEBHOOK, "a webhook is named with small letters, digits, '-' and '_'"), ("secret", "signature")
+    ),
     "startup": Kind(_parse_startup),
     "outcome": Kind(one_of(_FOLLOWED, "write an installation, or 'installation/task'; '*' stands for any"), ("on",)),
     "source": Kind(one_of(_WEBHOOK, "a source is named with small letters, digits, '-' and '_'"), ("options",)),

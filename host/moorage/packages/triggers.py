@@ -187,8 +187,9 @@ def _unfit(parts: Parts) -> Problems:
     known = {*KINDS[kind].options, *COMMON}
     unknown = [key for key in parts if key in OPTIONS and key not in known]
     problems: Problems = [(f"unknown key{nearest(key, known)}", (key,)) for key in unknown]
-    if kind == "redis" and "group" in parts and parts.get("mode", "channel") == "channel":
-        problems.append(("a channel has no groups; write mode = 'stream' beside it, or leave it out.", ("group",)))
+    if kind == "redis" and parts.get("mode", "channel") == "channel":
+        sentence = "a channel keeps nothing, so this goes with a stream alone; write mode = 'stream', or leave it out."
+        problems += [(sentence, (key,)) for key in ("group", "from", "dead_letter") if key in parts]
     return problems
 
 
