@@ -5,15 +5,22 @@ from moorage.app.host import Host
 from moorage.broker.services.base import Caller
 from moorage.broker.services.typed import implements
 from moorage.config.settings import Settings
-from moorage_proto.typed import ServiceError, capability, guarded, own, service
+from moorage.models.extensions import Answers, ExtensionFailed, ExtensionFailure, FailureKind, FirstAnswer
+from moorage_proto.typed import ServiceError, capability, extension_point, guarded, own, service
 
 __all__ = [
+    "Answers",
     "Caller",
+    "ExtensionFailed",
+    "ExtensionFailure",
+    "FailureKind",
+    "FirstAnswer",
     "Host",
     "Refused",
     "ServiceError",
     "Settings",
     "capability",
+    "extension_point",
     "guarded",
     "implements",
     "own",

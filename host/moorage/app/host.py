@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 from moorage.app import why
 from moorage.app.audit import AuditTrail
 from moorage.app.config import Config
+from moorage.app.extensions import ExtensionCalls, Extensions, declared
 from moorage.app.grants import Grants
 from moorage.app.handlers import Handlers, HandlerState
 from moorage.app.hooks import PATIENCE, Failing, Hook, Hooks
@@ -92,7 +93,7 @@ def _silent(_: str) -> None:
     """Progress that nobody asked for."""
 
 
-class Host:
+class Host(ExtensionCalls):
     """``async with Host(settings) as host``. Implements ``moorage.web.operations.Operations``."""
 
     def __init__(
@@ -104,12 +105,14 @@ class Host:
         keys: KeySource | None = None,
         learnt: Learnt | None = None,
         predicates: Mapping[str, Predicate] | None = None,
+        extension_points: Sequence[type] = (),
     ) -> None:
         """``services``: the application's own: objects under ``@service`` or ``@implements``, or Services.
         ``console``: where a breakpoint of a plugin asks its developer; for ``moorage dev``. ``keys``: where the keys
         of secrets come from, in place of a file. ``learnt``: calls are allowed whatever is granted, and what they
         needed is noted there; for ``moorage dev --learn``. ``predicates``: by the names under which selectors ask them;
-        each is called in a thread. Raises LearningRefused anywhere but in development.
+        each is called in a thread. ``extension_points``: classes under ``@extension_point``, whose methods plugins
+        implement. Raises LearningRefused anywhere but in development, ExtensionPointInvalid.
         """
         if learnt is not None and not (settings.sandbox.development and console is not None):
             raise LearningRefused
@@ -119,6 +122,7 @@ class Host:
         self._keys = keys
         self._services = tuple(map(served, services))
         self._predicates = dict(predicates or {})
+        self._points = declared(extension_points)
         self._hooks, self._handlers = Hooks(), Handlers()
         self._exit = contextlib.AsyncExitStack()
         self._broken: tuple[BrokenPlugin, ...] = ()
@@ -137,6 +141,7 @@ class Host:
                 self._keys,
                 self._learnt,
                 predicates=self._predicates,
+                points=self._points,
                 view=self._view,
             )
             # Before its first event, and after its last.
@@ -190,6 +195,7 @@ class Host:
         """
         drain = self.settings.supervision.stop_drain if timeout is None else timeout
         self._parts.deliveries.stop()
+        self._parts.extension_points.stop()
         await self._parts.orchestrator.stop(drain)
 
     # -- installations -------------------------------------------------------------------------------------------
@@ -400,6 +406,11 @@ class Host:
         return Storage(self._parts, self._act)
 
     @property
+    def extensions(self) -> Extensions:
+        """Extension points of the application, and what plugins implement of them."""
+        return Extensions(self._parts)
+
+    @property
     def sql(self) -> Sql:
         """Databases, and what they lack for the present installations."""
         return Sql(self._parts)
@@ -577,6 +588,7 @@ class Host:
             calls=sum(each.calls for each in living),
             denied=sum(each.denied for each in living),
             log_levels=self._parts.log_levels.of(name),
+            extensions=await self._parts.extension_views.of(name),
         )
 
     async def _ask_disabling(self, name: str, by: str, reason: str) -> None:

@@ -47,8 +47,10 @@ from moorage.config.settings import InstallationSettings, Settings, SupervisionS
 from moorage.environments.builder import EnvironmentBuilder
 from moorage.errors import Conflict
 from moorage.events.bus import EventBus
+from moorage.models.contributions import Contributions
 from moorage.models.event import HandlerView, PluginEvent
 from moorage.models.execution import Execution
+from moorage.models.extensions import CallLimits, ExtensionFailure
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation, InstallationId
 from moorage.models.log import LogLine
@@ -57,8 +59,12 @@ from moorage.models.storage import StorageUse
 from moorage.models.views import InstallationView
 from moorage.orchestrator import outcomes
 from moorage.orchestrator.deliveries import Deliveries
+from moorage.orchestrator.extension_views import ExtensionNews, ExtensionViews
+from moorage.orchestrator.extensions import ExtensionPoints
+from moorage.orchestrator.implementers import Implementers
 from moorage.orchestrator.listeners import Listeners
 from moorage.orchestrator.orchestrator import Orchestrator
+from moorage.orchestrator.standing import Judge
 from moorage.owned import OwnedTasks
 from moorage.packages.source import collect_sources
 from moorage.store.location import location, timeouts
@@ -81,6 +87,7 @@ from moorage.telemetry.logs import HOST_LOGGER, Logs
 from moorage.telemetry.masking import Maskers
 from moorage_proto.capability import Grants
 from moorage_proto.learning import Learnt
+from moorage_proto.typed.extension import Point
 from moorage_sandbox.report import SandboxReport
 
 log = logging.getLogger(__name__)
@@ -110,11 +117,12 @@ class Wiring:
         learnt: Learnt | None = None,
         *,
         predicates: Mapping[str, Predicate],
+        points: Sequence[Point] = (),
         view: Callable[[Installation], Awaitable[InstallationView]],
     ) -> None:
         """``keys``: where the keys of secrets come from, in place of the file that the settings name. ``learnt``:
         everything is allowed and noted there; the host has made sure that it is a developer's. ``predicates`` are
-        asked about what ``view`` shows of an installation.
+        asked about what ``view`` shows of an installation. ``points``: extension points of the application.
         """
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
@@ -214,6 +222,21 @@ class Wiring:
         self.deliveries = Deliveries(listeners, self.supervisor, self._log_delivery)
         self.hub.attach(self.deliveries, replier=self.deliveries)
 
+        judge, implementers = Judge(points), Implementers(self.store, self.events, self._contributions_of, learnt)
+        self.extension_points = ExtensionPoints(
+            judge,
+            implementers,
+            self.supervisor,
+            limits=CallLimits(settings.extensions.timeout, settings.extensions.at_once),
+            tell=self._log_call,
+            plain=self.maskers.plain,
+            ready=lambda name: self._contributions_of(name) is not None,
+        )
+        self.extension_views = ExtensionViews(judge, implementers, self.extension_points.counter)
+        self._extension_news = ExtensionNews(
+            self.extension_views, self.events, self._contributions_of, self._log_extension
+        )
+
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             make_folder(self._settings.sockets, "run_dir", 0o711)
@@ -231,9 +254,12 @@ class Wiring:
             stack.push_async_callback(self.launcher.close)
             stack.push_async_callback(_ended, asyncio.create_task(self.usage.run(), name="usage"))
             stack.push_async_callback(_ended, asyncio.create_task(self._late_news.run(), name="late news"))
+            stack.push_async_callback(_ended, asyncio.create_task(self._extension_news.run(), name="extensions"))
+            stack.push_async_callback(self.extension_points.settled)
             stack.push_async_callback(self.deliveries.settled)
             stack.push_async_callback(self.supervisor.stop_all, "the host stops")
             stack.callback(self.deliveries.stop)
+            stack.callback(self.extension_points.stop)
             stack.push_async_callback(self.orchestrator.stop, self._settings.supervision.stop_drain)
             for name, values in (await self.store.config.all()).items():
                 self.configs.learn(name, values)
@@ -344,13 +370,26 @@ class Wiring:
         cores = self._settings.most_cpus(installation) / 2
         return Pace(cores, crowded=lambda: self.broker.others_call(installation))
 
+    def _contributions_of(self, name: InstallationId) -> Contributions | None:
+        """Of its newest ready worker."""
+        return next((each.contributions for each in self.supervisor.living(name) if each.ready), None)
+
     def _handlers_of(self, name: InstallationId) -> Sequence[HandlerView] | None:
-        ready = (each for each in self.supervisor.living(name) if each.ready)
-        return next((each.contributions.handlers for each in ready), None)
+        contributions = self._contributions_of(name)
+        return contributions.handlers if contributions is not None else None
 
     def _log_delivery(self, name: InstallationId, event: PluginEvent, sentence: str) -> None:
         """A handler that failed is one line in its plugin's log."""
         self.logs.write(LogLine(name, "", event.time, logging.ERROR, HOST_LOGGER, sentence))
+
+    def _log_call(self, method: str, failure: ExtensionFailure) -> None:
+        """An extension that failed is one line in its plugin's log."""
+        told = f"A call of {method} {failure.kind.value.replace('_', ' ')}: {failure.sentence}"
+        name, now = failure.installation, datetime.now(UTC)
+        self.logs.write(LogLine(name, "", now, logging.ERROR, HOST_LOGGER, told, exception=failure.traceback))
+
+    def _log_extension(self, name: InstallationId, sentence: str) -> None:
+        self.logs.write(LogLine(name, "", datetime.now(UTC), logging.WARNING, HOST_LOGGER, sentence))
 
     def _log_outcome(self, execution: Execution) -> None:
         """A failed execution is one line in its plugin's log."""

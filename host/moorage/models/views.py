@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Mapping
 
+from moorage.models.extensions import ImplementationView
 from moorage.models.health import Condition
 from moorage.models.incarnation import IncarnationStatus
 from moorage.models.installation import Installation
@@ -92,6 +93,8 @@ class InstallationView:
     log_levels: tuple[LevelSetting, ...] = ()
     #: A bound that it asks for and that has no effect here, and why, as a sentence; empty: all have.
     unenforced: str = ""
+    #: What it implements of the application's extension points, and of others.
+    extensions: tuple[ImplementationView, ...] = ()
     denials: tuple[DenialView, ...] = ()
     #: What is dangerous in what it may do now, as sentences.
     dangers: tuple[str, ...] = ()
