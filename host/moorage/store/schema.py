@@ -25,7 +25,7 @@ from sqlalchemy import (
 from moorage.store.columns import FilePath, Instant, Tagged
 
 #: The newest migration; opening a store that has it runs none.
-REVISION = "0006"
+REVISION = "0007"
 
 metadata = MetaData(
     naming_convention={
@@ -235,6 +235,17 @@ triggers = Table(
     Column("set_by", Text, nullable=False),
     Column("set_at", Instant),
     Index(None, "installation", "name"),
+)
+
+# How far triggers have followed the outcomes of executions.
+followed = Table(
+    "followed",
+    metadata,
+    Column("trigger", Name(300), ForeignKey("triggers.id", ondelete="CASCADE"), primary_key=True),
+    # What ended before is none of its business.
+    Column("since", Instant, nullable=False),
+    # What ended before this was taken.
+    Column("until", Instant, nullable=False),
 )
 
 # Policies of executions, changed at run time; they count before those of the settings file.

@@ -22,6 +22,7 @@ from moorage.store.installations import Installations
 from moorage.store.log_levels import LogLevels
 from moorage.store.logs import Logs
 from moorage.store.migrate import migrate
+from moorage.store.outcomes import Outcomes
 from moorage.store.policy_values import PolicyValues
 from moorage.store.postgresql import Timeouts
 from moorage.store.secrets import Secrets
@@ -59,6 +60,7 @@ class Store:
         self.policy_values = PolicyValues(self._database)
         self.switches = Switches(self._database)
         self.triggers = Triggers(self._database)
+        self.outcomes = Outcomes(self._database)
 
     @property
     def shared(self) -> bool:
