@@ -13,7 +13,7 @@ def test_its_code_runs_up_to_opening_a_host(tmp_path: Path, monkeypatch) -> None
     (tmp_path / "moorage.toml").write_text('state_dir = "state"\n')
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 7
 
     for number, block in enumerate(blocks):
         exec(compile(block, f"embedding.md, block {number}", "exec"), {})

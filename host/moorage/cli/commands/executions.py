@@ -10,7 +10,7 @@ from rich.text import Text
 from moorage.cli.client import connect, execution, installation
 from moorage.cli.execution_page import print_execution
 from moorage.cli.given import read_input
-from moorage.cli.options import AsJson, Config, Name, OptionalName, Socket
+from moorage.cli.options import AsJson, Config, OptionalName, Socket
 from moorage.cli.output import (
     duration,
     note,
@@ -19,6 +19,17 @@ from moorage.cli.output import (
     short_time,
     state_text,
     table,
+)
+from moorage.cli.selecting import (
+    Capability,
+    Every,
+    NameGlob,
+    NotTags,
+    Predicate,
+    Tags,
+    Version,
+    chosen,
+    run_selected,
 )
 from moorage.errors import ExitCode
 from moorage.models.execution import ExecutionState
@@ -34,7 +45,10 @@ Identity = Annotated[str, typer.Argument(metavar="ID", help="Id of the execution
 
 @commands.command()
 def run(
-    name: Name,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="Of the installation, where no options select some.", show_default=False),
+    ] = None,
     task: Annotated[str, typer.Argument(metavar="TASK", help="Which of its tasks.")] = "execute",
     given: Annotated[
         Any,
@@ -51,13 +65,39 @@ def run(
             help="Longest run, instead of the plugin's limit.",
         ),
     ] = None,
+    tags: Tags = None,
+    not_tags: NotTags = None,
+    version: Version = "",
+    capability: Capability = "",
+    glob: NameGlob = "",
+    predicate: Predicate = "",
+    every: Every = False,
+    selected_task: Annotated[
+        str | None, typer.Option("--task", metavar="TASK", help="Of those that are selected.", show_default=False)
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which are selected.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask when all are selected.")] = False,
     config: Config = None,
     socket: Socket = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a task of a plugin."""
+    """Run a task of a plugin, or of all that options select."""
+    selector = chosen(tags, not_tags, version, capability, glob, predicate)
+    if (name is None) is not (bool(selector) or every):
+        raise typer.BadParameter(
+            "name an installation, or say which with --tag, --version, --capability, --name, --predicate or --all;"
+            " the task of those goes with --task",
+            param_hint="NAME",
+        )
+    if name is not None and (dry_run or selected_task is not None):
+        raise typer.BadParameter("--dry-run and --task go with options that select installations")
+    if name is None:
+        task = selected_task or task
     order = {"task": task, "input": given, "wait": wait, "timeout_seconds": timeout, "trigger": "manual"}
     with connect(config, socket) as api:
+        if name is None:
+            run_selected(api, selector, order, dry=dry_run, yes=yes, as_json=as_json)
+            return
         try:
             answer = api.post(installation(name, "executions"), order, about=name)
         except KeyboardInterrupt:
