@@ -38,7 +38,7 @@ class Sessions:
     """Workers that do what a test says."""
 
     def __init__(self) -> None:
-        self.run: Run = self._succeed
+        self.run: Run = self.succeed
         self.refusal: Exception | None = None
         self.use: ResourceUse | None = None
         self.at_exit: Callable[[], Awaitable[None]] | None = None
@@ -60,7 +60,7 @@ class Sessions:
         async with asyncio.timeout(5), self.changed:
             await self.changed.wait_for(condition)
 
-    async def _succeed(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
+    async def succeed(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         await asyncio.sleep(0)
         return SUCCEEDED
 

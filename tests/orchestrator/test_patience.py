@@ -1,0 +1,191 @@
+"""What schedules and sources bring is never rejected because it cannot run now: it waits, or comes again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from moorage.errors import Conflict
+from moorage.events.bus import EventBus
+from moorage.events.events import DesiredChanged, GrantsChanged, Removed
+from moorage.models.execution import ExecutionState
+from moorage.models.installation import DesiredState
+from moorage.orchestrator.orchestrator import ROOM_PATIENCE, Orchestrator
+from moorage.orchestrator.triggers.base import NotNow
+from moorage.store.errors import InstallationUnknown
+from moorage.store.store import Store
+
+from .conftest import FakeClock, Sessions, forever, request, until
+
+pytestmark = pytest.mark.timeout(20)
+
+NOT_GRANTED = Conflict("churn does not run: it requires what was not granted.")
+
+
+def released() -> DesiredChanged:
+    return DesiredChanged("churn", DesiredState(enabled=False), DesiredState(), "", "dana")
+
+
+@pytest.mark.parametrize("desired", [DesiredState(enabled=False), DesiredState(held_reason="INC-1", held_by="dana")])
+async def test_what_may_not_run_now_is_not_taken_and_leaves_nothing(
+    orchestrator: Orchestrator, store: Store, desired: DesiredState
+) -> None:
+    await store.installations.set_desired("churn", desired)
+    with pytest.raises(NotNow, match=r"churn is (disabled|held)"):
+        await orchestrator.submit(request(patient=True))
+    assert await store.executions.list() == ()
+    await store.installations.set_desired("churn", DesiredState())
+    assert (await orchestrator.run(request(patient=True))).state is ExecutionState.SUCCEEDED
+
+
+async def test_a_full_queue_is_no_rejection(orchestrator: Orchestrator, sessions: Sessions, store: Store) -> None:
+    sessions.run = forever
+    accepted = [await orchestrator.submit(request()) for _ in range(4)]
+    with pytest.raises(NotNow, match="The queue of churn is full"):
+        await orchestrator.submit(request(patient=True))
+    assert len(await store.executions.list()) == 4
+    for each in accepted:
+        await orchestrator.cancel(each.id)
+    assert (await orchestrator.submit(request(patient=True))).state is ExecutionState.QUEUED
+
+
+async def test_a_host_that_stops_takes_nothing(orchestrator: Orchestrator, store: Store) -> None:
+    await orchestrator.stop()
+    with pytest.raises(NotNow, match="The host is stopping"):
+        await orchestrator.submit(request(patient=True))
+    assert await store.executions.list() == ()
+
+
+@pytest.mark.parametrize(
+    "announcement", [released(), GrantsChanged("churn", 2, "dana")], ids=lambda each: type(each).__name__
+)
+async def test_what_waits_when_it_may_not_run_any_more_goes_on_waiting(
+    orchestrator: Orchestrator, sessions: Sessions, events: EventBus, announcement: DesiredChanged
+) -> None:
+    sessions.run = forever
+    before = await orchestrator.submit(request())
+    patient = [await orchestrator.submit(request(patient=True)) for _ in range(2)]
+    await sessions.until(lambda: bool(sessions.running))
+    sessions.refusal, sessions.run = NOT_GRANTED, sessions.succeed
+    await orchestrator.cancel(before.id)
+    impatient = await orchestrator.run(request())
+    assert (impatient.state, impatient.error and impatient.error.message) == ("rejected", str(NOT_GRANTED))
+    await until(lambda: not orchestrator._queues._turns.lines["churn"].running)
+    assert [each.id for each in orchestrator.open_ones()] == [each.id for each in patient]
+    with pytest.raises(NotNow, match="churn does not run at present: churn does not run: it requires"):
+        await orchestrator.submit(request(patient=True))
+
+    sessions.refusal = None
+    events.announce(announcement)
+    ended = [await orchestrator.wait(each.id) for each in patient]
+    assert [each.state for each in ended] == [ExecutionState.SUCCEEDED] * 2
+    assert sessions.ran == [each.id for each in (before, *patient)]
+    assert {each.attempt for each in ended} == {1}
+
+
+async def test_what_waits_is_tried_again_although_nothing_is_announced(
+    orchestrator: Orchestrator, sessions: Sessions, clock: FakeClock
+) -> None:
+    sessions.refusal = NOT_GRANTED
+    patient = await orchestrator.submit(request(patient=True))
+    await until(lambda: bool(orchestrator._queues._turns.lines["churn"].paused))
+    sessions.refusal = None
+    clock.advance(minutes=1)
+    assert (await orchestrator.wait(patient.id)).state is ExecutionState.SUCCEEDED
+    assert clock.pending == 0
+
+
+async def test_what_waits_for_an_installation_that_is_removed_is_rejected(
+    orchestrator: Orchestrator, sessions: Sessions, events: EventBus
+) -> None:
+    sessions.refusal = NOT_GRANTED
+    patient = await orchestrator.submit(request(patient=True))
+    await until(lambda: bool(orchestrator._queues._turns.lines["churn"].paused))
+    sessions.refusal = InstallationUnknown("churn")
+    events.announce(Removed("churn", "dana"))
+    assert (await orchestrator.wait(patient.id)).state is ExecutionState.REJECTED
+
+
+async def test_what_waits_can_be_cancelled(orchestrator: Orchestrator, sessions: Sessions) -> None:
+    sessions.refusal = NOT_GRANTED
+    patient = await orchestrator.submit(request(patient=True))
+    await until(lambda: bool(orchestrator._queues._turns.lines["churn"].paused))
+    assert (await orchestrator.cancel(patient.id)).state is ExecutionState.CANCELLED
+
+
+async def test_a_paused_line_lets_through_whoever_is_impatient(
+    orchestrator: Orchestrator, sessions: Sessions, events: EventBus
+) -> None:
+    before = await orchestrator.submit(request(patient=True))
+    orchestrator.pause_line("churn", "its data is copied.")
+    await orchestrator.wait(before.id)
+    with pytest.raises(NotNow, match=r"churn does not run at present: its data is copied\."):
+        await orchestrator.submit(request(patient=True))
+    assert (await orchestrator.run(request())).state is ExecutionState.SUCCEEDED
+    # What is announced does not end it.
+    events.announce(released())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    with pytest.raises(NotNow):
+        await orchestrator.submit(request(patient=True))
+    orchestrator.resume("churn")
+    assert (await orchestrator.run(request(patient=True))).state is ExecutionState.SUCCEEDED
+
+
+# -- room ---------------------------------------------------------------------------------------------------------
+
+
+async def waits_for_room(orchestrator: Orchestrator, change: Callable[[], None]) -> None:
+    waiting = asyncio.ensure_future(orchestrator.room("churn"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    change()
+    async with asyncio.timeout(5):
+        await waiting
+
+
+async def test_there_is_room_at_once_where_there_is(orchestrator: Orchestrator, clock: FakeClock) -> None:
+    await orchestrator.room("churn")
+    await orchestrator.room("unknown")
+    await asyncio.sleep(0)
+    assert clock.pending == 0
+
+
+async def test_room_is_waited_for(orchestrator: Orchestrator, sessions: Sessions) -> None:
+    sessions.run = forever
+    accepted = [await orchestrator.submit(request()) for _ in range(4)]
+    cancelling: list[asyncio.Future[object]] = []
+    await waits_for_room(
+        orchestrator, lambda: cancelling.append(asyncio.ensure_future(orchestrator.cancel(accepted[1].id)))
+    )
+    assert (await orchestrator.submit(request(patient=True))).state is ExecutionState.QUEUED
+    await cancelling[0]
+
+
+async def test_a_pause_is_waited_for(orchestrator: Orchestrator) -> None:
+    orchestrator.pause_line("churn", "its data is copied.")
+    await waits_for_room(orchestrator, lambda: orchestrator.resume("churn"))
+
+
+async def test_the_wait_for_room_is_bounded_and_may_be_cancelled(orchestrator: Orchestrator, clock: FakeClock) -> None:
+    orchestrator.pause_line("churn", "its data is copied.")
+    await waits_for_room(orchestrator, lambda: clock.advance(seconds=ROOM_PATIENCE.total_seconds()))
+    for steps in range(8):
+        waiting = asyncio.ensure_future(orchestrator.room("churn"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert clock.pending == 0
+    assert not orchestrator._queues.rooms._waiting
+
+
+async def test_nobody_finds_room_in_a_host_that_stops(orchestrator: Orchestrator, clock: FakeClock) -> None:
+    await orchestrator.stop()
+    await waits_for_room(orchestrator, lambda: clock.advance(seconds=ROOM_PATIENCE.total_seconds()))
