@@ -16,6 +16,9 @@ MAX_EXTENSIONS = 100
 MAX_DECLARED_BYTES = 1024 * 1024
 MAX_DECLARED_PARTS = 50_000
 
+#: That a plugin may have, in the order of its life; others are no hooks of this host.
+HOOKS = ("on_load", "on_upgrade", "on_config_changed", "health", "on_error", "export_state", "on_unload")
+
 #: Of one extension: its methods, and the messages that they take and answer with.
 MAX_METHODS = 100
 MAX_MESSAGES = 1000
@@ -33,6 +36,7 @@ def read_declared(reply: plugin_pb2.LoadReply) -> Contributions:
                 tuple(map(_task_view, reply.tasks)),
                 tuple(map(_handler_view, reply.handlers)),
                 tuple(map(_extension, reply.extensions)),
+                tuple(hook for hook in HOOKS if hook in reply.hooks),
             )
         except values.ValueInvalid as error:
             problem = f"a schema of it cannot be read: {error}."

@@ -14,3 +14,5 @@ class Contributions:
     tasks: tuple[TaskView, ...] = ()
     handlers: tuple[HandlerView, ...] = ()
     extensions: tuple[Extension, ...] = ()
+    #: Names of those that it has: "on_load", "health", ...
+    hooks: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Mapping
 
+from moorage.models.event import HandlerView
 from moorage.models.extensions import ImplementationView
 from moorage.models.health import Condition
 from moorage.models.incarnation import IncarnationStatus
@@ -69,6 +70,17 @@ class TaskView:
 
 
 @dataclass(frozen=True)
+class ContributionsView:
+    """What a plugin brings, besides the triggers of its manifest and what it implements of extension points."""
+
+    tasks: tuple[TaskView, ...] = ()
+    #: Functions that are called with events, and that reply to requests.
+    handlers: tuple[HandlerView, ...] = ()
+    #: Of its life: "on_load", "health", ...
+    hooks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class InstallationView:
     installation: Installation
     #: One word for people: "ready", "stopped", "starting", "draining", "held", "disabled", "quarantined",
@@ -81,6 +93,7 @@ class InstallationView:
     #: Newest first.
     incarnations: tuple[IncarnationStatus, ...]
     tasks: tuple[TaskView, ...]
+    #: When its newest worker became ready; of one that does not run, when the last one did. None: none did.
     loaded_at: datetime | None
     #: How the present incarnation is, once it is ready.
     condition: Condition | None = None
@@ -100,6 +113,8 @@ class InstallationView:
     dangers: tuple[str, ...] = ()
     #: Databases that it has some right to, and in which nothing but the host's own check keeps it to that.
     single_fences: tuple[str, ...] = ()
+    #: As its worker tells, or told when one ran last; None: no worker of this version has ever loaded it.
+    contributions: ContributionsView | None = None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from moorage.store.columns import FilePath, Instant, Tagged
 
 #: The newest migration; opening a store that has it runs none.
-REVISION = "0007"
+REVISION = "0008"
 
 metadata = MetaData(
     naming_convention={
@@ -349,6 +349,16 @@ secrets = Table(
     Column("set_by", Text, nullable=False),
     Column("set_at", Instant, nullable=False),
     UniqueConstraint("installation", "name"),
+)
+
+# What plugins bring, as their last workers told: for when none runs.
+contributions = Table(
+    "contributions",
+    metadata,
+    Column("installation", Name(200), ForeignKey("installations.id", ondelete="CASCADE"), primary_key=True),
+    # Of the code that told it.
+    Column("code_hash", Name(64), nullable=False),
+    Column("content", Tagged, nullable=False),
 )
 
 # Settings changed at run time, which count before those of the settings file.

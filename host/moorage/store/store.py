@@ -12,6 +12,7 @@ from moorage.store.adoption import adopt
 from moorage.store.attempts import Attempts
 from moorage.store.audit import Audit
 from moorage.store.config import ConfigValues
+from moorage.store.contributions import Contributions
 from moorage.store.database import Database
 from moorage.store.engine import for_file
 from moorage.store.executions import Executions
@@ -58,6 +59,7 @@ class Store:
         self.config = ConfigValues(self._database)
         self.log_levels = LogLevels(self._database)
         self.policy_values = PolicyValues(self._database)
+        self.contributions = Contributions(self._database)
         self.switches = Switches(self._database)
         self.triggers = Triggers(self._database)
         self.outcomes = Outcomes(self._database)
