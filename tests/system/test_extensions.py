@@ -223,6 +223,7 @@ async def test_all_are_called_and_one_that_hangs_holds_up_nobody(host: Host, tmp
     assert shown["raising"][1] >= 2
     (of_good,) = (await host.installation("good")).extensions
     assert (of_good.standing, of_good.counts.calls) == (Standing.CURRENT, 5)
+    await host.grants.use("good")
     used = {grant.capability: grant.uses for grant in (await host.installation("good")).grants}
     assert used[RIGHT] == 5
 

@@ -19,6 +19,7 @@ from moorage.config.settings import Settings
 from moorage.errors import Conflict, Invalid, MoorageError, NotFound
 from moorage.models.audit import AuditEntry, AuditKind, ChainReport, SinkState
 from moorage.models.execution import Execution, ExecutionError, ExecutionRequest, ExecutionState, WorkerFacts
+from moorage.models.extensions import CallCounts, ExtensionPointView, ImplementationView, Standing
 from moorage.models.grants import GrantOrder
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import DesiredState, Installation
@@ -183,6 +184,24 @@ class MemorySql:
         return 'BEGIN;\nCREATE ROLE "moorage_churn" LOGIN;\nCOMMIT;\n'
 
 
+class MemoryExtensions:
+    """ExtensionOperations."""
+
+    def __init__(self) -> None:
+        methods, counts = ("discount", "label"), CallCounts(12, 2, "It has not answered within 0.2 s.", NOON)
+        self.views = (
+            ImplementationView("churn", "shop.discount", 2, methods, Standing.CURRENT, counts=counts),
+            ImplementationView("geo-tag", "shop.discount", 1, methods[:1], Standing.OLD, "It implements version 1."),
+        )
+
+    async def list(self) -> tuple[ExtensionPointView, ...]:
+        unheard = ExtensionPointView("shop.unheard", 1, (), ("hear",), ())
+        return (ExtensionPointView("shop.discount", 2, (1,), ("discount", "label"), self.views), unheard)
+
+    def of(self, name: str) -> tuple[ImplementationView, ...]:
+        return tuple(view for view in self.views if view.installation == name)
+
+
 class MemoryHost:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -203,6 +222,7 @@ class MemoryHost:
         self.switch = MemorySwitch(self)
         self.storage = MemoryStorage(self)
         self.sql = MemorySql()
+        self.extensions = MemoryExtensions()
         self._numbers = itertools.count(1)
 
     def add(
@@ -590,6 +610,7 @@ class MemoryHost:
             calls=12,
             denied=1,
             usage=self.usage.get(plugin.installation.id),
+            extensions=self.extensions.of(plugin.installation.id),
             denials=tuple(plugin.denied.values()),
             dangers=tuple(f"{text}: It is everything." for text in plugin.granted if "**" in text),
         )

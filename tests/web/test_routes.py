@@ -452,6 +452,19 @@ async def test_databases_and_what_they_lack(client):
     assert (await client.get("/sql/nowhere/plan")).status_code == 404
 
 
+async def test_extension_points_and_who_implements_them(client):
+    point, unheard = (await client.get("/extension-points")).json()["items"]
+    assert (point["name"], point["version"], point["compatible"]) == ("shop.discount", 2, [1])
+    assert [(each["installation"], each["standing"], each["calls"]) for each in point["implementations"]] == [
+        ("churn", "current", 12),
+        ("geo-tag", "old", 0),
+    ]
+    assert (unheard["methods"], unheard["implementations"]) == (["hear"], [])
+    shown = (await client.get("/installations/churn")).json()["extensions"]
+    assert shown == point["implementations"][:1]
+    assert shown[0]["last_failure"] == "It has not answered within 0.2 s."
+
+
 async def test_private_data_is_looked_after(client, host):
     path = "/installations/churn/storage"
     assert (await client.get(path)).json()["limit_bytes"] == 64 * 2**20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from moorage.cli.extensions_page import print_implementations
 from moorage.cli.grants_page import print_grants
 from moorage.cli.output import duration, facts, indented, local_time, say, size, state_text, stated, table
 from moorage.cli.plain import one_line
@@ -49,6 +50,9 @@ def print_installation(found: Installation) -> None:
         say(found.reason, "yellow")
     facts(_facts(found))
     _print_tasks(found)
+    if found.extensions:
+        say()
+        print_implementations(found.extensions)
     if found.grants or found.denials:
         say()
     print_grants(found)

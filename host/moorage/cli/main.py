@@ -41,6 +41,7 @@ COMMANDS = {
     "execution": Lazy("executions", "Show one execution with its result or error.", LOOK),
     "logs": Lazy("logs", "Print log lines; with -f follow them.", LOOK),
     "audit": Lazy("audit", "Print who did, or was denied, what.", LOOK),
+    "extensions": Lazy("extensions", "List the application's extension points, and who implements them.", LOOK),
     "grants": Lazy("grants", "Say in plain sentences what an installation may do.", LOOK),
     "run": Lazy("executions", "Run a task of a plugin, or of all that options select.", CHANGE),
     "cancel": Lazy("executions", "Cancel an execution.", CHANGE),

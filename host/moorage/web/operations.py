@@ -11,6 +11,7 @@ from moorage.config.settings import Settings
 from moorage.models.audit import AuditEntry, AuditKind, ChainReport, SinkState
 from moorage.models.config import ConfigOrder, ConfigView
 from moorage.models.execution import Execution, ExecutionRequest
+from moorage.models.extensions import ExtensionPointView
 from moorage.models.grants import GrantOrder
 from moorage.models.installation import Installation, InstallationId
 from moorage.models.levels import LevelSetting
@@ -152,6 +153,11 @@ class SwitchOperations(Protocol):
         """What was up before comes up again after this has returned."""
 
 
+class ExtensionOperations(Protocol):
+    async def list(self) -> tuple[ExtensionPointView, ...]:
+        """All that the application declares, with who implements them and how calls of them went."""
+
+
 class Operations(Protocol):
     """Every method raises MoorageErrors (moorage.errors) whose text is whole sentences."""
 
@@ -178,6 +184,9 @@ class Operations(Protocol):
 
     @property
     def sql(self) -> SqlOperations: ...
+
+    @property
+    def extensions(self) -> ExtensionOperations: ...
 
     async def install(
         self,

@@ -15,6 +15,7 @@ from moorage.models.incarnation import Verdict as VerdictModel
 from moorage.models.remedies import remedy_of
 from moorage.models.usage import Usage as UsageModel
 from moorage.web.schemas.base import Document, Input, Order, Reason
+from moorage.web.schemas.extensions import Implementation
 from moorage.web.schemas.grants import Denial, Grant
 from moorage.web.schemas.levels import Level
 from moorage.web.schemas.problems import Problem
@@ -261,6 +262,7 @@ class Installation(Document):
     calls: int = Field(description="Calls through the gate by the present incarnation.")
     denied: int = Field(description="Those of them that were denied.")
     log_levels: list[Level] = Field(default=[], description="What was set of its loggers; others: INFO.")
+    extensions: list[Implementation] = Field(default=[], description="What it implements of extension points.")
     usage: Usage | None = Field(default=None, description="Absent while it has no worker, or nobody has looked yet.")
     unenforced: str = Field(default="", description="A bound that it asks for and that has no effect here, and why.")
     loaded_at: datetime | None
@@ -288,6 +290,7 @@ class Installation(Document):
             calls=view.calls,
             denied=view.denied,
             log_levels=[Level.of(setting) for setting in view.log_levels],
+            extensions=[Implementation.of(each) for each in view.extensions],
             usage=None if view.usage is None else Usage.of(view.usage),
             unenforced=text(view.unenforced),
             loaded_at=view.loaded_at,
