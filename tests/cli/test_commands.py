@@ -272,6 +272,23 @@ def test_grant_and_revoke(moorage):
     assert answer(moorage("grant", "geo-tag", "--required", "--json"))["grants"][0]["granted"] is True
 
 
+def test_what_changed_is_told_and_not_all_that_there_is(moorage, host):
+    host.add("mail", tasks={}, required=["config.read:**"], optional=["kafka.produce:audit", "sql.read:users"])
+    moorage("grant", "mail", "--required", "--optional")
+    revoked = moorage("revoke", "mail", "kafka.produce:main/audit").stdout
+    assert revoked.startswith("kafka.produce:audit is taken back.\n")
+    assert "kafka.produce:audit  no, optional" in revoked
+    denied = moorage("deny", "mail", "kafka.produce:**", "--because", "INC-7").stdout
+    assert denied.startswith("kafka.produce:** is denied, whatever is granted.\n    INC-7\n")
+    assert "kafka.produce:audit" in denied
+    undenied = moorage("undeny", "mail", "kafka.produce:**").stdout
+    assert undenied.startswith("kafka.produce:** is denied no more.\n")
+    for told in (revoked, denied, undenied):
+        assert "config.read" not in told
+        assert "sql.read" not in told
+        assert told.endswith("All that it may do: moorage grants mail\n")
+
+
 def test_a_grant_that_a_running_worker_cannot_see_yet_says_so(moorage, host):
     host.add("mail", tasks={}, required=["config.read:**"], optional=["kafka.produce:audit"])
     moorage("grant", "mail", "--required")

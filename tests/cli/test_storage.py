@@ -55,6 +55,34 @@ def test_a_person_is_asked_before_data_is_lost(moorage, host, monkeypatch, reply
     assert (host.storage.use.files == 0) is gone
 
 
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (("storage", "churn", "restore", "s-9"), 66),
+        (("storage", "chrun", "restore"), 66),
+        (("storage", "chrun", "delete"), 66),
+        (("remove", "chrun"), 66),
+    ],
+)
+def test_nobody_is_asked_about_what_is_not_there(moorage, host, monkeypatch, words, code):
+    monkeypatch.setattr(commands, "is_asked", lambda: True)
+    refused = moorage(*words)
+    assert refused.exit_code == code
+    assert "[y/N]" not in refused.output
+    assert "There is no" in refused.stderr or "no snapshot" in refused.stderr
+
+
+def test_the_question_names_the_snapshot(moorage, host, monkeypatch):
+    moorage("storage", "churn", "snapshot")
+    moorage("storage", "churn", "snapshot")
+    monkeypatch.setattr(commands, "is_asked", lambda: True)
+    asked = moorage("storage", "churn", "restore", "s-1", input="n\n")
+    assert "What churn has written since 2026-11-20 12:00:00 is lost. Restore s-1? [y/N]" in asked.output
+    assert host.storage.restored == []
+    moorage("storage", "churn", "restore", input="y\n")
+    assert host.storage.restored == ["s-2"]
+
+
 def test_removal_wants_a_word_on_the_data(moorage, host):
     refused = moorage("remove", "churn")
     assert refused.exit_code == 1

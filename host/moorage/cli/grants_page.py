@@ -8,6 +8,7 @@ from rich.text import Text
 
 from moorage.cli.output import indented, local_time, say, table
 from moorage.cli.plain import one_line
+from moorage.store.effective import includes
 from moorage.web.schemas.grants import Denial, Grant, Use
 from moorage.web.schemas.installations import Installation
 from moorage_proto.capability import NET_PRIVATE, SANDBOX_VERBS, STORAGE_USE, parse
@@ -30,6 +31,22 @@ def print_grants(found: Installation, about: Collection[str] | None = None) -> N
         grant for grant in found.grants if (grant.capability in about if about is not None else grant.widens_sandbox)
     )
     print_dangers(found.dangers)
+
+
+def print_changed(found: Installation, capabilities: Iterable[str], done: str) -> None:
+    """What was done with these, and how what it asks for stands now, as far as they concern it."""
+    named = {str(right): right for right in map(parse, capabilities)}
+    for text in named:
+        say(f"{text} {done}.")
+    concerned = [
+        grant for grant in found.grants if any(includes(right, parse(grant.capability)) for right in named.values())
+    ]
+    denials = [denial for denial in found.denials if denial.capability in named and denial.because]
+    for denial in denials:
+        indented(denial.because, "dim")
+    if concerned:
+        say()
+        table(["CAPABILITY", "GRANTED", "WHY IT IS ASKED FOR"], [_row(grant) for grant in concerned])
 
 
 def _print_meanings(grants: Iterable[Grant]) -> None:

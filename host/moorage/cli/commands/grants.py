@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from moorage.cli.client import ApiClient, connect, installation
-from moorage.cli.grants_page import print_dangers, print_grants, print_rights, print_use
+from moorage.cli.grants_page import print_changed, print_dangers, print_grants, print_rights, print_use
 from moorage.cli.installation_page import current
 from moorage.cli.options import AsJson, Config, Name, Socket
 from moorage.cli.output import note, print_json, say
@@ -92,7 +92,7 @@ def revoke(
     """Take granted capabilities back."""
     with connect(config, socket) as api:
         answer = api.delete(installation(name, "grants"), about=name, capability=capabilities)
-    _tell(Installation.model_validate(answer), answer, as_json, ())
+    _tell_changed(answer, as_json, capabilities, "is taken back")
 
 
 @commands.command()
@@ -108,7 +108,7 @@ def deny(
     order = {"capabilities": capabilities, "because": because}
     with connect(config, socket) as api:
         answer = api.post(installation(name, "denials"), order, about=name)
-    _tell(Installation.model_validate(answer), answer, as_json, ())
+    _tell_changed(answer, as_json, capabilities, "is denied, whatever is granted")
 
 
 @commands.command()
@@ -118,7 +118,7 @@ def undeny(
     """Take deny rules back."""
     with connect(config, socket) as api:
         answer = api.delete(installation(name, "denials"), about=name, capability=capabilities)
-    _tell(Installation.model_validate(answer), answer, as_json, ())
+    _tell_changed(answer, as_json, capabilities, "is denied no more")
 
 
 def is_asked() -> bool:
@@ -141,6 +141,16 @@ def _is_meant(grant: Grant, capabilities: list[str] | None, *, required: bool, o
     if capabilities:
         return grant.capability in capabilities
     return grant.requested and (required if grant.required else optional)
+
+
+def _tell_changed(answer: Any, as_json: bool, capabilities: list[str], done: str) -> None:
+    if as_json:
+        print_json(answer)
+        return
+    found = Installation.model_validate(answer)
+    print_changed(found, capabilities, done)
+    state = f"{found.id} is {found.state}. {found.reason}".rstrip()
+    say(f"\n{state} All that it may do: moorage grants {found.id}")
 
 
 def _tell(found: Installation, answer: Any, as_json: bool, about: Collection[str]) -> None:

@@ -59,9 +59,9 @@ def storage(
     if output is not None and action is not Action.EXPORT:
         raise typer.BadParameter("--output is for export alone")
     path = installation(name, "storage")
-    if action in (Action.RESTORE, Action.DELETE):
-        _confirm(yes, _QUESTIONS[action].format(name=name))
     with connect(config, socket) as api:
+        if not yes and is_asked():
+            _confirm(_question(api, path, action, name, snapshot))
         if action is Action.EXPORT:
             _export(api, path, name, output or Path(f"{name}.tar"))
         elif action is Action.DELETE:
@@ -83,8 +83,10 @@ def remove(
     as_json: AsJson = False,
 ) -> None:
     """Remove an installation, with its grants, settings and secrets."""
-    _confirm(yes, f"Remove {name}, with its grants, settings and secrets?")
     with connect(config, socket) as api:
+        if not yes and is_asked():
+            api.get(installation(name), about=name)
+            _confirm(f"Remove {name}, with its grants, settings and secrets?")
         try:
             answer = api.delete(installation(name), about=name, data=data)
         except RemoteProblem as problem:
@@ -99,15 +101,25 @@ def remove(
         say(answer["sentence"])
 
 
-_QUESTIONS = {
-    Action.RESTORE: "What {name} has written since is lost. Restore?",
-    Action.DELETE: "The data of {name} is gone then, with every copy of it. Delete?",
-}
+def _question(api: ApiClient, path: str, action: Action, name: str, snapshot: str | None) -> str:
+    """To be answered before something is lost; empty: nothing is, or the host has nothing to do it with, and says so.
+
+    Raises RemoteProblem: there is nothing to ask about.
+    """
+    if action is Action.DELETE:
+        use = StorageUse.model_validate(api.get(path, about=name))
+        return f"{_size(use.used_bytes)} of {name} are gone then, with every copy of them. Delete?"
+    if action is not Action.RESTORE:
+        return ""
+    taken = [Snapshot.model_validate(each) for each in api.get(f"{path}/snapshots", about=name)["items"]]
+    chosen = next((each for each in taken if snapshot in (None, each.id)), None)
+    if chosen is None:
+        return ""
+    return f"What {name} has written since {local_time(chosen.taken_at)} is lost. Restore {chosen.id}?"
 
 
-def _confirm(yes: bool, question: str) -> None:
-    """Where nobody sits there to answer, the command line was the answer."""
-    if not yes and is_asked():
+def _confirm(question: str) -> None:
+    if question:
         typer.confirm(question, abort=True)
 
 
