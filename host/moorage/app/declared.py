@@ -9,6 +9,7 @@ from moorage.config.orchestration import TriggerSettings
 from moorage.config.settings import Settings, SettingsInvalid
 from moorage.errors import Invalid
 from moorage.models.installation import InstallationId
+from moorage.models.manifest import Trigger
 from moorage.models.selection import SelectorInvalid, parse_selector
 from moorage.orchestrator.triggers.layers import Entries
 from moorage.orchestrator.triggers.registry import Declared
@@ -50,6 +51,18 @@ def with_selector(given: Mapping[str, Any], where: str) -> dict[str, Any]:
         return {**given, "select": parse_selector(given["select"], f"{where}.select")}
     except SelectorInvalid as error:
         raise TriggerInvalid(str(error)) from error
+
+
+def trigger_from(given: Mapping[str, Any], *, selects: bool) -> Trigger:
+    """What a person or an application says of a whole trigger; without a name where nothing says one.
+
+    ``selects``: it is for those that it selects, and not for one installation. Raises TriggerInvalid.
+    """
+    what = f"trigger {given['name']}" if given.get("name") else "trigger"
+    parts = parse_parts(with_selector(given, what), what)
+    if selects != ("select" in parts):
+        raise TriggerInvalid(f"{what}: it belongs to an installation, or selects several (select); say one of the two.")
+    return whole(parts, str(given.get("name", "")), what)
 
 
 def _entries(

@@ -22,6 +22,7 @@ from moorage.models.config import ConfigOrder
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.manifest import Manifest
 from moorage.models.rights import Words
+from moorage.orchestrator.triggers.rights import unrequested
 from moorage.packages.manifest import read_manifest
 from moorage.packages.names import normalised
 from moorage.packages.source import PluginSource, copy_source, seal, unseal
@@ -231,6 +232,11 @@ def check_requested(name: str, manifest: Manifest, texts: Iterable[str]) -> tupl
             raise CapabilityNotRequested(name, str(capability), sorted(map(str, requested)))
         found.append(str(capability))
     return tuple(found)
+
+
+def warnings_about(manifest: Manifest, known: frozenset[str]) -> tuple[str, ...]:
+    """Sentences about what will not work as its author may think. ``known``: verbs that services' methods ask for."""
+    return (*unknown_verbs(manifest, known), *unrequested(manifest))
 
 
 def unknown_verbs(manifest: Manifest, known: frozenset[str]) -> tuple[str, ...]:

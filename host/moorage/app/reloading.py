@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from moorage.app.acts import Act, record_rights
 from moorage.app.asked import described
-from moorage.app.installer import Installer, InstallOrder, unknown_verbs
+from moorage.app.installer import Installer, InstallOrder, warnings_about
 from moorage.app.wiring import Wiring
 from moorage.errors import Conflict, ExitCode
 from moorage.events.events import GrantsChanged, installed
@@ -91,7 +91,7 @@ class Reloading:
             prepared = await self._installer.prepare(order, self._progress)
         target = prepared.installation
         await self._grant(name, prepared.granted, request.by)
-        for warning in unknown_verbs(target.manifest, self._parts.broker.verbs):
+        for warning in warnings_about(target.manifest, self._parts.broker.verbs):
             self._progress(warning)
         if not supervisor.runs(name):
             return await self._install(present, target, request)

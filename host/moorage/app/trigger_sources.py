@@ -8,28 +8,46 @@ from functools import partial
 
 from moorage.app.services import Services
 from moorage.broker.services.events import EventHub
+from moorage.events.bus import EventBus
 from moorage.models.installation import Installation
 from moorage.models.manifest import Trigger
-from moorage.models.trigger import TriggerState
+from moorage.models.trigger import TriggerId, TriggerState
 from moorage.orchestrator.triggers.application import ApplicationSources
 from moorage.orchestrator.triggers.base import Source, SourceFailed
 from moorage.orchestrator.triggers.events import EventSource
 from moorage.orchestrator.triggers.kafka import KafkaSource, Topic
+from moorage.orchestrator.triggers.outcome import OutcomeSource
 from moorage.orchestrator.triggers.redis_channel import Channel, ChannelSource
 from moorage.orchestrator.triggers.redis_group import Stream
 from moorage.orchestrator.triggers.redis_stream import StreamSource
 from moorage.orchestrator.triggers.registry import SourceKind
 from moorage.orchestrator.triggers.servicebus import ServiceBusSource, entity_of, receiver_of
 from moorage.orchestrator.triggers.startup import StartupSource
+from moorage.packages.trigger_kinds import COMMON
 from moorage.store.store import Store
 from moorage_proto.capability import MAIN_BACKEND
 from moorage_proto.errors import CallError
 
 
 @dataclass(frozen=True)
+class HostClaims:
+    """Of sources that one host alone may listen to. What a dead host had is released by whoever finds it dead."""
+
+    store: Store
+    host: str
+
+    async def claim(self, trigger: TriggerId) -> bool:
+        return await self.store.triggers.claim(trigger, self.host)
+
+    async def release(self, trigger: TriggerId) -> None:
+        await self.store.triggers.release(self.host, trigger)
+
+
+@dataclass(frozen=True)
 class TriggerSources:
     services: Services
     hub: EventHub
+    events: EventBus
     store: Store
     application: ApplicationSources
     #: This host's name among those that use the same servers; the same after a restart.
@@ -44,6 +62,7 @@ class TriggerSources:
             "redis": SourceKind(self._redis, lambda trigger: not _is_stream(trigger)),
             "servicebus": SourceKind(self._servicebus),
             "event": SourceKind(self._event),
+            "outcome": SourceKind(self._outcome),
             "startup": SourceKind(self._startup),
             "source": SourceKind(self._application),
         }
@@ -74,13 +93,19 @@ class TriggerSources:
     def _event(self, state: TriggerState, _: Installation | None) -> Source:
         return EventSource(self.hub, state.trigger.source)
 
+    def _outcome(self, state: TriggerState, _: Installation | None) -> Source:
+        store, trigger = self.store, state.trigger
+        on = trigger.options.get("on", ())
+        return OutcomeSource(state.id, trigger.source, on, store.outcomes, store.executions.get, self.events)
+
     def _startup(self, _: TriggerState, installation: Installation | None) -> Source:
         """One start for each version that is installed while the host runs: the digest of its code is in the key."""
         code = "" if installation is None else f"/{installation.code_hash[:12]}"
         return StartupSource(f"{self.start}{code}")
 
     def _application(self, state: TriggerState, _: Installation | None) -> Source:
-        return self.application.source(state.trigger.source, state.trigger.options)
+        own = {key: value for key, value in state.trigger.options.items() if key not in COMMON}
+        return self.application.source(state.trigger.source, own)
 
 
 def _backend(trigger: Trigger) -> str:

@@ -420,3 +420,18 @@ async def test_webhooks_are_found_by_name(world: World) -> None:
     assert world.registry.webhook("churn", "hook") is None
     await world.installed(installation("churn"))
     assert world.registry.webhook("churn", "github") is None
+
+
+async def test_without_its_lease_a_host_leaves_exclusive_sources_to_others(world: World, clock: FakeClock) -> None:
+    await world.installed(installation("churn", OPEN))
+    await world.store.triggers.put(
+        Declaration("churn/plays", Trigger("redis", "plays", name="plays"), Origin.PERSON, "churn")
+    )
+    await world.registry.refresh(["churn"])
+    await advanced(clock, lambda: len(world.sources.live) == 2)
+    world.registry.lease_lost()
+    await advanced(clock, lambda: world.sources.live == {"churn/autorun": ""})
+    await world.registry.refresh(["churn"])
+    assert world.sources.live == {"churn/autorun": ""}
+    await world.registry.lease_regained()
+    await advanced(clock, lambda: len(world.sources.live) == 2)

@@ -55,9 +55,9 @@ class ApplicationSources:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._sources))
 
-    def add(self, source: ApplicationSource | GeneratorFunction) -> None:
-        """Raises SourceInvalid."""
-        found = _Generating(source.__name__, source) if inspect.isasyncgenfunction(source) else source
+    def add(self, source: ApplicationSource | GeneratorFunction, name: str = "") -> None:
+        """``name``: of a function, in the place of its own. Raises SourceInvalid."""
+        found = _Generating(name or source.__name__, source) if inspect.isasyncgenfunction(source) else source
         name, run = getattr(found, "name", ""), getattr(found, "run", None)
         if not isinstance(name, str) or not name or not inspect.iscoroutinefunction(run):
             raise SourceInvalid(

@@ -73,6 +73,8 @@ class Declared:
     settings: Mapping[InstallationId, Entries] = field(default_factory=dict)
     #: Of those that select, by name.
     selecting: Entries = field(default_factory=dict)
+    #: Of the embedding application, before the host opens; by installation ("": they select), then by name.
+    application: Mapping[InstallationId, Mapping[str, Trigger]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class RegistryParts:
     kinds: Mapping[str, SourceKind]
     #: Those that a selector selects, whether or not they may run.
     select: Callable[[Selector], Awaitable[Collection[Installation]]]
-    #: As ``store.triggers.claim``, for this host.
+    #: Of this host.
     claims: Claims
 
 
@@ -103,10 +105,11 @@ class Registry:
     def __init__(self, parts: RegistryParts, door: Callable[[Registry], DoorParts]) -> None:
         self._parts = parts
         self._store = parts.store
-        self._door = door(self)
+        #: Of all doors; also of those that are not a source's.
+        self.door_parts = door(self)
         self._known: dict[InstallationId, Known] = {}
         self._layers: dict[TriggerId, Layered] = {}
-        self._application: dict[InstallationId, dict[str, Trigger]] = {}
+        self._application = {name: dict(own) for name, own in parts.declared.application.items()}
         self._heard: dict[TriggerId, _Heard] = {}
         #: Those whose signals come in by the API, by installation and what they are called there.
         self._webhooks: dict[tuple[InstallationId, str], TriggerState] = {}
@@ -116,6 +119,8 @@ class Registry:
         self._follower: asyncio.Task[None] | None = None
         self._schedules: Schedules | None = None
         self._listens = False
+        #: Without its lease among the hosts, this one listens to nothing that one host alone may listen to.
+        self._leased = True
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -142,6 +147,17 @@ class Registry:
             await self._schedules.stop()
         async with self._turn:
             await self._deafen(tuple(self._heard), bound)
+
+    def lease_lost(self) -> None:
+        """Others take over what one host alone may listen to."""
+        self._leased = False
+        exclusive = [key for key, heard in self._heard.items() if heard.listening.claims is not None]
+        self._tasks.start(self._deafen(exclusive), "triggers of others")
+
+    async def lease_regained(self) -> None:
+        """Raises StoreFailed."""
+        self._leased = True
+        await self.refresh()
 
     async def close(self) -> None:
         await self.stop()
@@ -288,7 +304,8 @@ class Registry:
                 self._listen(state)
 
     def _is_wanted(self, state: TriggerState) -> bool:
-        if not self._listens or state.trigger.kind not in self._parts.kinds:
+        kind = self._parts.kinds.get(state.trigger.kind)
+        if not self._listens or kind is None or (not self._leased and kind.exclusive(state.trigger)):
             return False
         return self.condition(state)[0] in conditions.WORKING
 
@@ -305,7 +322,7 @@ class Registry:
         listening = Listening(
             state.id,
             lambda: kind.make(state, installation),
-            partial(TriggerDoor, state, self._door),
+            partial(TriggerDoor, state, self.door_parts),
             self._parts.clock,
             self._store.triggers.problem,
             self._parts.claims if kind.exclusive(state.trigger) else None,
