@@ -275,7 +275,7 @@ def test_grant_and_revoke(moorage):
 def test_what_changed_is_told_and_not_all_that_there_is(moorage, host):
     host.add("mail", tasks={}, required=["config.read:**"], optional=["kafka.produce:audit", "sql.read:users"])
     moorage("grant", "mail", "--required", "--optional")
-    revoked = moorage("revoke", "mail", "kafka.produce:main/audit").stdout
+    revoked = moorage("revoke", "mail", "kafka.produce:audit").stdout
     assert revoked.startswith("kafka.produce:audit is taken back.\n")
     assert "kafka.produce:audit  no, optional" in revoked
     denied = moorage("deny", "mail", "kafka.produce:**", "--because", "INC-7").stdout
