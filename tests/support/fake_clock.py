@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 class FakeClock:
     def __init__(self) -> None:
         self._began = self._now = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+        self._set_by = timedelta(0)
         self._alarms: list[tuple[datetime, int, FakeAlarm]] = []
         self._numbers = itertools.count()
 
     def now(self) -> datetime:
-        return self._now
+        return self._now + self._set_by
 
     def elapsed(self) -> timedelta:
         return self._now - self._began
@@ -31,6 +32,10 @@ class FakeClock:
         while self._alarms and self._alarms[0][0] <= self._now:
             _, _, alarm = heapq.heappop(self._alarms)
             alarm.ring()
+
+    def set(self, now: datetime) -> None:
+        """The wall clock is set; no time goes by, and no alarm rings."""
+        self._set_by = now - self._now
 
     @property
     def pending(self) -> int:

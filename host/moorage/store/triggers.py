@@ -172,6 +172,10 @@ class Triggers:
             select(_table).where(_table.c.next_at <= until, ~_table.c.paused).order_by(_table.c.next_at)
         )
 
+    async def later(self, than: datetime) -> tuple[TriggerState, ...]:
+        """Schedules whose next tick is later, paused or not; in no order."""
+        return await self._read(select(_table).where(_table.c.next_at > than))
+
     async def upcoming(self, limit: int) -> tuple[TriggerState, ...]:
         """The schedules that have the next ticks, for people; the earliest first. By an index."""
         statement = select(_table).where(_table.c.next_at.is_not(None), ~_table.c.paused)
@@ -201,13 +205,14 @@ class Triggers:
         execution: str = "",
         fired: int = 0,
         skipped: int = 0,
+        problem: str = "",
     ) -> bool:
         """Goes on from the tick ``due`` to the next one, and counts what became of it; also where it was paused
         meanwhile. The one that does so is told True; False: another host did, or it was changed or removed meanwhile.
 
         ``last_at``: the tick that fired, where one did; ``execution``: what it started; ``skipped``: ticks dropped.
         """
-        values: dict[str, Any] = {"next_at": next_at, "problem": ""}
+        values: dict[str, Any] = {"next_at": next_at, "problem": problem}
         if last_at is not None:
             values["last_at"] = last_at
         if execution:
