@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from moorage.models.installation import Installation, InstallationId
 from moorage.models.levels import LevelSetting
 from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
+from moorage.models.policy import PolicyValue
 from moorage.models.reload import ReloadReport
 from moorage.models.secret import SecretInfo
 from moorage.models.selected import SelectedRuns
@@ -24,10 +25,11 @@ from moorage.models.selection import Selector
 from moorage.models.sql import SqlBackendView
 from moorage.models.storage import DataFate, RemovalReport, SnapshotView, StorageUse
 from moorage.models.switch import SwitchState
+from moorage.models.trigger import TriggerId, TriggerView
 from moorage.models.use import UseView
 from moorage.models.views import BrokenPlugin, GrantPreview, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
-from moorage.web.webhooks import WebhookOperations
+from moorage.orchestrator.triggers.webhook import Request as WebhookRequest
 from moorage_sandbox.report import SandboxReport
 
 #: Called with a sentence at each step of long work.
@@ -72,6 +74,46 @@ class LevelOperations(Protocol):
 
     async def reset(self, name: str, *, logger: str | None = None, by: str = "") -> tuple[LevelSetting, ...]:
         """Takes one back, or all."""
+
+
+class TriggerOperations(Protocol):
+    """Ids: "installation/name", or "name" of one that selects its installations."""
+
+    async def list(self, installation: InstallationId | None = None) -> tuple[TriggerView, ...]:
+        """All, or those of one installation; each with its next run."""
+
+    async def show(self, trigger: TriggerId) -> TriggerView:
+        """With its next runs, and with those that it selects."""
+
+    async def pause(self, trigger: TriggerId, *, reason: str = "", by: str = "") -> TriggerView: ...
+
+    async def resume(self, trigger: TriggerId, *, by: str = "") -> TriggerView: ...
+
+    async def add(self, installation: InstallationId, given: Mapping[str, Any], *, by: str = "") -> TriggerView:
+        """As a manifest writes it; of one that selects, the installation is empty."""
+
+    async def change(
+        self, trigger: TriggerId, given: Mapping[str, Any], *, unset: Collection[str] = (), by: str = ""
+    ) -> TriggerView: ...
+
+    async def reset(self, trigger: TriggerId, *, by: str = "") -> TriggerView:
+        """Takes back all that people changed."""
+
+    async def remove(self, trigger: TriggerId, *, by: str = "") -> None:
+        """One that is declared counts no more, until it is reset."""
+
+    async def fire(self, trigger: TriggerId, *, by: str = "") -> tuple[Execution, ...]:
+        """What it starts, now."""
+
+
+class PolicyOperations(Protocol):
+    async def show(self, name: str) -> tuple[PolicyValue, ...]:
+        """Every value, with where it comes from."""
+
+    async def change(
+        self, name: str, given: Mapping[str, Any], *, reset: Collection[str] = (), by: str = ""
+    ) -> tuple[PolicyValue, ...]:
+        """Counts for what begins from now on."""
 
 
 class StorageOperations(Protocol):
@@ -134,6 +176,11 @@ class AuditOperations(Protocol):
         """Where it goes, and how that is; the store's first."""
 
 
+class WebhookOperations(Protocol):
+    async def receive(self, installation: InstallationId, name: str, request: WebhookRequest) -> Execution:
+        """What it has started, or had started when it came before. Raises WebhookRefused."""
+
+
 class SqlOperations(Protocol):
     def backends(self) -> tuple[SqlBackendView, ...]: ...
 
@@ -172,6 +219,12 @@ class Operations(Protocol):
 
     @property
     def log_levels(self) -> LevelOperations: ...
+
+    @property
+    def triggers(self) -> TriggerOperations: ...
+
+    @property
+    def policies(self) -> PolicyOperations: ...
 
     @property
     def secrets(self) -> SecretOperations: ...

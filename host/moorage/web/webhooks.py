@@ -7,7 +7,6 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
-from typing import Protocol
 from urllib.parse import parse_qs
 
 import uvicorn
@@ -19,10 +18,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from moorage.config.webhooks import WebhookSettings
 from moorage.errors import ExitCode, MoorageError
-from moorage.models.execution import Execution
-from moorage.models.installation import InstallationId
 from moorage.orchestrator.triggers import webhook
 from moorage.orchestrator.triggers.webhook import WebhookRefused
+from moorage.web.operations import WebhookOperations
 from moorage.web.problems import MEDIA_TYPE, problem_of, unexpected
 from moorage.web.server import GRACE_SECONDS, STOP_SECONDS, HostServer
 
@@ -35,11 +33,6 @@ KEEP_ALIVE_SECONDS = 5
 
 #: Fields of a query, and headers; more are refused.
 MAX_FIELDS = 100
-
-
-class WebhookOperations(Protocol):
-    async def receive(self, installation: InstallationId, name: str, request: webhook.Request) -> Execution:
-        """What it has started, or had started when it came before. Raises WebhookRefused."""
 
 
 class ListenerUnusable(MoorageError):
