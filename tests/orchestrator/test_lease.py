@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
 
 import pytest
@@ -64,23 +64,23 @@ class World:
         self.clock = FakeClock()
         self.table = Table(self.clock)
         self.told: list[str] = []
-        self.refuses_dead = 0
+        self.refuses_dead = self.refuses_regained = 0
         self.keeper = LeaseKeeper(
             self.table,
             self.clock,
             LENGTH,
             name="machine",
             version="1.0",
-            on_lost=self._tell("lost"),
-            on_regained=self._tell("regained"),
+            on_lost=lambda: self.told.append("lost"),
+            on_regained=self._regained,
             on_dead=self._dead,
         )
 
-    def _tell(self, what: str) -> Callable[[], object]:
-        async def told() -> None:
-            self.told.append(what)
-
-        return told
+    async def _regained(self) -> None:
+        self.told.append("regained")
+        if self.refuses_regained:
+            self.refuses_regained -= 1
+            raise StoreFailed("not now")
 
     async def _dead(self, hosts: tuple[str, ...]) -> None:
         self.told.append(f"dead {' '.join(hosts)}")
@@ -140,6 +140,12 @@ async def test_a_host_that_stood_still_learns_that_it_was_found_dead(world: Worl
     assert world.told == ["lost"]
     await world.pass_seconds(5)
     assert world.told == ["lost", "regained"]
+
+
+async def test_what_a_lease_brings_back_is_tried_until_it_is_there(world: World) -> None:
+    world.table.until, world.refuses_regained = None, 2
+    await world.pass_seconds(60)
+    assert world.told == ["lost"] + ["regained"] * 3
 
 
 async def test_another_process_of_the_same_id_is_left_alone(world: World) -> None:

@@ -14,14 +14,17 @@ from typing import Any, Self, TypeVar
 from moorage.app import why
 from moorage.app.audit import AuditTrail
 from moorage.app.config import Config
+from moorage.app.declared import trigger_from
 from moorage.app.extensions import ExtensionCalls, Extensions, declared
 from moorage.app.grants import Grants
 from moorage.app.handlers import Handlers, HandlerState
 from moorage.app.hooks import PATIENCE, Failing, Hook, Hooks
-from moorage.app.installer import Installer, InstallOrder, unknown_verbs
+from moorage.app.installer import Installer, InstallOrder, warnings_about
 from moorage.app.levels import Levels
 from moorage.app.lock import StateLock
 from moorage.app.many import Many
+from moorage.app.other_hosts import OtherHosts
+from moorage.app.policies import Policies
 from moorage.app.reloading import Reloading, ReloadRequest
 from moorage.app.removal import Removal
 from moorage.app.secrets import Secrets
@@ -30,11 +33,13 @@ from moorage.app.shown import single_fences, state_of, stop_report
 from moorage.app.sql import Sql
 from moorage.app.storage import Storage
 from moorage.app.switch import Switch
+from moorage.app.triggers import Triggers
 from moorage.app.wiring import Wiring
 from moorage.broker.services.console import DeveloperConsole
 from moorage.broker.services.events import EventHub
 from moorage.broker.services.secrets.base import KeySource
 from moorage.broker.services.typed import served
+from moorage.clock import SystemClock
 from moorage.config.settings import Settings
 from moorage.errors import ExitCode, MoorageError
 from moorage.events.bus import EventBus
@@ -46,18 +51,23 @@ from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
 from moorage.models.grants import GrantOrder
 from moorage.models.health import ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
-from moorage.models.installation import Installation
+from moorage.models.installation import Installation, InstallationId
 from moorage.models.log import LogLine
-from moorage.models.manifest import ReloadMode
+from moorage.models.manifest import ReloadMode, Trigger
 from moorage.models.reload import ReloadReport
 from moorage.models.selected import SelectedRuns
 from moorage.models.selection import Selector
 from moorage.models.storage import DataFate, RemovalReport
 from moorage.models.views import BrokenPlugin, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
+from moorage.orchestrator.triggers.application import ApplicationSource, ApplicationSources, GeneratorFunction
+from moorage.orchestrator.triggers.layers import identity
+from moorage.orchestrator.triggers.webhook import Webhooks
 from moorage.packages.scan import scan
+from moorage.packages.triggers import named
 from moorage.supervisor.desired import Disable, Enable, Hold, Release, Scale
 from moorage.supervisor.incarnation import Incarnation
+from moorage.web.webhooks import listening
 from moorage_proto.learning import Learnt
 from moorage_sandbox.report import SandboxReport
 
@@ -106,13 +116,15 @@ class Host(ExtensionCalls):
         learnt: Learnt | None = None,
         predicates: Mapping[str, Predicate] | None = None,
         extension_points: Sequence[type] = (),
+        sources: Sequence[ApplicationSource | GeneratorFunction] = (),
     ) -> None:
         """``services``: the application's own: objects under ``@service`` or ``@implements``, or Services.
         ``console``: where a breakpoint of a plugin asks its developer; for ``moorage dev``. ``keys``: where the keys
         of secrets come from, in place of a file. ``learnt``: calls are allowed whatever is granted, and what they
         needed is noted there; for ``moorage dev --learn``. ``predicates``: by the names under which selectors ask them;
         each is called in a thread. ``extension_points``: classes under ``@extension_point``, whose methods plugins
-        implement. Raises LearningRefused anywhere but in development, ExtensionPointInvalid.
+        implement. ``sources``: its own sources of triggers. Raises LearningRefused anywhere but in development,
+        ExtensionPointInvalid, SourceInvalid.
         """
         if learnt is not None and not (settings.sandbox.development and console is not None):
             raise LearningRefused
@@ -123,6 +135,8 @@ class Host(ExtensionCalls):
         self._services = tuple(map(served, services))
         self._predicates = dict(predicates or {})
         self._points = declared(extension_points)
+        self._sources = ApplicationSources(sources)
+        self._triggers: dict[InstallationId, dict[str, Trigger]] = {}
         self._hooks, self._handlers = Hooks(), Handlers()
         self._exit = contextlib.AsyncExitStack()
         self._broken: tuple[BrokenPlugin, ...] = ()
@@ -142,14 +156,21 @@ class Host(ExtensionCalls):
                 self._learnt,
                 predicates=self._predicates,
                 points=self._points,
+                sources=self._sources,
+                triggers=self._triggers,
                 view=self._view,
             )
             # Before its first event, and after its last.
             await stack.enter_async_context(self._handlers.listening(wiring.events))
             self._wiring = await stack.enter_async_context(wiring)
             await self._wiring.orchestrator.recover()
+            if self._wiring.store.shared:
+                others = OtherHosts(self._wiring, SystemClock(), self.settings.orchestrator.poll)
+                await stack.enter_async_context(others.followed())
             if not self.settings.plugins.folders:
-                self._wiring.orchestrator.resume()
+                await self._wiring.begin()
+            if self.settings.webhooks.listen is not None:
+                await stack.enter_async_context(listening(self.webhooks, self.settings.webhooks))
             self._exit = stack.pop_all()
         return self
 
@@ -184,7 +205,7 @@ class Host(ExtensionCalls):
                 broken.append(BrokenPlugin(found.path, str(error)))
                 tell(f"{found.manifest.name}: not installed. {error}")
         self._broken = tuple(broken)
-        self._parts.orchestrator.resume()
+        await self._parts.begin()
         return tuple(installed)
 
     async def drain(self, timeout: timedelta | None = None) -> None:
@@ -194,6 +215,7 @@ class Host(ExtensionCalls):
         Returns when nothing runs. May be called again, with less time. Leaving the ``async with`` block does it too.
         """
         drain = self.settings.supervision.stop_drain if timeout is None else timeout
+        await self._parts.registry.stop()
         self._parts.deliveries.stop()
         self._parts.extension_points.stop()
         await self._parts.orchestrator.stop(drain)
@@ -218,7 +240,7 @@ class Host(ExtensionCalls):
         before = known.installation if known is not None else None
         self._parts.remember(installation)
         await self._scale_as_set(installation)
-        for warning in unknown_verbs(installation.manifest, self._parts.broker.verbs):
+        for warning in warnings_about(installation.manifest, self._parts.broker.verbs):
             (progress or _silent)(warning)
         self.events.announce(installed(before, installation))
         await self._act("install", installation.id, by, f"version {installation.manifest.version}")
@@ -401,6 +423,51 @@ class Host(ExtensionCalls):
         return Levels(self._parts, self._act)
 
     @property
+    def triggers(self) -> Triggers:
+        """What starts executions by itself: shown, paused, added, changed, fired."""
+        return Triggers(self._parts, self._act)
+
+    @property
+    def policies(self) -> Policies:
+        """How executions are run: shown with where each value comes from, and changed."""
+        return Policies(self._parts, self._act)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Takes requests of other systems that start executions."""
+        return self._parts.webhooks
+
+    async def add_trigger(self, installation: str, trigger: Mapping[str, Any]) -> str:
+        """The application's own, while this host lives: ``{"cron": "0 6 * * *", "name": "nightly"}``, as in a manifest.
+        It counts once that installation is there; of one that selects (``select``) the installation is empty. What was
+        added before the host opens keeps its pauses and its next tick over restarts. Returns its id.
+
+        Raises TriggerInvalid.
+        """
+        made = named([trigger_from(trigger, selects=not installation)])[0]
+        self._triggers.setdefault(installation, {})[made.name] = made
+        if self._wiring is not None:
+            await self._wiring.registry.declare(installation, made)
+        return identity(installation, made.name)
+
+    async def remove_trigger(self, trigger: str) -> bool:
+        """One that the application has added. False: it has not."""
+        installation, _, name = trigger.rpartition("/")
+        known = self._triggers.get(installation, {}).pop(name, None)
+        if self._wiring is not None:
+            await self._wiring.registry.retract(installation, name)
+        return known is not None
+
+    def source(self, name: str) -> Callable[[GeneratorFunction], GeneratorFunction]:
+        """Decorates an async generator function that is a source of triggers, under that name. Raises SourceInvalid."""
+
+        def register(function: GeneratorFunction) -> GeneratorFunction:
+            self._sources.add(function, name)
+            return function
+
+        return register
+
+    @property
     def storage(self) -> Storage:
         """Private folders: how full, copied, brought back, taken away, deleted."""
         return Storage(self._parts, self._act)
@@ -563,6 +630,7 @@ class Host(ExtensionCalls):
         worst = min((each for each in living if each.ready), key=_well, default=None)
         condition = worst.condition if worst is not None else None
         keeper = self._parts.supervisor.keeper(name)
+        known = await self._parts.contributions.of(installation)
         state, reason = state_of(
             installation,
             rights.grants,
@@ -580,8 +648,9 @@ class Host(ExtensionCalls):
             dangers=rights.dangers,
             single_fences=single_fences(rights.grants, self._parts.services.sql.fences),
             incarnations=incarnations,
-            tasks=next((each.contributions.tasks for each in living if each.contributions.tasks), ()),
-            loaded_at=incarnations[0].ready_at if incarnations else None,
+            tasks=known.tasks if known is not None else (),
+            contributions=known,
+            loaded_at=next((each.ready_at for each in incarnations if each.ready_at is not None), None),
             usage=self._parts.usage.of(each.id for each in self._parts.supervisor.living(name)),
             unenforced=self._parts.cgroups.available.unenforced(installation.manifest.limits.cpus),
             condition=condition,

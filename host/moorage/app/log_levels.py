@@ -44,6 +44,20 @@ class LogLevels:
             for setting in settings:
                 self._watch(name, setting)
 
+    async def look(self, name: InstallationId) -> None:
+        """What another host has stored of its levels counts here too."""
+        stored = {setting.logger: setting for setting in await self._store.of(name)}
+        known = self._settings.get(name, {})
+        if stored == known:
+            return
+        for logger in known:
+            self._forget_timer(name, logger)
+        self._touched.add(name)
+        self._settings[name] = stored
+        for setting in stored.values():
+            self._watch(name, setting)
+        await self._tell(name)
+
     async def close(self) -> None:
         for timer in self._timers.values():
             timer.cancel()

@@ -79,18 +79,23 @@ class Removal:
             await self._forbid(name, by)
         async with parts.configs.changing(name):
             await parts.store.installations.remove(name, release_uid=fate != "keep")
-            parts.supervisor.forget(name)
-            parts.vault.forget(name)
-            parts.configs.forget(name)
-            parts.log_levels.forget(name)
-        await parts.broker.forget(name)
-        parts.logs.forget(name)
-        parts.events.announce(Removed(name, by))
+            await forget(parts, name, by)
         await self._act("remove", name, by, f"its data: {fate or 'none'}")
         return RemovalReport(name, fate, _sentence(name, fate))
 
     async def _forbid(self, name: InstallationId, by: str) -> None:
         await self._parts.supervisor.forbid(name, Disable(REASON), REASON, by=by)
+
+
+async def forget(parts: Wiring, name: InstallationId, by: str) -> None:
+    """It was removed from the store, and nothing of it runs: the rest of the host knows it no more."""
+    parts.supervisor.forget(name)
+    parts.vault.forget(name)
+    parts.configs.forget(name)
+    parts.log_levels.forget(name)
+    await parts.broker.forget(name)
+    parts.logs.forget(name)
+    parts.events.announce(Removed(name, by))
 
 
 def _is_empty(folder: Path) -> bool:

@@ -14,14 +14,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from moorage import __version__
 from moorage.app.audit_sinks import AuditSinks
 from moorage.app.configs import Configs
+from moorage.app.contributions import KnownContributions
+from moorage.app.declared import policies_of, triggers_of
 from moorage.app.folders import make_folder
 from moorage.app.late_news import LateNews
 from moorage.app.log_levels import LogLevels
 from moorage.app.relay import relay_of
+from moorage.app.run_policies import RunPolicies
 from moorage.app.selection import Predicate, Selection
 from moorage.app.services import Services
+from moorage.app.trigger_sources import HostClaims, TriggerSources
 from moorage.app.use import GrantUse
 from moorage.broker.broker import Broker
 from moorage.broker.net import Dialler
@@ -43,6 +48,7 @@ from moorage.broker.services.sql import SqlService
 from moorage.broker.services.sql.pace import Pace
 from moorage.broker.services.storage import StorageService
 from moorage.broker.shard import LocalShard
+from moorage.clock import SystemClock
 from moorage.config.settings import InstallationSettings, Settings, SupervisionSettings
 from moorage.environments.builder import EnvironmentBuilder
 from moorage.errors import Conflict
@@ -54,7 +60,7 @@ from moorage.models.extensions import CallLimits, ExtensionFailure
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import Installation, InstallationId
 from moorage.models.log import LogLine
-from moorage.models.manifest import Limits
+from moorage.models.manifest import Limits, Trigger
 from moorage.models.storage import StorageUse
 from moorage.models.views import InstallationView
 from moorage.orchestrator import outcomes
@@ -62,9 +68,16 @@ from moorage.orchestrator.deliveries import Deliveries
 from moorage.orchestrator.extension_views import ExtensionNews, ExtensionViews
 from moorage.orchestrator.extensions import ExtensionPoints
 from moorage.orchestrator.implementers import Implementers
+from moorage.orchestrator.lease import LeaseKeeper
 from moorage.orchestrator.listeners import Listeners
 from moorage.orchestrator.orchestrator import Orchestrator
 from moorage.orchestrator.standing import Judge
+from moorage.orchestrator.triggers.application import ApplicationSources
+from moorage.orchestrator.triggers.door import DoorParts
+from moorage.orchestrator.triggers.firing import Firing
+from moorage.orchestrator.triggers.registry import Registry, RegistryParts
+from moorage.orchestrator.triggers.schedules import Schedules
+from moorage.orchestrator.triggers.webhook import Webhooks
 from moorage.owned import OwnedTasks
 from moorage.packages.source import collect_sources
 from moorage.store.location import location, timeouts
@@ -118,11 +131,14 @@ class Wiring:
         *,
         predicates: Mapping[str, Predicate],
         points: Sequence[Point] = (),
+        sources: ApplicationSources,
+        triggers: Mapping[InstallationId, Mapping[str, Trigger]],
         view: Callable[[Installation], Awaitable[InstallationView]],
     ) -> None:
         """``keys``: where the keys of secrets come from, in place of the file that the settings name. ``learnt``:
         everything is allowed and noted there; the host has made sure that it is a developer's. ``predicates`` are
         asked about what ``view`` shows of an installation. ``points``: extension points of the application.
+        ``sources`` and ``triggers``: its own, too. Raises SettingsInvalid.
         """
         self._settings = settings
         self._stack = contextlib.AsyncExitStack()
@@ -134,6 +150,7 @@ class Wiring:
         )
         self.selection = Selection(self.store, predicates, view)
         self.configs = Configs(settings)
+        self.policies = RunPolicies(policies_of(settings))
         self.log_levels = LogLevels(self.store.log_levels, self._tell_levels)
         #: What goes on whoever waits for it.
         self.tasks = OwnedTasks()
@@ -212,10 +229,29 @@ class Wiring:
             )
         )
         self.grant_use = GrantUse(self.broker.uses, self.store.grants)
+        self.contributions = KnownContributions(self.store.contributions, self.events, self.supervisor)
         self._late_news = LateNews(self.events, self.supervisor, self.configs, self.log_levels)
         self.usage = UsageSampler(self._subjects, settings.supervision.usage_interval)
         self.orchestrator = Orchestrator(
-            self.store, self.supervisor, self.events, tell=self._log_outcome, plain=self.maskers.plain
+            self.store,
+            self.supervisor,
+            self.events,
+            host=self.host,
+            policy_of=self.policies.of,
+            concurrency=settings.orchestrator.concurrency,
+            tell=self._log_outcome,
+            plain=self.maskers.plain,
+        )
+
+        self.leases = LeaseKeeper(
+            self.store.hosts,
+            SystemClock(),
+            settings.orchestrator.lease,
+            name=socket.gethostname(),
+            version=__version__,
+            on_lost=self._lease_lost,
+            on_regained=self._lease_regained,
+            on_dead=self._take_over,
         )
 
         listeners = Listeners(self.store, self.events, self._handlers_of, learnt)
@@ -237,6 +273,31 @@ class Wiring:
             self.extension_views, self.events, self._contributions_of, self._log_extension
         )
 
+        started = SystemClock().now().isoformat()
+        listening = TriggerSources(
+            self.services, self.hub, self.events, self.store, sources, self.host, f"{self.host}/{started}"
+        )
+        self.registry = Registry(
+            RegistryParts(
+                self.store,
+                self.events,
+                SystemClock(),
+                replace(triggers_of(settings), application=triggers),
+                listening.kinds(),
+                self.selection.select,
+                HostClaims(self.store, self.host),
+            ),
+            self._door_parts,
+        )
+        self.webhooks = Webhooks(
+            self.registry, self.registry.door_parts, self.vault.read, per_second=settings.webhooks.rate
+        )
+        self._schedules = Schedules(
+            self.store.triggers,
+            Firing(self.registry.door_parts, self.registry.obstacle),
+            clock=SystemClock(),
+        )
+
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             make_folder(self._settings.sockets, "run_dir", 0o711)
@@ -254,15 +315,21 @@ class Wiring:
             stack.push_async_callback(self.launcher.close)
             stack.push_async_callback(_ended, asyncio.create_task(self.usage.run(), name="usage"))
             stack.push_async_callback(_ended, asyncio.create_task(self._late_news.run(), name="late news"))
+            stack.push_async_callback(_ended, asyncio.create_task(self.contributions.run(), name="contributions"))
             stack.push_async_callback(_ended, asyncio.create_task(self._extension_news.run(), name="extensions"))
             stack.push_async_callback(self.extension_points.settled)
             stack.push_async_callback(self.deliveries.settled)
             stack.push_async_callback(self.supervisor.stop_all, "the host stops")
             stack.callback(self.deliveries.stop)
             stack.callback(self.extension_points.stop)
+            if self.store.shared:
+                stack.push_async_callback(self.leases.close)
+                await self.leases.open()
             stack.push_async_callback(self.orchestrator.stop, self._settings.supervision.stop_drain)
             for name, values in (await self.store.config.all()).items():
                 self.configs.learn(name, values)
+            for name, own in (await self.store.policy_values.all()).items():
+                self.policies.learn(name, own)
             stack.push_async_callback(self.tasks.settled)
             stack.push_async_callback(self.log_levels.close)
             await self.log_levels.open()
@@ -274,6 +341,9 @@ class Wiring:
             for installation in installations:
                 await self._bring_back_data(installation)
             await asyncio.to_thread(self._collect, installations)
+            # Before all else that stops: no more work comes in.
+            stack.push_async_callback(self.registry.close)
+            await self.registry.open()
             self._stack = stack.pop_all()
         return self
 
@@ -281,6 +351,11 @@ class Wiring:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    async def begin(self) -> None:
+        """What was accepted before takes its turn, and triggers work from now on. May be called twice."""
+        self.orchestrator.resume()
+        await self.registry.start(self._schedules)
 
     def remember(self, installation: Installation) -> None:
         """What the next worker runs from now on."""
@@ -417,9 +492,34 @@ class Wiring:
         collect_sources(self._settings.state_dir / "code", {each.code_path.name for each in installations})
         collect_socket_folders(self._settings.sockets)
 
-    async def _bury(self) -> None:
-        """Workers that the last host left without a verdict are gone: they end with their host."""
-        for status in await self.store.incarnations.living():
+    def _door_parts(self, registry: Registry) -> DoorParts:
+        return DoorParts(
+            self.orchestrator,
+            self.store.triggers,
+            SystemClock(),
+            self.policies.of,
+            registry.targets,
+            registry.known,
+        )
+
+    def _lease_lost(self) -> None:
+        self.orchestrator.lease_lost()
+        self.registry.lease_lost()
+
+    async def _lease_regained(self) -> None:
+        await self.orchestrator.lease_regained()
+        await self.registry.lease_regained()
+
+    async def _take_over(self, dead: tuple[str, ...]) -> None:
+        """What these hosts had, and what they listened to alone."""
+        for host in dead:
+            await self._bury(host)
+            await self.store.triggers.release(host)
+        await self.orchestrator.take_over(dead)
+
+    async def _bury(self, host: str | None = None) -> None:
+        """Workers that a dead host, or this one when it ended, left without a verdict are gone: they end with it."""
+        for status in await self.store.incarnations.living(host):
             verdict = Verdict(VerdictKind.HOST_DIED, "Its host ended without stopping it, and the kernel ended it too.")
             await self.store.incarnations.record(_dead(status, verdict))
 

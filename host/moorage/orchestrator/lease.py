@@ -49,13 +49,13 @@ class LeaseKeeper:
         *,
         name: str,
         version: str,
-        on_lost: Callable[[], Awaitable[None]],
+        on_lost: Callable[[], None],
         on_regained: Callable[[], Awaitable[None]],
         on_dead: Callable[[tuple[str, ...]], Awaitable[None]],
     ) -> None:
-        """``on_lost``: nothing of this host's may begin, or write an outcome, any more. ``on_regained``: it may again;
-        called when ``on_lost`` has returned. ``on_dead``: takes over what these hosts had; where it raises, it is
-        called again. None of them keeps the lease from being renewed.
+        """``on_lost``: nothing of this host's may begin, or write an outcome, any more. ``on_regained``: it may again.
+        ``on_dead``: takes over what these hosts had. Where these two raise, they are called again; neither keeps the
+        lease from being renewed.
         """
         self._hosts = hosts
         self._clock = clock
@@ -69,10 +69,13 @@ class LeaseKeeper:
         self._failing = False
         self._alarm: Alarm | None = None
         self._keeping: asyncio.Task[None] | None = None
-        #: Losses and gains, one after the other.
-        self._turn = asyncio.Lock()
+        #: What has to be done because the lease is held again, or is being done.
+        self._owed = False
         self._tasks = OwnedTasks()
-        self._burying = False
+        #: By name, what goes on at present.
+        self._busy: set[str] = set()
+        #: As they were found last.
+        self._dead: frozenset[str] = frozenset()
 
     async def open(self) -> None:
         """Raises what the store raises."""
@@ -114,12 +117,11 @@ class LeaseKeeper:
             return
         self._renewed(began)
         if not self.held:
-            self.held = True
+            self.held = self._owed = True
             log.warning("this host has a lease again, and works on")
-            self._tasks.start(self._in_turn(self._on_regained), "lease regained")
-        if not self._burying:
-            self._burying = True
-            self._tasks.start(self._bury(), "dead hosts")
+        if self._owed:
+            self._begin("lease regained", self._regained)
+        self._begin("dead hosts", self._bury)
 
     async def _ask(self) -> bool:
         if self.held:
@@ -139,27 +141,36 @@ class LeaseKeeper:
         self.held = False
         self._cancel_alarm()
         log.error("this host has lost its lease, and stops its work: %s", reason)
-        self._tasks.start(self._in_turn(self._on_lost), "lease lost")
+        self._on_lost()
 
-    async def _in_turn(self, act: Callable[[], Awaitable[None]]) -> None:
-        async with self._turn:
-            try:
-                await act()
-            except Exception:
-                log.exception("what follows from the lease was not done whole")
+    def _begin(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Unless it goes on already. What fails is begun again with the next renewal."""
+        if name not in self._busy:
+            self._busy.add(name)
+            self._tasks.start(self._done(name, work), name)
+
+    async def _done(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except MoorageError as error:
+            log.error("%s: not done yet, and tried again: %s", name, error)
+        except Exception:
+            log.exception("%s: not done yet, and tried again", name)
+        finally:
+            self._busy.discard(name)
+
+    async def _regained(self) -> None:
+        await self._on_regained()
+        self._owed = False
 
     async def _bury(self) -> None:
-        try:
-            dead = await self._hosts.expired()
-            if dead:
-                log.warning("dead hosts, whose work others take over: %s", ", ".join(dead))
-                await self._on_dead(dead)
-                await self._hosts.forget(dead)
-        except Exception:
-            # They are found again at the next look.
-            log.exception("the work of dead hosts was not taken over whole")
-        finally:
-            self._burying = False
+        dead = await self._hosts.expired()
+        if new := set(dead) - self._dead:
+            log.warning("dead hosts, whose work others take over: %s", ", ".join(sorted(new)))
+        self._dead = frozenset(dead)
+        if dead:
+            await self._on_dead(dead)
+            await self._hosts.forget(dead)
 
     def _cancel_alarm(self) -> None:
         if self._alarm is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from moorage.models.config import ConfigValue
 from moorage.models.installation import InstallationId
@@ -26,9 +26,14 @@ class ConfigValues:
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         found: dict[InstallationId, tuple[ConfigValue, ...]] = {}
         for row in rows:
-            value = ConfigValue(row.key, row.value, row.set_by, row.set_at)
-            found[row.installation] = (*found.get(row.installation, ()), value)
+            found[row.installation] = (*found.get(row.installation, ()), _value(row))
         return found
+
+    async def of(self, installation: InstallationId) -> tuple[ConfigValue, ...]:
+        """Of one; by key."""
+        statement = select(_table).where(_table.c.installation == installation).order_by(_table.c.key)
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return tuple(map(_value, rows))
 
     async def change(
         self,
@@ -53,3 +58,7 @@ class ConfigValues:
                 connection.execute(insert(_table).values(installation=installation, **row))
 
         await self._database.write(work)
+
+
+def _value(row: Row[Any]) -> ConfigValue:
+    return ConfigValue(row.key, row.value, row.set_by, row.set_at)

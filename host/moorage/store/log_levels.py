@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
 
 from moorage.models.installation import InstallationId
 from moorage.models.levels import LevelSetting
@@ -23,9 +25,14 @@ class LogLevels:
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         found: dict[InstallationId, tuple[LevelSetting, ...]] = {}
         for row in rows:
-            setting = LevelSetting(row.logger, row.level, row.until, row.set_by, row.set_at)
-            found[row.installation] = (*found.get(row.installation, ()), setting)
+            found[row.installation] = (*found.get(row.installation, ()), _setting(row))
         return found
+
+    async def of(self, installation: InstallationId) -> tuple[LevelSetting, ...]:
+        """Of one; by logger."""
+        statement = select(_table).where(_table.c.installation == installation).order_by(_table.c.logger)
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return tuple(map(_setting, rows))
 
     async def put(self, installation: InstallationId, setting: LevelSetting) -> None:
         """In the place of the one of that logger. Raises InstallationUnknown."""
@@ -41,9 +48,17 @@ class LogLevels:
 
     async def delete(self, installation: InstallationId, logger: str) -> None:
         """Also where there is none."""
-        statement = delete(_table).where(_is(installation, logger))
-        await self._database.write(lambda connection: connection.execute(statement))
+
+        def work(connection: Connection) -> None:
+            if connection.execute(delete(_table).where(_is(installation, logger))).rowcount:
+                revise(connection, installation)
+
+        await self._database.write(work)
 
 
 def _is(installation: InstallationId, logger: str) -> ColumnElement[bool]:
     return (_table.c.installation == installation) & (_table.c.logger == logger)
+
+
+def _setting(row: Row[Any]) -> LevelSetting:
+    return LevelSetting(row.logger, row.level, row.until, row.set_by, row.set_at)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from moorage.models.installation import InstallationId
 from moorage.models.policy import Origin, PolicyValue
@@ -25,9 +26,14 @@ class PolicyValues:
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         found: dict[InstallationId, tuple[PolicyValue, ...]] = {}
         for row in rows:
-            value = PolicyValue(row.key, row.value, Origin.PERSON, row.set_by, row.set_at)
-            found[row.installation] = (*found.get(row.installation, ()), value)
+            found[row.installation] = (*found.get(row.installation, ()), _value(row))
         return found
+
+    async def of(self, installation: InstallationId) -> tuple[PolicyValue, ...]:
+        """Of one; by key."""
+        statement = select(_table).where(_table.c.installation == installation).order_by(_table.c.key)
+        rows = await self._database.read(lambda connection: connection.execute(statement).all())
+        return tuple(map(_value, rows))
 
     async def change(
         self, installation: InstallationId, values: Sequence[PolicyValue], unset: Iterable[str] = ()
@@ -46,3 +52,7 @@ class PolicyValues:
                 connection.execute(insert(_table).values(installation=installation, **row))
 
         await self._database.write(work)
+
+
+def _value(row: Row[Any]) -> PolicyValue:
+    return PolicyValue(row.key, row.value, Origin.PERSON, row.set_by, row.set_at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from moorage.models.installation import InstallationId
 from moorage.models.secret import SHARED, SealedSecret, SecretOrigin
@@ -25,6 +25,12 @@ class Secrets:
         statement = select(_table).order_by(_table.c.installation, _table.c.name)
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_secret(row) for row in rows)
+
+    async def mark(self) -> tuple[int, int]:
+        """Another one after each change of any."""
+        statement = select(func.count(), func.coalesce(func.max(_table.c.id), 0)).select_from(_table)
+        count, newest = await self._database.read(lambda connection: connection.execute(statement).one())
+        return int(count), int(newest)
 
     async def put(self, secrets: Sequence[SealedSecret]) -> None:
         """Each in the place of the one of its name; all or none. Raises InstallationUnknown."""

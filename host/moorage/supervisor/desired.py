@@ -132,6 +132,25 @@ def announced(
     return _EVENTS[type(change)](installation, before, after, reason_of(change), by)
 
 
+#: What a difference between two desired states is, the first that there is.
+_SEEN: tuple[tuple[Callable[[DesiredState], object], type[DesiredChanged], type[DesiredChanged]], ...] = (
+    (lambda state: bool(state.quarantined), Released, Quarantined),
+    (lambda state: bool(state.held_reason), Released, Held),
+    (lambda state: state.enabled, Disabled, Enabled),
+)
+
+
+def seen(installation: InstallationId, before: DesiredState, after: DesiredState) -> DesiredChanged:
+    """What is told of a change that another host has stored."""
+    kind = DesiredChanged
+    for of, ended, began in _SEEN:
+        if of(before) != of(after):
+            kind = began if of(after) else ended
+            break
+    reason = after.quarantined or after.held_reason or "it was changed on another host"
+    return kind(installation, before, after, reason, after.held_by or "another host")
+
+
 def switched(state: SwitchState) -> str:
     """What is told of the switch for all installations."""
     return state.reason or ("everything is switched on" if state.is_on else "everything is switched off")

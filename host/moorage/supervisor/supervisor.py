@@ -266,6 +266,35 @@ class Supervisor:
             await self._desire(installation, stored.desired)
             return stored
 
+    async def look(self, installation: InstallationId) -> None:
+        """What another host has stored of its desired state counts here too: announced, then acted upon.
+
+        Raises InstallationUnknown.
+        """
+        async with self._changing.setdefault(installation, asyncio.Lock()):
+            stored = await self._parts.store.installations.get(installation)
+            known = (await self._keeper(installation)).installation.desired
+            wanted = replace(stored.desired, switched_off=self._switched_off)
+            if wanted != known:
+                self._parts.announce(desired.seen(installation, known, wanted))
+                await self._desire(installation, wanted)
+
+    async def look_at_switch(self) -> None:
+        """The same of the switch for all installations."""
+        async with self._switching:
+            state = await self._parts.store.switches.get()
+            if state.off != self._switched_off:
+                # Told as if it had been thrown here; who threw it, and why, is the state's.
+                self.switched(SwitchState(is_on=not state.is_on), state)
+
+    async def gone(self, installation: InstallationId, reason: str) -> None:
+        """Another host removed it from the store: returns when nothing of it is left here."""
+        keeper = self._keepers.get(installation)
+        if keeper is not None:
+            keeper.desire(replace(keeper.installation.desired, enabled=False))
+            await keeper.retire(reason)
+            self.forget(installation)
+
     async def _desire(self, installation: InstallationId, wanted: DesiredState) -> None:
         """What was read before everything was switched does not undo that."""
         keeper = await self._keeper(installation)

@@ -80,6 +80,26 @@ class Vault:
         for installation in {installation for installation, _ in self._kept} | self._sharing:
             self._tell(installation)
 
+    async def look(self) -> None:
+        """What another host has set, deleted or sealed anew counts here too. Raises what the store, and the source of
+        the keys, raise.
+        """
+        async with self._changing:
+            self._know(await asyncio.to_thread(self._source.keys))
+            stored = {(each.installation, each.name): each for each in await self._store.list()}
+            changed = {place for place in {*stored, *self._kept} if self._is_other(place, stored.get(place))}
+            for place in changed:
+                self._forget_value(*place)
+                self._kept.pop(place, None)
+                if place in stored:
+                    self._kept[place] = self._opened(stored[place])
+            for installation in {installation for installation, _ in changed}:
+                self._tell_all(installation)
+
+    def _is_other(self, place: tuple[InstallationId, str], stored: SealedSecret | None) -> bool:
+        kept = self._kept.get(place)
+        return kept is None or kept.value is None or kept.sealed != stored
+
     async def close(self) -> None:
         """After the changes that were begun."""
         await self._changes.settled()
