@@ -17,6 +17,7 @@ from virtualenvs import ROOT, build_wheels
 pytestmark = pytest.mark.timeout(300)
 
 SHOP = ROOT / "docs" / "examples" / "shop"
+PLUGINS = {"restock": "4 passed", "regulars": "2 passed"}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Iterator[http
         settings = (SHOP / "moorage.toml").read_text()
         for there, here in ((".moorage/state", state), (".moorage/run", run_dir), (".moorage/wheels", wheels)):
             settings = settings.replace(f'"{there}"', f'"{here}"')
-        (folder / "moorage.toml").write_text(settings.replace('"restock"', f'"{SHOP / "restock"}"'))
+        for name in PLUGINS:
+            settings = settings.replace(f'"{name}"', f'"{SHOP / name}"')
+        (folder / "moorage.toml").write_text(settings)
         path = os.pathsep.join(str(SHOP / part) for part in (".", "contracts"))
         process = subprocess.Popen(
             [sys.executable, "-m", "shop_app", folder / "moorage.toml", "0"],
@@ -70,9 +73,16 @@ def _order(shop: httpx.Client, customer: str, sku: str, count: int) -> httpx.Res
     return shop.post("/orders", json={"customer": customer, "sku": sku, "count": count})
 
 
-def _grant(shop: httpx.Client, *rights: str) -> None:
+def _grant(shop: httpx.Client, *rights: str, name: str = "restock") -> None:
     for right in rights:
-        shop.post("/plugins/restock/rights", json={"capability": right}).raise_for_status()
+        shop.post(f"/plugins/{name}/rights", json={"capability": right}).raise_for_status()
+
+
+def _price(shop: httpx.Client, customer: str) -> dict[str, object]:
+    answer = shop.post("/price", json={"customer": customer, "sku": "tea", "count": 2})
+    answer.raise_for_status()
+    found: dict[str, object] = answer.json()
+    return found
 
 
 def test_the_shops_verbs_are_known_and_said_in_words(shop: httpx.Client) -> None:
@@ -116,11 +126,21 @@ def test_a_right_that_was_taken_back_counts_at_once(shop: httpx.Client) -> None:
     assert "lacks the capability billing.charge:ada" in _order(shop, "ada", "tea", 1).json()["detail"]
 
 
-def test_its_own_tests_pass() -> None:
+def test_plugins_may_offer_discounts_once_they_are_granted_that(shop: httpx.Client) -> None:
+    _grant(shop, "inventory.read:**", "inventory.reserve:**", "billing.charge:*")
+    assert _order(shop, "ada", "tea", 1).status_code == 200
+    assert _price(shop, "ada") == {"cents": 900, "missing": []}
+    _grant(shop, "billing.read:*", "extensions.implement:shop.discount", name="regulars")
+    assert _price(shop, "ada") == {"cents": 810, "missing": []}
+    assert _price(shop, "lin") == {"cents": 900, "missing": []}
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_its_plugins_own_tests_pass(plugin: str) -> None:
     path = os.pathsep.join(str(part) for part in (SHOP / "contracts", ROOT / "proto", ROOT / "sdk"))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", SHOP / "restock" / "pyproject.toml"],
-        cwd=SHOP / "restock",
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", SHOP / plugin / "pyproject.toml"],
+        cwd=SHOP / plugin,
         env={**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
@@ -128,7 +148,7 @@ def test_its_own_tests_pass() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 passed" in done.stdout
+    assert PLUGINS[plugin] in done.stdout
 
 
 WRONG = """
