@@ -7,6 +7,7 @@ import json
 import pytest
 
 from moorage.cli import selecting
+from moorage.models.event import HandlerView
 
 
 def test_what_is_selected_is_run_and_told(moorage, host):
@@ -97,3 +98,18 @@ def test_the_switch(moorage, host):
 def test_a_reason_without_a_way_changes_nothing(moorage, host):
     assert moorage("switch", "--reason", "x").exit_code == 2
     assert host.switch.now.is_on
+
+
+def test_what_a_plugin_brings_is_shown(moorage, host):
+    plugin = host.plugins["churn"]
+    plugin.handlers = (HandlerView("playing", "track.*", False), HandlerView("double", "number.double", True))
+    plugin.hooks = ("on_load", "health")
+    shown = moorage("show", "churn").stdout
+    assert "hooks" in shown
+    assert "on_load, health" in shown
+    assert [line.split(maxsplit=1) for line in shown.splitlines() if line.startswith(("track.", "number."))] == [
+        ["track.*", "playing"],
+        ["number.double", "double, which replies"],
+    ]
+    found = json.loads(moorage("show", "churn", "--json").stdout)
+    assert found["handlers"][1] == {"name": "double", "topic": "number.double", "replies": True}

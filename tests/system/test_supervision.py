@@ -208,3 +208,28 @@ async def test_what_was_up_before_a_hold_is_up_after_its_release(host: Host, tmp
 def test_settings_name_what_is_wrong() -> None:
     with pytest.raises(ValueError, match="replicas"):
         Settings.model_validate({"installations": {"probe": {"replicas": 0}}})
+
+
+async def test_what_a_plugin_brings_is_known_while_it_does_not_run(open_host, tmp_path: Path) -> None:
+    code = (
+        CODE + '\n    @plugin.on_event("track.*")\n    def playing(input: dict) -> None: ...\n\n    @plugin.on_load\n'
+    )
+    code += "    def load() -> None: ...\n"
+    async with open_host() as host:
+        await host.install(write_plugin(tmp_path, code))
+        assert (await host.installation("probe")).contributions is None
+        await host.start("probe")
+        running = await host.installation("probe")
+        await host.stop("probe")
+        stopped = await host.installation("probe")
+    async with open_host() as host:
+        later = await host.installation("probe")
+        for view in (running, stopped, later):
+            assert view.contributions is not None
+            assert [task.name for task in view.tasks] == ["execute", "die", "wait"]
+            assert [(each.name, each.topic) for each in view.contributions.handlers] == [("playing", "track.*")]
+            assert view.contributions.hooks == ("on_load",)
+            assert (view.loaded_at, view.installation.source_path) == (running.loaded_at, tmp_path / "probe")
+        # Of other code nobody has told anything yet.
+        await host.install(write_plugin(tmp_path, CODE))
+        assert (await host.installation("probe")).contributions is None

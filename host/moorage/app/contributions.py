@@ -29,15 +29,16 @@ class KnownContributions:
             await self._keep(event.installation)
 
     async def of(self, installation: Installation) -> ContributionsView | None:
-        """Of a ready worker, or of the last one of the same code; None: there was none yet."""
+        """Of a worker that has loaded it, or of the last one of the same code; None: there was none yet."""
         for each in self._supervisor.living(installation.id):
-            if each.ready:
+            if each.status.ready_at is not None:
                 return view_of(each.contributions)
         return await self._store.of(installation.id, installation.code_hash)
 
     async def _keep(self, name: InstallationId) -> None:
         for each in self._supervisor.living(name):
-            if each.ready:
+            # It may be on its way out already.
+            if each.status.ready_at is not None:
                 try:
                     await self._store.put(name, each.installation.code_hash, view_of(each.contributions))
                 except MoorageError as error:

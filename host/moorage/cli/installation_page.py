@@ -8,9 +8,20 @@ from moorage.cli.extensions_page import print_implementations
 from moorage.cli.grants_page import print_grants
 from moorage.cli.output import duration, facts, indented, local_time, say, size, state_text, stated, table
 from moorage.cli.plain import one_line
+from moorage.cli.triggers_page import policy_line, trigger_lines
 from moorage.models.levels import level_name
-from moorage.web.schemas.installations import Author, BrokenPlugin, Incarnation, Installation, Usage, Verdict
+from moorage.web.schemas.installations import (
+    Author,
+    BrokenPlugin,
+    Handler,
+    Incarnation,
+    Installation,
+    Usage,
+    Verdict,
+)
 from moorage.web.schemas.levels import Level
+from moorage.web.schemas.policies import PolicyValue
+from moorage.web.schemas.triggers import Trigger
 
 #: The latest starts that a page lists.
 SHOWN_WORKERS = 5
@@ -40,7 +51,7 @@ def print_broken(broken: list[BrokenPlugin]) -> None:
         indented(each.problem, by=2)
 
 
-def print_installation(found: Installation) -> None:
+def print_installation(found: Installation, triggers: list[Trigger], policy: list[PolicyValue]) -> None:
     """The whole page of one installation."""
     heading = Text.assemble((one_line(found.id), "bold"), " ", one_line(found.plugin.version), "  ")
     say(heading + state_text(found.state))
@@ -48,7 +59,7 @@ def print_installation(found: Installation) -> None:
         say(found.plugin.description)
     if found.reason:
         say(found.reason, "yellow")
-    facts(_facts(found))
+    facts([*_facts(found), ("triggers", trigger_lines(triggers)), ("policy", policy_line(policy))])
     _print_tasks(found)
     if found.extensions:
         say()
@@ -105,7 +116,7 @@ def _facts(found: Installation) -> list[tuple[str, object]]:
         ("log level", ", ".join(map(_level, found.log_levels))),
         ("without effect", found.unenforced),
         ("uses", _use(found.usage) if found.usage else ""),
-        ("triggers", ", ".join(f"{trigger.kind} {trigger.source}" for trigger in plugin.triggers)),
+        ("hooks", ", ".join(found.hooks)),
         *((name, url) for name, url in plugin.urls.items()),
     ]
 
@@ -157,6 +168,13 @@ def _print_tasks(found: Installation) -> None:
     if found.tasks:
         say()
         table(["TASK", "WHAT IT DOES"], [[task.name, task.summary] for task in found.tasks])
+    if found.handlers:
+        say()
+        table(["EVENT", "HANDLER"], [[each.topic, _handler(each)] for each in found.handlers])
+
+
+def _handler(handler: Handler) -> str:
+    return f"{handler.name}, which replies" if handler.replies else handler.name
 
 
 def _print_workers(incarnations: list[Incarnation]) -> None:

@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue
 from moorage.models import installation as installation_models
 from moorage.models import manifest as manifest_models
 from moorage.models import views
+from moorage.models.event import HandlerView
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, VerdictKind
 from moorage.models.incarnation import Verdict as VerdictModel
 from moorage.models.remedies import remedy_of
@@ -100,6 +101,18 @@ class Task(Document):
             input_schema=to_json(task.input_schema),
             result_schema=to_json(task.result_schema),
         )
+
+
+class Handler(Document):
+    """A function of it that is called with events."""
+
+    name: str
+    topic: str = Field(description="With globs: `track.*`.")
+    replies: bool = Field(description="Whether it replies to requests, rather than taking events.")
+
+    @classmethod
+    def of(cls, handler: HandlerView) -> Self:
+        return cls(name=text(handler.name), topic=text(handler.topic), replies=handler.replies)
 
 
 class Author(Document):
@@ -257,7 +270,9 @@ class Installation(Document):
         default=[],
         description="Databases that it has some right to, and in which the host's own check alone keeps it to that.",
     )
-    tasks: list[Task] = Field(description="Known once a worker has loaded the plugin.")
+    tasks: list[Task] = Field(description="Known once a worker has loaded this version, also while none runs.")
+    handlers: list[Handler] = Field(default=[], description="As the tasks.")
+    hooks: list[str] = Field(default=[], description="Of its life, such as `on_load`; as the tasks.")
     incarnations: list[Incarnation] = Field(description="Newest first.")
     calls: int = Field(description="Calls through the gate by the present incarnation.")
     denied: int = Field(description="Those of them that were denied.")
@@ -286,6 +301,8 @@ class Installation(Document):
             dangers=list(view.dangers),
             single_fences=list(view.single_fences),
             tasks=[Task.of(task) for task in view.tasks],
+            handlers=[Handler.of(each) for each in view.contributions.handlers] if view.contributions else [],
+            hooks=list(view.contributions.hooks) if view.contributions else [],
             incarnations=[Incarnation.of(status) for status in view.incarnations],
             calls=view.calls,
             denied=view.denied,
