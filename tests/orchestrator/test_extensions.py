@@ -19,13 +19,11 @@ from moorage.models.extensions import (
     CallLimits,
     Extension,
     ExtensionCall,
-    ExtensionFailed,
-    ExtensionPointUnknown,
-    ExtensionsStopped,
     FailureKind,
 )
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.manifest import Manifest
+from moorage.orchestrator.extension_errors import ExtensionFailed, ExtensionPointUnknown, ExtensionsStopped
 from moorage.orchestrator.extension_views import ExtensionViews
 from moorage.orchestrator.extensions import ExtensionPoints
 from moorage.orchestrator.implementers import Implementer

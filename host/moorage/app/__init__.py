@@ -5,7 +5,8 @@ from moorage.app.host import Host
 from moorage.broker.services.base import Caller
 from moorage.broker.services.typed import implements
 from moorage.config.settings import Settings
-from moorage.models.extensions import Answers, ExtensionFailed, ExtensionFailure, FailureKind, FirstAnswer
+from moorage.models.extensions import Answers, ExtensionFailure, FailureKind, FirstAnswer
+from moorage.orchestrator.extension_errors import ExtensionFailed
 from moorage_proto.typed import ServiceError, capability, extension_point, guarded, own, service
 
 __all__ = [

@@ -7,13 +7,8 @@ from datetime import timedelta
 from typing import Any, TypeVar, TypeVarTuple, Unpack, overload
 
 from moorage.app.wiring import Wiring
-from moorage.models.extensions import (
-    Answers,
-    ExtensionPointInvalid,
-    ExtensionPointView,
-    FirstAnswer,
-    ImplementationView,
-)
+from moorage.errors import Invalid
+from moorage.models.extensions import Answers, ExtensionPointView, FirstAnswer, ImplementationView
 from moorage.models.installation import InstallationId
 from moorage.models.selection import Selector
 from moorage_proto.typed import ContractInvalid
@@ -21,6 +16,12 @@ from moorage_proto.typed.extension import Point, point_of
 
 Value = TypeVar("Value")
 Arguments = TypeVarTuple("Arguments")
+
+
+class ExtensionPointInvalid(Invalid):
+    """The application declares what cannot be an extension point."""
+
+    code = "extension_point_invalid"
 
 
 def declared(classes: Iterable[type]) -> tuple[Point, ...]:

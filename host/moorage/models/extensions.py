@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from moorage.errors import Conflict, Invalid, MoorageError
 from moorage.models.installation import InstallationId
 
 Value = TypeVar("Value")
@@ -93,36 +92,6 @@ class FirstAnswer(Generic[Value]):
     installation: InstallationId = ""
     #: Of those that had failed by then.
     failures: tuple[ExtensionFailure, ...] = ()
-
-
-class ExtensionFailed(MoorageError):
-    """``call_one`` had no answer to return."""
-
-    code = "extension_failed"
-    http_status = 502
-
-    def __init__(self, method: str, failure: ExtensionFailure) -> None:
-        super().__init__(f"{failure.installation} has not answered {method}. {failure.sentence}")
-        self.failure = failure
-
-
-class ExtensionPointUnknown(Invalid):
-    """What was called is no method of an extension point of this host."""
-
-    code = "extension_point_unknown"
-
-
-class ExtensionPointInvalid(Invalid):
-    """The application declares what cannot be an extension point."""
-
-    code = "extension_point_invalid"
-
-
-class ExtensionsStopped(Conflict):
-    code = "extensions_stopped"
-
-    def __init__(self, method: str) -> None:
-        super().__init__(f"{method} is not called any more: the host stops. Ask the next one.")
 
 
 class Standing(StrEnum):

@@ -16,16 +16,14 @@ from moorage.clock import Clock, SystemClock
 from moorage.models.extensions import (
     Answers,
     CallLimits,
-    ExtensionFailed,
     ExtensionFailure,
-    ExtensionPointUnknown,
-    ExtensionsStopped,
     FailureKind,
     FirstAnswer,
 )
 from moorage.models.installation import InstallationId
 from moorage.orchestrator.call_counts import CallCounter
 from moorage.orchestrator.extension_call import Answered, Call, Calls, ExtensionSessions, NotCalled, Request, Result
+from moorage.orchestrator.extension_errors import ExtensionFailed, ExtensionPointUnknown, ExtensionsStopped
 from moorage.orchestrator.implementers import Implementers
 from moorage.orchestrator.recorder import harmless
 from moorage.orchestrator.standing import Judge
