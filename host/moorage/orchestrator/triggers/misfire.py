@@ -56,19 +56,19 @@ def _all(schedule: Schedule, due: datetime, now: datetime) -> Step:
     too_many = 1 + schedule.ticks.count(due, latest) - MOST_MISSED
     if too_many <= 0:
         return Step(due, schedule.after(due))
-    return Step(None, _nth_after(schedule, due, latest, too_many), skipped=too_many)
+    return Step(None, _first_of_the_last(schedule, latest), skipped=too_many)
 
 
-def _nth_after(schedule: Schedule, due: datetime, latest: datetime, count: int) -> datetime:
-    """The tick so many after ``due``; by halving, as there may be a million of them."""
-    low, high = due, latest
-    while high - low > timedelta.resolution:
-        middle = low + (high - low) / 2
-        if schedule.ticks.count(due, middle) < count:
-            low = middle
-        else:
-            high = middle
-    return high
+def _first_of_the_last(schedule: Schedule, latest: datetime) -> datetime | None:
+    """The oldest of as many as are run, ``latest`` included; by halving, as there may be a million before it."""
+    before, after = latest - timedelta(hours=1), latest
+    while (count := schedule.ticks.count(before, latest)) < MOST_MISSED:
+        before, after = latest - 2 * (latest - before), before
+    while count != MOST_MISSED:
+        middle = before + (after - before) / 2
+        count = schedule.ticks.count(middle, latest)
+        before, after = (middle, after) if count >= MOST_MISSED else (before, middle)
+    return schedule.after(before)
 
 
 _POLICIES = {Misfire.SKIP: _skip, Misfire.ONCE: _once, Misfire.ALL: _all}
