@@ -35,9 +35,11 @@ from moorage_proto import (
 from moorage_proto.classifiers import CLASSIFIERS
 from moorage_proto.methods import service_methods
 from moorage_proto.rules import compile_rule
-from moorage_proto.typed import ServiceError, contract_of, own, service
+from moorage_proto.typed import ServiceError, contract_of, extension_point, own, service
 from moorage_proto.typed import capability as needs
 from moorage_proto.typed.compare import difference
+from moorage_proto.typed.extension import point_of
+from moorage_proto.typed.fit import Fit, fitting
 from moorage_sdk import Backend, CapabilityMissing, Context, Handover, Plugin
 from moorage_sdk.config import Config
 from moorage_sdk.kafka import Producer
@@ -294,6 +296,48 @@ def check_schema() -> None:
     assert track.read(track.write(Track("a", [Track("b")]), "x"), "x") == Track("a", [Track("b")])
 
 
+@extension_point("shop.discount", version=2, compatible=(1,))
+class Discount(Protocol):
+    """What the application has."""
+
+    async def discount(self, track: Track, coupon: str = "") -> Optional[int]: ...
+
+
+@extension_point("shop.discount", version=1)
+class OlderDiscount(Protocol):
+    """What the plugin was written for."""
+
+    def discount(self, track: Track) -> Optional[int]: ...
+
+
+@plugin.implements(OlderDiscount)
+class Regulars(OlderDiscount):
+    """A subclass of a Protocol, with a constructor that is injected."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+
+    def discount(self, track: Track) -> Optional[int]:
+        assert self.ctx.installation == "churn"
+        return len(track.title) or None
+
+
+def check_extensions() -> None:
+    point, older = point_of(Discount), point_of(OlderDiscount)
+    assert point is not None
+    assert older is not None
+    told = plugin_pb2.Extension(point=older.name, version=older.version, methods=older.methods)
+    told.contract.CopyFrom(older.contract.file)
+    received = plugin_pb2.Extension.FromString(told.SerializeToString())
+    assert fitting(point, 1, received.contract).fit is Fit.OLD
+    assert fitting(point, 2, received.contract).fit is Fit.DIFFERENT
+    kit = Moorage(TestedManifest("churn", entry_point="__main__:plugin"))
+    kit.grant("extensions.implement:shop.discount")
+    assert kit.call(Discount.discount, Track("abc"), "lost").result == 3
+    assert kit.call(Discount.discount, Track("")).result is None
+    kit.close()
+
+
 def check_typed() -> None:
     contract = contract_of(Billing)
     assert contract is not None
@@ -326,7 +370,8 @@ def check_kit() -> None:
 
 
 if __name__ == "__main__":
-    for check in (check_contracts, check_handover, check_values, check_schema, check_typed, check_kit):
+    checks = (check_contracts, check_handover, check_values, check_schema, check_typed, check_extensions, check_kit)
+    for check in checks:
         check()
     found = {
         "python": platform.python_version(),
