@@ -237,9 +237,11 @@ class KafkaSource:
         return found
 
     async def _close(self) -> None:
-        await self._crew.close()
-        await self._polling.close(_committable(self._partitions.values()), CLOSE_SECONDS)
-        await self._dead_letters.close()
+        try:
+            await self._crew.close()
+        finally:
+            await self._polling.close(_committable(self._partitions.values()), CLOSE_SECONDS)
+            await self._dead_letters.close()
 
 
 def _committable(partitions: Iterable[Partition]) -> dict[int, int]:

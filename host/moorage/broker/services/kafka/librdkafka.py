@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 
 EMBEDDED = "embedded"
 
+#: A group that has had a member takes the mock cluster its session's time, less a second, to form again: by default,
+#: 44 s.
+EMBEDDED_CONSUMERS = {"session.timeout.ms": 3000, "heartbeat.interval.ms": 500}
+
 #: Longest time until a message is acknowledged or given up, for callers without a deadline of their own.
 DELIVERY_SECONDS = 30.0
 
@@ -88,7 +92,8 @@ class LibrdkafkaCluster:
     def access(self) -> KafkaAccess:
         if not self._open:
             raise unavailable(self._name, "is not open")
-        options = {**self._backend.options, "bootstrap.servers": self._address}
+        own = EMBEDDED_CONSUMERS if self._server is not None else {}
+        options = {**own, **self._backend.options, "bootstrap.servers": self._address}
         return KafkaAccess(self._name, options, self._prepare)
 
     async def _prepare(self, topic: str) -> None:
