@@ -139,8 +139,8 @@ class Schedules:
         self._failed_looks = 0
         #: All that was put off is tried at once.
         self._anew = False
-        #: The wall clock was wrong, or may have been while no host ran.
-        self._was_set_back = True
+        #: The wall clock was wrong until it showed this, or may have been; None: it was right.
+        self._wrong_until: datetime | None = clock.now()
         self._seen = (clock.now(), clock.elapsed())
 
     async def start(self) -> None:
@@ -199,7 +199,9 @@ class Schedules:
         if abs(step) <= DRIFT:
             return
         log.warning("the clock was set by %s; schedules go on by the new time", step)
-        self._was_set_back |= step < timedelta(0)
+        if step < timedelta(0):
+            # It may have been set right after it was seen last: ticks since then are due.
+            self._wrong_until = before[0] + step
         self.look()
 
     # -- what is due in the next minutes -----------------------------------------------------------------------------
@@ -210,8 +212,7 @@ class Schedules:
         self._look_at = self._clock.elapsed() + LOOK_EVERY
         try:
             await self._compute_first_ticks()
-            if self._was_set_back:
-                await self._correct()
+            await self._correct()
             found = await self._triggers.due(self._clock.now() + AHEAD)
         except Exception as error:
             # Whatever it is: nothing would fire any more.
@@ -259,27 +260,29 @@ class Schedules:
 
     async def _compute_first_ticks(self) -> None:
         """Of those that are new, or have another schedule than before."""
-        await self._reschedule(await self._triggers.unscheduled())
+        now = self._clock.now().replace(microsecond=0)
+        await self._reschedule(await self._triggers.unscheduled(), now)
 
     async def _correct(self) -> None:
         """Those whose next tick passes over ticks that nobody has fired: it was computed while the clock was wrong."""
-        now = self._clock.now()
-        later = await self._triggers.later(now)
-        await self._reschedule(later)
-        self._was_set_back = False
+        since = self._wrong_until
+        if since is None:
+            return
+        await self._reschedule(await self._triggers.later(since), since)
+        if self._wrong_until == since:
+            self._wrong_until = None
 
-    async def _reschedule(self, states: Sequence[TriggerState]) -> None:
-        now = self._clock.now().replace(microsecond=0)
+    async def _reschedule(self, states: Sequence[TriggerState], after: datetime) -> None:
         ticks = {}
         for number, state in enumerate(states):
             if number % _AT_ONCE == 0:
                 await asyncio.sleep(0)
             try:
-                tick = Schedule.of(state, now).after(now)
+                tick = Schedule.of(state, after).after(after)
             except ScheduleInvalid as error:
                 await self._tell(state, str(error))
                 continue
-            if _passes_over(state, tick, now):
+            if _passes_over(state, tick, after):
                 ticks[state.id] = (state.next_at, tick)
         if ticks:
             await self._triggers.schedule(ticks)
