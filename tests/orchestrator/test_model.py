@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -91,6 +92,16 @@ class Workers:
             del self.world.running[key]
 
 
+class Ids:
+    """The same ones each time, so that a run can be repeated."""
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count()
+
+    def next(self, _: datetime) -> str:
+        return f"e-{next(self._numbers):04}"
+
+
 @dataclass
 class Host:
     """One life of a host."""
@@ -135,6 +146,7 @@ class HostsAndAModel(RuleBasedStateMachine):
         self.hosts: dict[str, Host] = {}
         self.known: dict[str, Known] = {}
         self.ended: Counter[str] = Counter()
+        self.ids = Ids()
         self.announced = self.events.subscribe(ExecutionEnded)
 
     # -- means ---------------------------------------------------------------------------------------------------
@@ -180,6 +192,7 @@ class HostsAndAModel(RuleBasedStateMachine):
         orchestrator = Orchestrator(
             store, workers, self.events, clock=self.clock, host=name, policy_of=lambda _: POLICY, committed=committed
         )
+        orchestrator._ids = self.ids  # type: ignore[assignment]
         self.hosts[name] = Host(store, workers, orchestrator)
 
     async def kill_host(self, name: str) -> None:

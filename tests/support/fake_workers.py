@@ -127,6 +127,9 @@ class FakeLink:
             raise CallError(Status.INTERNAL, Reason.TASK_FAILED, "no plugin in it")
         return Contributions()
 
+    def spent(self, execution: str) -> None:
+        return None
+
     async def run(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         await self._world.work(execution)
         return TaskOutcome(ExecutionState.SUCCEEDED)

@@ -24,7 +24,7 @@ from moorage.broker.services.events.wire import event_to_wire
 from moorage.models.attachment import Attachment, Health, Holding, Peer
 from moorage.models.contributions import Contributions
 from moorage.models.event import PluginEvent
-from moorage.models.execution import Execution, ExecutionState, TaskOutcome
+from moorage.models.execution import Execution, ExecutionState, ResourceUse, TaskOutcome
 from moorage.models.extensions import ExtensionCall
 from moorage.models.levels import WorkerLevels
 from moorage.telemetry.trace import new_traceparent
@@ -77,6 +77,8 @@ class AttachedLink:
         #: Each waits for one call that is over for the host to stop in the worker.
         self._stopping: set[asyncio.Task[None]] = set()
         self._handled = itertools.count(1)
+        #: By execution, of those that have ended, until somebody asks.
+        self._spent: dict[str, ResourceUse] = {}
 
     @property
     def calls(self) -> int:
@@ -137,7 +139,7 @@ class AttachedLink:
         self, kind: ScopeKind, scope: str, work: Callable[[], Awaitable[TaskOutcome]], *, execution: str = ""
     ) -> TaskOutcome:
         try:
-            self._session.open_scope(kind, scope, execution=execution)
+            opened = self._session.open_scope(kind, scope, execution=execution)
         except CallError as ended:
             # The worker died between being chosen and being asked.
             return outcome.from_error(ended)
@@ -145,8 +147,15 @@ class AttachedLink:
         try:
             result = await work()
         finally:
-            result = await self._close_scope(scope, result)
+            try:
+                result = await self._close_scope(scope, result)
+            finally:
+                if execution:
+                    self._spent[execution] = ResourceUse(calls=opened.calls, denied=opened.denied, bytes=opened.bytes)
         return result
+
+    def spent(self, execution: str) -> ResourceUse | None:
+        return self._spent.pop(execution, None)
 
     async def change_config(self, config: Mapping[str, Any], keys: Sequence[str], timeout: timedelta) -> bool:
         link = await self._link()

@@ -124,6 +124,7 @@ class Dispatcher:
                 passage.check_reply()
                 data = reply.SerializeToString()
                 passage.counters.bytes_out += len(data)
+                passage.scope.bytes += len(data)
                 await self._slow_down(len(data))
                 await passage.call.send_item(data)
         passage.check_reply()
@@ -139,6 +140,7 @@ class Dispatcher:
                 audit_denial(self._link, passage.call, refusal, self._audit)
                 raise
             passage.counters.bytes_in += len(data)
+            passage.scope.bytes += len(data)
             await self._slow_down(len(data))
             yield request
 
@@ -152,6 +154,7 @@ class Dispatcher:
         data = reply.SerializeToString()
         self._link.quota.charge(len(data))
         passage.counters.bytes_out += len(data)
+        passage.scope.bytes += len(data)
         passage.call.reply(data)
 
     def _handler_failed(self, passage: Passage, error: Exception) -> None:

@@ -36,6 +36,7 @@ def pass_gate(link: LinkState, methods: MethodTable, call: IncomingCall, handle:
         scope = link.scopes.get(call.scope)
         if scope is None:
             raise refusals.scope_closed(call.scope)
+        scope.calls += 1
         # 3. The method is known.
         method = methods.get(call.method)
         if method is None:
@@ -47,6 +48,7 @@ def pass_gate(link: LinkState, methods: MethodTable, call: IncomingCall, handle:
         link.quota.admit(passage.size_bytes)
         passage.counters.calls += 1
         passage.counters.bytes_in += passage.size_bytes
+        scope.bytes += passage.size_bytes
         # It was read, and may be large.
         call.request = b""
     except CallError as refusal:
@@ -59,6 +61,9 @@ def pass_gate(link: LinkState, methods: MethodTable, call: IncomingCall, handle:
 
 def audit_denial(link: LinkState, call: IncomingCall, refusal: CallError, audit: AuditSink) -> None:
     link.denied += 1
+    scope = link.scopes.get(call.scope)
+    if scope is not None:
+        scope.denied += 1
     link.use.of(call.method).denied += 1
     audit.denied(
         AuditEntry(

@@ -78,6 +78,10 @@ class Scope:
     open: bool = True
     #: Something of its work was rolled back before its end: it cannot succeed any more.
     lost: CallError | None = None
+    #: Calls that named it, those denied among them; and the bytes of their requests and replies.
+    calls: int = 0
+    denied: int = 0
+    bytes: int = 0
 
     _handles: itertools.count[int] = field(default_factory=lambda: itertools.count(1), repr=False)
     _ending: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)

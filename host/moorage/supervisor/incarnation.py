@@ -26,6 +26,7 @@ from moorage.models.installation import Installation
 from moorage.models.levels import WorkerLevels
 from moorage.packages.config_layers import differing
 from moorage.supervisor import lifecycle
+from moorage.supervisor.consumption import Figures, look, used
 from moorage.supervisor.disk import DataWatch
 from moorage.supervisor.errors import StartFailed, WorkerLost
 from moorage.supervisor.health import told
@@ -84,7 +85,9 @@ class Incarnation:
     ) -> None:
         """``on_condition`` is told when it answers no more, or again, and when its own health changes.
 
-        ``on_change`` writes a transition down and announces it. No other begins before it has returned."""
+        ``on_change`` writes a transition down and announces it; the first is that a process is there, which is no step
+        from one state to another. No other begins before it has returned.
+        """
         order = launch.order
         self.id = order.incarnation
         self.contributions = Contributions()
@@ -107,6 +110,8 @@ class Incarnation:
         self._attached: AttachedWorker | None = None
         self._worker: Worker | None = None
         self._runs: Runs | None = None
+        #: Of runs that have ended, until somebody asks.
+        self._uses: dict[str, ResourceUse] = {}
         self._watchers: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
         #: Of its start, while it starts.
@@ -190,6 +195,8 @@ class Incarnation:
             await attached.serve_net(proxy)
         self._observer.meet(worker, attached)
         self.status = replace(self.status, pid=worker.pid, sandbox_level=worker.sandbox_level)
+        # For the next host, should this one die before the worker is ready.
+        self._tell(Transition(self.status.state, self.status, "it starts"))
         self._watchers.append(asyncio.create_task(self._watch_worker(worker), name=f"worker {self.id}"))
         peer = await self._unless_gone(attached.connected(self._limits.start_timeout))
         self.status = replace(self.status, protobuf=peer.protobuf, grpcio=peer.grpcio)
@@ -324,10 +331,19 @@ class Incarnation:
 
     async def run_task(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         assert self._runs is not None, "sessions are handed out of ready incarnations only"
-        return await self._runs.run(execution, timeout)
+        assert self._attached is not None, "sessions are handed out of ready incarnations only"
+        before = await self._figures()
+        try:
+            return await self._runs.run(execution, timeout)
+        finally:
+            self._uses[execution.id] = used(before, await self._figures(), self._attached.spent(execution.id))
 
-    def use_of(self, execution: str) -> ResourceUse | None:  # noqa: ARG002 - nothing is measured yet
-        return None
+    def use_of(self, execution: str) -> ResourceUse | None:
+        """What a run that has ended used, however it ended; told once."""
+        return self._uses.pop(execution, None)
+
+    async def _figures(self) -> Figures:
+        return await look(self.status.pid, self._worker.group if self._worker is not None else None)
 
     def uses(self, need: Capability) -> bool:
         """Whether an event may be brought to it; counted as a use of the right."""

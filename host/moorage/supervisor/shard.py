@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from moorage.models.attachment import Attachment, Health, Holding, Peer
 from moorage.models.contributions import Contributions
 from moorage.models.event import PluginEvent
-from moorage.models.execution import Execution, TaskOutcome
+from moorage.models.execution import Execution, ResourceUse, TaskOutcome
 from moorage.models.extensions import ExtensionCall
 from moorage.models.levels import WorkerLevels
 from moorage_proto.capability import Capability, Grants
@@ -52,6 +52,9 @@ class AttachedWorker(Protocol):
 
         ``crashed`` when the link is lost meanwhile. Cancelled, it cancels the plugin's task and rolls back.
         """
+
+    def spent(self, execution: str) -> ResourceUse | None:
+        """Its calls, once it has ended, however it did; told once. None: it never began."""
 
     async def handle(self, handler: str, event: PluginEvent, timeout: timedelta) -> TaskOutcome:
         """Calls one handler, as ``run`` does a task; the result is its reply, where it has one."""
