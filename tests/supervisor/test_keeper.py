@@ -563,6 +563,7 @@ async def test_every_step_is_told_in_order_with_its_reason(world: World) -> None
     states = [(each.before, each.status.state, each.reason) for each in world.transitions]
     starting, ready, draining, stopped = IncarnationState
     assert states == [
+        (starting, starting, "it starts"),
         (starting, ready, "it has loaded"),
         (ready, draining, "a person asked for it"),
         (draining, stopped, "Stopped: a person asked for it."),

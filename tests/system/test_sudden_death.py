@@ -148,7 +148,7 @@ async def test_what_a_killed_host_was_running_is_abandoned(settings: Settings, t
     )
     async with asyncio.timeout(60):
         assert [line async for line in first_lines(process.stdout, 2)][-1] == "ready"
-        await written(settings)
+        await written(settings, "SELECT count(*) FROM executions WHERE progress IS NOT NULL")
     process.kill()
     await process.wait()
 
@@ -159,14 +159,36 @@ async def test_what_a_killed_host_was_running_is_abandoned(settings: Settings, t
         assert await host.call("victim", input="again") == "again"
 
 
-async def written(settings: Settings) -> None:
-    """Until the store knows of the execution's progress. The other process has no way to tell us."""
+async def test_a_worker_that_started_when_its_host_was_killed_has_a_verdict(settings: Settings, tmp_path: Path) -> None:
+    code = "import time\nfrom moorage_sdk import Plugin\nplugin = Plugin()\ntime.sleep(3600)\n"
+    project = write_plugin(tmp_path, code, name="slow")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOST, settings.model_dump_json(), str(project), stdout=asyncio.subprocess.DEVNULL
+    )
+    async with asyncio.timeout(60):
+        await written(settings, "SELECT count(*) FROM incarnations WHERE state = 'starting' AND pid > 0")
+    process.kill()
+    await process.wait()
+
+    async with Host(settings) as host:
+        (found,) = (await host.installation("slow")).incarnations
+        assert found.verdict is not None
+        assert found.verdict.kind is VerdictKind.HOST_DIED
+
+
+async def written(settings: Settings, question: str) -> None:
+    """Until the store's answer is not 0. The other process has no way to tell us."""
     store = f"file:{settings.store_path}?mode=ro"
     while True:
+        if not settings.store_path.exists():
+            await asyncio.sleep(0.01)
+            continue
         connection = sqlite3.connect(store, uri=True)
         try:
-            if connection.execute("SELECT count(*) FROM executions WHERE progress IS NOT NULL").fetchone()[0]:
+            if connection.execute(question).fetchone()[0]:
                 return
+        except sqlite3.OperationalError:
+            pass  # it is being made
         finally:
             connection.close()
         await asyncio.sleep(0.01)

@@ -474,6 +474,8 @@ class Supervisor:
         """Written first, announced second."""
         status, announce = transition.status, self._parts.announce
         await self._record(status)
+        if status.state is transition.before:
+            return
         version = launch.installation.manifest.version
         if status.state is IncarnationState.READY and version != launch.from_version:
             await self._parts.store.installations.loaded(status.installation, version)
