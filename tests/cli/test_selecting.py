@@ -102,7 +102,7 @@ def test_a_reason_without_a_way_changes_nothing(moorage, host):
 
 def test_what_a_plugin_brings_is_shown(moorage, host):
     plugin = host.plugins["churn"]
-    plugin.handlers = (HandlerView("playing", "track.*", False), HandlerView("double", "number.double", True))
+    plugin.handlers = (HandlerView("track.* playing", "track.*", False), HandlerView("double", "number.double", True))
     plugin.hooks = ("on_load", "health")
     shown = moorage("show", "churn").stdout
     assert "hooks" in shown

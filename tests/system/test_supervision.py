@@ -227,7 +227,7 @@ async def test_what_a_plugin_brings_is_known_while_it_does_not_run(open_host, tm
         for view in (running, stopped, later):
             assert view.contributions is not None
             assert [task.name for task in view.tasks] == ["execute", "die", "wait"]
-            assert [(each.name, each.topic) for each in view.contributions.handlers] == [("playing", "track.*")]
+            assert [(each.name, each.topic) for each in view.contributions.handlers] == [("track.* playing", "track.*")]
             assert view.contributions.hooks == ("on_load",)
             assert (view.loaded_at, view.installation.source_path) == (running.loaded_at, tmp_path / "probe")
         # Of other code nobody has told anything yet.

@@ -174,7 +174,8 @@ def _print_tasks(found: Installation) -> None:
 
 
 def _handler(handler: Handler) -> str:
-    return f"{handler.name}, which replies" if handler.replies else handler.name
+    name = handler.name.removeprefix(f"{handler.topic} ")
+    return f"{name}, which replies" if handler.replies else name
 
 
 def _print_workers(incarnations: list[Incarnation]) -> None:
