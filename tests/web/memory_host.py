@@ -14,6 +14,7 @@ from typing import Any
 
 import tomllib
 from memory_keeping import MemoryConfig, MemoryLevels, MemorySecrets, MemoryStorage, MemorySwitch, removed
+from memory_triggers import MemoryPolicies, MemoryTriggers
 
 from moorage.config.settings import Settings
 from moorage.errors import Conflict, Invalid, MoorageError, NotFound
@@ -232,6 +233,8 @@ class MemoryHost:
         tasks: Mapping[str, Callable[..., Any]],
         required: Iterable[str] = (),
         optional: Iterable[str] = (),
+        self.triggers = MemoryTriggers(self)
+        self.policies = MemoryPolicies(self)
         **manifest: Any,
     ) -> Plugin:
         """Puts a plugin there whose tasks are functions of the input."""
@@ -641,3 +644,4 @@ def furnished(settings: Settings) -> MemoryHost:
     host.add("geo-tag", tasks={"execute": lambda value: value}, required=["sql.read:places"])
     host.broken_plugins.append(BrokenPlugin(Path("/plugins/odd"), "pyproject.toml line 3: unknown key `requird`."))
     return host
+    host.triggers.furnish()

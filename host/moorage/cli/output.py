@@ -41,6 +41,12 @@ STATE_STYLES = {
     "failed": "red",
     "timed_out": "red",
     "crashed": "bold red",
+    "active": "green",
+    "idle": "dim",
+    "removed": "dim",
+    "paused": "yellow",
+    "failing": "bold red",
+    "invalid": "bold red",
 }
 
 

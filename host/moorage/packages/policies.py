@@ -110,6 +110,15 @@ def stored(value: Any) -> Any:
     return str(value) if isinstance(value, Rate) else value
 
 
+def written(value: Any) -> Any:
+    """As people write it: texts, numbers, true and false."""
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    if isinstance(value, Rate):
+        return f"{value.count}/{format_duration(value.per)}"
+    return str(value) if isinstance(value, Overlap) else value
+
+
 def read_policy(table: Table) -> dict[str, Any]:
     """``[tool.moorage.policy]`` of a manifest, as it is stored: plain values, by key. What is wrong is noted there."""
     values: dict[str, Any] = {}

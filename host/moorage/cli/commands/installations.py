@@ -13,7 +13,9 @@ from moorage.cli.options import AsJson, Config, Name, Socket
 from moorage.cli.output import print_json, say
 from moorage.cli.selecting import Capability, NameGlob, NotTags, Predicate, Tags, Version, chosen
 from moorage.web.schemas.installations import BrokenPlugin, Installation
+from moorage.web.schemas.policies import PolicyValue
 from moorage.web.schemas.switch import Switch
+from moorage.web.schemas.triggers import Trigger
 
 commands = typer.Typer()
 
@@ -61,7 +63,13 @@ def show(name: Name, config: Config = None, socket: Socket = None, as_json: AsJs
     """Show all that is known of an installation."""
     with connect(config, socket) as api:
         answer = api.get(installation(name), about=name)
-    if as_json:
-        print_json(answer)
-    else:
-        print_installation(Installation.model_validate(answer))
+        if as_json:
+            print_json(answer)
+            return
+        triggers = api.get("/triggers", installation=name)["items"]
+        policy = api.get(installation(name, "policy"))["items"]
+    print_installation(
+        Installation.model_validate(answer),
+        [Trigger.model_validate(each) for each in triggers],
+        [PolicyValue.model_validate(each) for each in policy],
+    )
