@@ -127,10 +127,6 @@ class _OtherType:
     def name(self) -> str | None: ...
 
 
-class _Demanding:
-    def discount(self, basket: Basket, coupon: str = "", region: str = "", *_: Any) -> int: ...
-
-
 @dataclass
 class _Region:
     name: str
