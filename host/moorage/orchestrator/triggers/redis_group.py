@@ -88,15 +88,14 @@ class ConsumerGroup:
         self._cursor = b"0-0"
 
     async def open(self) -> None:
-        await self.close()
-        try:
-            self._reading = await self._access.open()
-            self._acting = await self._access.open()
-        except CallError as error:
-            raise SourceFailed(error.message) from error
-        except BaseException:
-            await self.close()
-            raise
+        self._reading = await self._opened()
+        self._acting = await self._opened()
+
+    async def read_anew(self) -> None:
+        """The connection that reads was closed in the middle of an answer."""
+        if self._reading is not None:
+            await self._reading.close()
+        self._reading = await self._opened()
 
     async def close(self) -> None:
         """May be called twice."""
@@ -175,6 +174,12 @@ class ConsumerGroup:
         refused = done if isinstance(done, ServerError) else done[0]
         if isinstance(refused, ServerError):
             raise self._unwritable(refused.code)
+
+    async def _opened(self) -> Line:
+        try:
+            return await self._access.open()
+        except CallError as error:
+            raise SourceFailed(error.message) from error
 
     async def _read(self, count: int, options: Command, start: bytes, wait_seconds: float) -> list[Entry]:
         assert self._reading is not None, "it is open"

@@ -126,7 +126,7 @@ class StreamSource:
 
     async def _past_large(self, after: str | None) -> str:
         """Fewer at a time; one alone that is too large stays pending. The connection is new."""
-        await self._group.open()
+        await self._group.read_anew()
         if self._count > 1 or after is None:
             self._count = max(1, self._count // 2)
             return FIRST
