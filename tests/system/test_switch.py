@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
+from typing import Protocol
 
 import pytest
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient
 from plugin_projects import write_plugin
 
-from moorage.app import Host
-from moorage.events.events import DesiredChanged, Event, Loaded, SwitchChanged
+from moorage.app import Host, Settings, extension_point
+from moorage.events.events import DesiredChanged, Event, ExecutionEnded, Loaded, SwitchChanged
 from moorage.models.execution import ExecutionRequest, ExecutionState
 from moorage.supervisor.errors import NotRunnable
 from moorage_proto.errors import CallError
@@ -100,6 +103,61 @@ async def test_what_may_not_work_receives_nothing(host: Host, tmp_path: Path, wa
         assert await double(host) == 8
         # Of what came meanwhile nothing was kept for it.
         assert await host.call("probe") == []
+
+
+QUEUED = """
+    from typing import Protocol
+    from moorage_sdk import Plugin, extension_point
+    from moorage_sdk.messages import ServiceBusMessage
+
+    plugin = Plugin()
+
+    @plugin.task
+    def execute(message: ServiceBusMessage) -> str:
+        return message.body.decode()
+
+    @extension_point("shop.label", version=1)
+    class Label(Protocol):
+        def label(self) -> str: ...
+
+    @plugin.implements(Label.label)
+    def label() -> str:
+        return "regulars"
+"""
+
+
+@extension_point("shop.label", version=1)
+class Label(Protocol):
+    def label(self) -> str: ...
+
+
+@pytest.mark.parametrize("way", ["switch", "hold", "disable"])
+async def test_messages_and_calls_of_extension_points_wait_or_reach_nobody(
+    settings: Settings, tmp_path: Path, way: str
+) -> None:
+    rights = ("servicebus.receive:orders", "extensions.implement:shop.label")
+    trigger = '[[tool.moorage.triggers]]\nservicebus = "orders"\n'
+    async with Host(settings, extension_points=[Label]) as host, asyncio.timeout(60):
+        project = write_plugin(tmp_path, QUEUED, required=rights, extra=trigger)
+        await host.install(project, grant_required=True)
+        ended = host.events.subscribe(ExecutionEnded)
+        client = ServiceBusClient.from_connection_string(host.servicebus_connection_strings["main"])
+        async with client, client.get_queue_sender("orders") as orders:
+            await orders.send_messages(ServiceBusMessage("before"))
+            assert (await ended.__anext__()).execution.result == "before"
+            assert (await host.call_all(Label.label)).values == ["regulars"]
+
+            await shut(host, way)
+            await orders.send_messages(ServiceBusMessage("meanwhile"))
+            assert (await host.call_all(Label.label)).values == []
+            (view,) = await host.triggers.list("probe")
+            assert (view.condition, "moorage" in view.reason) == ("idle", True)
+            assert len(await host.executions()) == 1
+
+            await open_again(host, way)
+            # Nothing was acknowledged and dropped.
+            assert (await ended.__anext__()).execution.result == "meanwhile"
+            assert (await host.call_all(Label.label)).values == ["regulars"]
 
 
 async def test_who_switched_it_off_and_why_is_said_everywhere(host: Host, tmp_path: Path) -> None:
