@@ -64,6 +64,7 @@ from moorage.models.manifest import Limits, Trigger
 from moorage.models.storage import StorageUse
 from moorage.models.views import InstallationView
 from moorage.orchestrator import outcomes
+from moorage.orchestrator.conductor import nothing_noted
 from moorage.orchestrator.deliveries import Deliveries
 from moorage.orchestrator.extension_views import ExtensionNews, ExtensionViews
 from moorage.orchestrator.extensions import ExtensionPoints
@@ -239,6 +240,7 @@ class Wiring:
             host=self.host,
             policy_of=self.policies.of,
             concurrency=settings.orchestrator.concurrency,
+            committed=self.services.sql.committed if self.services.sql.notes_commits else nothing_noted,
             tell=self._log_outcome,
             plain=self.maskers.plain,
         )

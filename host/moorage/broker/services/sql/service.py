@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Self
 
@@ -28,8 +28,15 @@ class SqlService:
 
     contract = sql_pb2.DESCRIPTOR.services_by_name["SqlService"]
 
-    def __init__(self, backends: Mapping[str, Database], fences: Mapping[str, SqlMode] | None = None) -> None:
+    def __init__(
+        self,
+        backends: Mapping[str, Database],
+        fences: Mapping[str, SqlMode] | None = None,
+        noting: Collection[str] = (),
+    ) -> None:
+        """``noting``: names of those databases in which each commit of an execution is noted."""
         self._backends = backends
+        self._noting = [backends[name] for name in noting]
         #: Of database servers, by name: how they keep installations apart.
         self.fences = fences or {}
 
@@ -37,7 +44,8 @@ class SqlService:
     def from_settings(cls, settings: Mapping[str, SqlBackend], pace_of: PaceOf = lambda _: None) -> Self:
         """Raises SettingsInvalid."""
         fences = {name: backend.fence for name, backend in settings.items() if backend.fence is not None}
-        return cls(databases(settings, pace_of), fences)
+        noting = [name for name, backend in settings.items() if backend.commit_table]
+        return cls(databases(settings, pace_of), fences, noting)
 
     @property
     def backends(self) -> tuple[link_pb2.SqlBackend, ...]:
@@ -61,6 +69,27 @@ class SqlService:
         if backend not in self._backends:
             raise refusals.backend_unknown(backend)
         return await self._backends[backend].plan(grants)
+
+    @property
+    def notes_commits(self) -> bool:
+        """Whether there is a database that ``committed`` asks."""
+        return bool(self._noting)
+
+    async def committed(self, execution: str) -> bool:
+        """Whether the host has committed what it did in some database that notes commits.
+
+        Raises CallError when one of them cannot be asked, and no other knows of it.
+        """
+        failure: CallError | None = None
+        for database in self._noting:
+            try:
+                if await database.committed(execution):
+                    return True
+            except CallError as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+        return False
 
     async def forget(self, installation: InstallationId) -> None:
         """Implements ``Forgetting``."""
