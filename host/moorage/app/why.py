@@ -138,6 +138,6 @@ def _became(view: InstallationView, now: datetime) -> datetime:
         return view.condition.since
     newest = next(iter(view.incarnations), None)
     ended = newest is not None and newest.verdict is not None and not newest.verdict.planned
-    if newest is None or not ended or view.state in ("held", "disabled", "not granted"):
+    if newest is None or not ended or view.state in ("held", "disabled", "switched off", "not granted"):
         return now
     return newest.stopped_at or now

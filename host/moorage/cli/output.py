@@ -30,6 +30,7 @@ STATE_STYLES = {
     "disabled": "dim",
     "cancelled": "yellow",
     "held": "yellow",
+    "switched off": "yellow",
     "not granted": "yellow",
     "abandoned": "yellow",
     "rejected": "yellow",
