@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import kafka_worlds
 import pytest
+import queue_worlds
 import stream_worlds
 from crash_points import crashing
 from servers.kafka import KafkaServer, kafka_server
@@ -42,6 +43,8 @@ def kafka_process() -> Iterator[KafkaServer]:
         pytest.param("stream, real", marks=pytest.mark.system),
         pytest.param("topic, embedded", marks=pytest.mark.system),
         pytest.param("topic, real", marks=pytest.mark.system),
+        pytest.param("queue, embedded", marks=pytest.mark.system),
+        pytest.param("queue, behind a proxy", marks=pytest.mark.system),
     ]
 )
 async def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SourceWorld]:
@@ -56,6 +59,10 @@ async def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
             yield await stack.enter_async_context(stream_worlds.real(server))
         elif request.param == "topic, embedded":
             yield await stack.enter_async_context(kafka_worlds.embedded())
+        elif request.param == "queue, embedded":
+            yield await stack.enter_async_context(queue_worlds.embedded())
+        elif request.param == "queue, behind a proxy":
+            yield await stack.enter_async_context(queue_worlds.behind_proxy())
         else:
             yield await stack.enter_async_context(kafka_worlds.real(request.getfixturevalue("kafka_process")))
 
