@@ -22,7 +22,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "interval": {"interval": "90 s", "jitter": "5 s", "misfire": "once", "misfire_after": "1 min"},
     "cron": {"cron": "0 6 * * *", "timezone": "Europe/Berlin", "misfire": "all"},
     "kafka": {"kafka": "orders", "backend": "b", "group": "g", "from": "earliest", "dead_letter": "orders.dead"},
-    "redis": {"redis": "orders", "backend": "b", "mode": "stream", "group": "g", "dead_letter": "dead"},
+    "redis": {"redis": "orders", "backend": "b", "mode": "stream", "group": "g", "claim_after": "5 min"},
     "servicebus": {"servicebus": "orders", "subscription": "billing"},
     "event": {"event": "track.*"},
     "webhook": {"webhook": "github", "secret": "HOOK_KEY", "signature": "github"},

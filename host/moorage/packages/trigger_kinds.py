@@ -119,6 +119,7 @@ OPTIONS: Mapping[str, Parser] = {
     "from": _word("earliest", "latest"),
     "mode": _word("channel", "stream"),
     "dead_letter": _parse_channel,
+    "claim_after": parse_interval,
     "subscription": one_of(_ENTITY, "a subscription is written as a queue is"),
     "secret": one_of(_SECRET, "it is the name of a secret: letters, digits, '_', '.' and '-'"),
     "signature": _word("moorage", "github"),
@@ -140,7 +141,7 @@ KINDS: Mapping[str, Kind] = {
     "interval": Kind(parse_interval, _SCHEDULE),
     "cron": Kind(parse_cron, ("timezone", *_SCHEDULE)),
     "kafka": Kind(_parse_topic, ("backend", "group", "from", "dead_letter")),
-    "redis": Kind(_parse_channel, ("backend", "mode", "group", "from", "dead_letter")),
+    "redis": Kind(_parse_channel, ("backend", "mode", "group", "from", "dead_letter", "claim_after")),
     "servicebus": Kind(_parse_entity, ("backend", "subscription")),
     "event": Kind(one_of(_EVENT, "an event is named in dotted words, such as 'track.played' or 'track.*'")),
     "webhook": Kind(

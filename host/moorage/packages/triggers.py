@@ -189,7 +189,7 @@ def _unfit(parts: Parts) -> Problems:
     problems: Problems = [(f"unknown key{nearest(key, known)}", (key,)) for key in unknown]
     if kind == "redis" and parts.get("mode", "channel") == "channel":
         sentence = "a channel keeps nothing, so this goes with a stream alone; write mode = 'stream', or leave it out."
-        problems += [(sentence, (key,)) for key in ("group", "from", "dead_letter") if key in parts]
+        problems += [(sentence, (key,)) for key in ("group", "from", "dead_letter", "claim_after") if key in parts]
     return problems
 
 

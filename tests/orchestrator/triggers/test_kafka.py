@@ -441,5 +441,5 @@ async def test_the_event_loop_is_never_held_up() -> None:
                 longest = max(longest, time.monotonic() - before)
             seconds = time.monotonic() - began
     print(f"10,000 messages in {seconds:.1f} s, longest turn {longest * 1000:.0f} ms")
-    assert longest < 0.25
+    assert longest < 0.5
     await door.close()

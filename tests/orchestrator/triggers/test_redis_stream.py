@@ -50,6 +50,7 @@ async def door() -> AsyncIterator[BookDoor]:
 
 def _source(world: StreamWorld, consumer: str, claim_after: float) -> StreamSource:
     stream = Stream.of("churn/orders", Trigger("redis", "orders", options={"mode": "stream"}))
+    # Less than a person may say.
     stream = replace(stream, claim_after=timedelta(seconds=claim_after))
     return StreamSource(stream, world.service.access, consumer, QUICK)
 
@@ -99,9 +100,10 @@ def test_names_that_follow_from_the_trigger() -> None:
         "orders:dead-letter",
         False,
     )
-    options = {"mode": "stream", "group": "g", "dead_letter": "d", "from": "latest"}
+    options = {"mode": "stream", "group": "g", "dead_letter": "d", "from": "latest", "claim_after": "5 min"}
     own = Stream.of("all", Trigger("redis", "orders", options=options))
     assert (own.group, own.dead_letter, own.from_latest) == ("g", "d", True)
+    assert (stream.claim_after, own.claim_after) == (timedelta(minutes=1), timedelta(minutes=5))
 
 
 # -- where a group begins

@@ -15,6 +15,7 @@ from moorage.models.manifest import Trigger
 from moorage.models.trigger import TriggerId
 from moorage.orchestrator.triggers.base import SourceFailed
 from moorage.orchestrator.triggers.dead_letter import SUFFIX, DeadLetterRefused
+from moorage.packages.units import parse_duration
 from moorage_proto.errors import CallError, Reason
 
 #: Longest wait of the server for a new entry.
@@ -49,6 +50,7 @@ class Stream:
             options.get("group", f"moorage.{id.replace('/', '.')}"),
             options.get("dead_letter", f"{trigger.source}:{SUFFIX}"),
             options.get("from") == "latest",
+            parse_duration(options["claim_after"]) if "claim_after" in options else CLAIM_AFTER,
         )
 
 
