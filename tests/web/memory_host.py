@@ -19,14 +19,24 @@ from memory_triggers import MemoryPolicies, MemoryTriggers
 from moorage.config.settings import Settings
 from moorage.errors import Conflict, Invalid, MoorageError, NotFound
 from moorage.models.audit import AuditEntry, AuditKind, ChainReport, SinkState
-from moorage.models.execution import Execution, ExecutionError, ExecutionRequest, ExecutionState, WorkerFacts
+from moorage.models.event import HandlerView
+from moorage.models.execution import (
+    Attempt,
+    Execution,
+    ExecutionError,
+    ExecutionHistory,
+    ExecutionRequest,
+    ExecutionState,
+    WorkerFacts,
+)
 from moorage.models.extensions import CallCounts, ExtensionPointView, ImplementationView, Standing
 from moorage.models.grants import GrantOrder
 from moorage.models.incarnation import IncarnationState, IncarnationStatus, Verdict, VerdictKind
 from moorage.models.installation import DesiredState, Installation
-from moorage.models.log import LogLine
+from moorage.models.log import LogLine, LogRange
 from moorage.models.manifest import Author, Manifest, ReloadMode, RequestedCapability
 from moorage.models.reload import ReloadReport
+from moorage.models.retention import Bounds, Extent, History, Retained, RetentionReport
 from moorage.models.selected import NotBegun, SelectedRuns
 from moorage.models.selection import Selector
 from moorage.models.sql import SqlBackendView
@@ -35,6 +45,7 @@ from moorage.models.usage import Usage
 from moorage.models.use import MethodUse, UseView
 from moorage.models.views import (
     BrokenPlugin,
+    ContributionsView,
     DenialView,
     GrantPreview,
     GrantView,
@@ -73,6 +84,8 @@ class Plugin:
     denied: dict[str, DenialView] = field(default_factory=dict)
     uses: dict[str, int] = field(default_factory=dict)
     incarnations: list[IncarnationStatus] = field(default_factory=list)
+    handlers: tuple[HandlerView, ...] = ()
+    hooks: tuple[str, ...] = ()
 
 
 @dataclass
@@ -185,6 +198,21 @@ class MemorySql:
         return 'BEGIN;\nCREATE ROLE "moorage_churn" LOGIN;\nCOMMIT;\n'
 
 
+class MemoryRetention:
+    def __init__(self) -> None:
+        self.too_much = 3
+
+    async def show(self) -> tuple[Retained, ...]:
+        return (
+            Retained(History.EXECUTIONS, Extent(1200, NOON), Bounds(timedelta(days=90), each=10_000)),
+            Retained(History.LOGS, Extent(0, None, 0), Bounds(None)),
+        )
+
+    async def run(self, *, by: str = "") -> RetentionReport:
+        deleted, self.too_much = self.too_much, 0
+        return RetentionReport({History.EXECUTIONS: deleted})
+
+
 class MemoryExtensions:
     """ExtensionOperations."""
 
@@ -209,6 +237,7 @@ class MemoryHost:
         self.plugins: dict[str, Plugin] = {}
         self.broken_plugins: list[BrokenPlugin] = []
         self.runs: dict[str, Execution] = {}
+        self.attempts: dict[str, tuple[Attempt, ...]] = {}
         self.lines: list[LogLine] = []
         self.entries: list[AuditEntry] = []
         self.tampered: int | None = None
@@ -220,9 +249,12 @@ class MemoryHost:
         self.secrets = MemorySecrets(self)
         self.config = MemoryConfig(self)
         self.log_levels = MemoryLevels(self)
+        self.triggers = MemoryTriggers(self)
+        self.policies = MemoryPolicies(self)
         self.switch = MemorySwitch(self)
         self.storage = MemoryStorage(self)
         self.sql = MemorySql()
+        self.retention = MemoryRetention()
         self.extensions = MemoryExtensions()
         self._numbers = itertools.count(1)
 
@@ -233,8 +265,6 @@ class MemoryHost:
         tasks: Mapping[str, Callable[..., Any]],
         required: Iterable[str] = (),
         optional: Iterable[str] = (),
-        self.triggers = MemoryTriggers(self)
-        self.policies = MemoryPolicies(self)
         **manifest: Any,
     ) -> Plugin:
         """Puts a plugin there whose tasks are functions of the input."""
@@ -339,6 +369,11 @@ class MemoryHost:
             state=ExecutionState.QUEUED,
             queued_at=NOON,
             input=request.input,
+            by=request.by,
+            key=request.key,
+            retry_of=request.retry_of,
+            due_at=request.due_at,
+            attempts=request.attempts,
         )
         self.runs[identity] = execution
         if task is None:
@@ -382,9 +417,38 @@ class MemoryHost:
         except KeyError:
             raise NotFound(f"There is no execution {execution_id}.") from None
 
-    async def executions(self, *, installation: str | None = None, limit: int = 50) -> tuple[Execution, ...]:
-        found = [run for run in reversed(self.runs.values()) if installation in (None, run.installation)]
+    async def execution_history(self, execution_id: str) -> ExecutionHistory:
+        await self.execution(execution_id)
+        lines = [line.id for line in self.lines if line.execution == execution_id]
+        logs = LogRange(min(lines), max(lines), len(lines)) if lines else LogRange()
+        return ExecutionHistory(self.attempts.get(execution_id, ()), logs)
+
+    async def executions(
+        self,
+        *,
+        installation: str | None = None,
+        state: ExecutionState | None = None,
+        trigger: str | None = None,
+        since: datetime | None = None,
+        before: str = "",
+        limit: int = 50,
+    ) -> tuple[Execution, ...]:
+        found = [
+            run
+            for run in reversed(self.runs.values())
+            if installation in (None, run.installation)
+            and state in (None, run.state)
+            and trigger in (None, run.trigger_id)
+            and (since is None or run.queued_at >= since)
+            and (not before or run.id < before)
+        ]
         return tuple(found[:limit])
+
+    async def retry(self, execution_id: str, *, by: str = "") -> Execution:
+        run = await self.execution(execution_id)
+        request = ExecutionRequest(run.installation, run.task, run.input, by=by, retry_of=run.id)
+        self._record(by, "retry", run.installation)
+        return await self.submit(request)
 
     async def cancel(self, execution_id: str, *, by: str = "") -> Execution:
         await self.execution(execution_id)
@@ -610,6 +674,7 @@ class MemoryHost:
             tuple(plugin.incarnations),
             tasks,
             NOON,
+            contributions=ContributionsView((), plugin.handlers, plugin.hooks),
             calls=12,
             denied=1,
             usage=self.usage.get(plugin.installation.id),
@@ -642,6 +707,6 @@ def furnished(settings: Settings) -> MemoryHost:
         tags=frozenset({"AutoRun", "reporting"}),
     ).granted.update({"sql.read:users": "ada", "kafka.produce:plugin-topic": "ada"})
     host.add("geo-tag", tasks={"execute": lambda value: value}, required=["sql.read:places"])
+    host.triggers.furnish()
     host.broken_plugins.append(BrokenPlugin(Path("/plugins/odd"), "pyproject.toml line 3: unknown key `requird`."))
     return host
-    host.triggers.furnish()

@@ -27,6 +27,7 @@ from moorage.app.other_hosts import OtherHosts
 from moorage.app.policies import Policies
 from moorage.app.reloading import Reloading, ReloadRequest
 from moorage.app.removal import Removal
+from moorage.app.retention import Retention
 from moorage.app.secrets import Secrets
 from moorage.app.selection import Predicate
 from moorage.app.shown import single_fences, state_of, stop_report
@@ -47,7 +48,7 @@ from moorage.events.events import Event, installed
 from moorage.events.steps import Disabling, Enabling, Step
 from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
-from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
+from moorage.models.execution import Execution, ExecutionHistory, ExecutionRequest, ExecutionState
 from moorage.models.grants import GrantOrder
 from moorage.models.health import ConditionKind
 from moorage.models.incarnation import IncarnationState, IncarnationStatus
@@ -60,6 +61,7 @@ from moorage.models.selection import Selector
 from moorage.models.storage import DataFate, RemovalReport
 from moorage.models.views import BrokenPlugin, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
+from moorage.orchestrator.identifiers import earliest
 from moorage.orchestrator.triggers.application import ApplicationSource, ApplicationSources, GeneratorFunction
 from moorage.orchestrator.triggers.layers import identity
 from moorage.orchestrator.triggers.webhook import Webhooks
@@ -141,6 +143,7 @@ class Host(ExtensionCalls):
         self._exit = contextlib.AsyncExitStack()
         self._broken: tuple[BrokenPlugin, ...] = ()
         self._wiring: Wiring | None = None
+        self._retention: Retention | None = None
         self._installing = asyncio.Lock()
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -167,6 +170,8 @@ class Host(ExtensionCalls):
             if self._wiring.store.shared:
                 others = OtherHosts(self._wiring, SystemClock(), self.settings.orchestrator.poll)
                 await stack.enter_async_context(others.followed())
+            self._retention = Retention(wiring.store, self.settings.retention, SystemClock(), self._act)
+            await stack.enter_async_context(self._retention.kept_up())
             if not self.settings.plugins.folders:
                 await self._wiring.begin()
             if self.settings.webhooks.listen is not None:
@@ -483,6 +488,13 @@ class Host(ExtensionCalls):
         return Sql(self._parts)
 
     @property
+    def retention(self) -> Retention:
+        """How long the store keeps what happened."""
+        if self._retention is None:
+            raise RuntimeError("the host is not open; use it as `async with Host(settings) as host`")
+        return self._retention
+
+    @property
     def secrets(self) -> Secrets:
         """Set, replaced and deleted; never shown."""
         return Secrets(self._parts, self._act)
@@ -564,8 +576,37 @@ class Host(ExtensionCalls):
     async def execution(self, execution_id: str) -> Execution:
         return await self._parts.store.executions.get(execution_id)
 
-    async def executions(self, *, installation: str | None = None, limit: int = 50) -> tuple[Execution, ...]:
-        return await self._parts.store.executions.list(installation=installation, limit=limit)
+    async def execution_history(self, execution_id: str) -> ExecutionHistory:
+        """Its attempts, and where its lines are in the log. Raises ExecutionUnknown."""
+        parts = self._parts
+        await parts.store.executions.get(execution_id)
+        await parts.logs.flush()
+        attempts = await parts.store.attempts.list(execution_id)
+        return ExecutionHistory(attempts, await parts.store.logs.range_of(execution_id))
+
+    async def executions(
+        self,
+        *,
+        installation: str | None = None,
+        state: ExecutionState | None = None,
+        trigger: str | None = None,
+        since: datetime | None = None,
+        before: str = "",
+        limit: int = 50,
+    ) -> tuple[Execution, ...]:
+        """Newest first, without inputs, results and tracebacks. ``trigger``: a trigger's id; ``before``: the last id of
+        the page before.
+        """
+        after = "" if since is None else earliest(since)
+        return await self._parts.store.executions.list(
+            installation=installation, state=state, trigger=trigger, after=after, before=before, limit=limit
+        )
+
+    async def retry(self, execution_id: str, *, by: str = "") -> Execution:
+        """A new execution of what an ended one did. Raises ExecutionUnknown, ExecutionOpen, and as ``submit``."""
+        execution = await self._parts.orchestrator.retry(execution_id, by=by)
+        await self._act("retry", execution.installation, by, f"{execution_id} as {execution.id}")
+        return execution
 
     async def cancel(self, execution_id: str, *, by: str = "") -> Execution:
         execution = await self._parts.orchestrator.cancel(execution_id, by=by)

@@ -69,6 +69,9 @@ COMMANDS = {
     "log-level": Lazy("levels", "Show or change from which level on a plugin's loggers send their records.", CHANGE),
     "storage": Lazy("storage", "Look after the private data of an installation.", CHANGE),
     "secrets": Lazy("secrets", "Set, list and delete secrets of a plugin, or seal all with a new key.", CHANGE),
+    "retention": Lazy(
+        "retention", "Show how much there is of what happened and how long it is kept, or let go of the rest now.", HOST
+    ),
     "sql": Lazy("sql", "List the databases, or print the SQL that they lack for the present installations.", HOST),
     "serve": Lazy("serve", "Start the host and its API, until Ctrl-C.", HOST),
     "doctor": Lazy("doctor", "Say what this machine offers for running plugins safely.", HOST),

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from moorage.config.audit import AuditSettings
 from moorage.config.extensions import ExtensionSettings
 from moorage.config.orchestration import OrchestratorSettings, PolicySettings, TriggerSettings
+from moorage.config.retention import RetentionSettings
 from moorage.config.services.events import EventsSettings
 from moorage.config.services.http import HttpSettings
 from moorage.config.services.kafka import KafkaBackend
@@ -234,6 +235,7 @@ class Settings(Table):
     )
     webhooks: WebhookSettings = WebhookSettings()
     orchestrator: OrchestratorSettings = OrchestratorSettings()
+    retention: RetentionSettings = RetentionSettings()
     extensions: ExtensionSettings = ExtensionSettings()
     audit: AuditSettings = AuditSettings()
     supervision: SupervisionSettings = SupervisionSettings()

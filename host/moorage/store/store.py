@@ -26,6 +26,7 @@ from moorage.store.migrate import migrate
 from moorage.store.outcomes import Outcomes
 from moorage.store.policy_values import PolicyValues
 from moorage.store.postgresql import Timeouts
+from moorage.store.retention import Retention
 from moorage.store.secrets import Secrets
 from moorage.store.switches import Switches
 from moorage.store.triggers import Triggers
@@ -54,6 +55,7 @@ class Store:
         self.incarnations = Incarnations(self._database, host)
         self.logs = Logs(self._database)
         self.audit = Audit(self._database)
+        self.retention = Retention(self._database)
         self.uids = Uids(self._database, host)
         self.secrets = Secrets(self._database)
         self.config = ConfigValues(self._database)

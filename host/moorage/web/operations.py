@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from moorage.config.settings import Settings
 from moorage.models.audit import AuditEntry, AuditKind, ChainReport, SinkState
 from moorage.models.config import ConfigOrder, ConfigView
-from moorage.models.execution import Execution, ExecutionRequest
+from moorage.models.execution import Execution, ExecutionHistory, ExecutionRequest, ExecutionState
 from moorage.models.extensions import ExtensionPointView
 from moorage.models.grants import GrantOrder
 from moorage.models.installation import Installation, InstallationId
@@ -19,6 +19,7 @@ from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode
 from moorage.models.policy import PolicyValue
 from moorage.models.reload import ReloadReport
+from moorage.models.retention import Retained, RetentionReport
 from moorage.models.secret import SecretInfo
 from moorage.models.selected import SelectedRuns
 from moorage.models.selection import Selector
@@ -181,6 +182,14 @@ class WebhookOperations(Protocol):
         """What it has started, or had started when it came before. Raises WebhookRefused."""
 
 
+class RetentionOperations(Protocol):
+    async def show(self) -> tuple[Retained, ...]:
+        """What the store keeps of what happened, and how much there is."""
+
+    async def run(self, *, by: str = "") -> RetentionReport:
+        """Deletes what is too old or too much, now."""
+
+
 class SqlOperations(Protocol):
     def backends(self) -> tuple[SqlBackendView, ...]: ...
 
@@ -239,6 +248,9 @@ class Operations(Protocol):
     def sql(self) -> SqlOperations: ...
 
     @property
+    def retention(self) -> RetentionOperations: ...
+
+    @property
     def extensions(self) -> ExtensionOperations: ...
 
     async def install(
@@ -286,8 +298,23 @@ class Operations(Protocol):
 
     async def execution(self, execution_id: str) -> Execution: ...
 
-    async def executions(self, *, installation: str | None = None, limit: int = 50) -> tuple[Execution, ...]:
-        """Newest first."""
+    async def execution_history(self, execution_id: str) -> ExecutionHistory:
+        """Its attempts, and where its lines are in the log."""
+
+    async def executions(
+        self,
+        *,
+        installation: str | None = None,
+        state: ExecutionState | None = None,
+        trigger: str | None = None,
+        since: datetime | None = None,
+        before: str = "",
+        limit: int = 50,
+    ) -> tuple[Execution, ...]:
+        """Newest first, without inputs, results and tracebacks; with ids less than ``before``."""
+
+    async def retry(self, execution_id: str, *, by: str = "") -> Execution:
+        """A new execution of what an ended one did."""
 
     async def cancel(self, execution_id: str, *, by: str = "") -> Execution: ...
 
