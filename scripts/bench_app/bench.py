@@ -19,6 +19,7 @@ from pathlib import Path
 
 import cost
 import kill
+import schedules
 import services
 import uvloop
 
@@ -195,6 +196,7 @@ def main() -> None:
         "--cost", action="store_true", help="only what a sandboxed worker's start, calls and memory cost"
     )
     parser.add_argument("--services", action="store_true", help="only what the broker adds to a call of each service")
+    parser.add_argument("--orchestration", action="store_true", help="only ten thousand schedules")
     parser.add_argument("--python", default="", metavar="3.12", help="of the workers whose cost is measured")
     arguments = parser.parse_args()
     # That a stream of a worker was refused, say, which was killed while it dialled.
@@ -210,6 +212,9 @@ def main() -> None:
         if arguments.services:
             measured = runner.run(services.measure(Path(folder), *((3, 200) if arguments.quick else (7, 1000))))
             services.show(measured)
+            return
+        if arguments.orchestration:
+            schedules.show(runner.run(schedules.measure(Path(folder), rounds=3 if arguments.quick else 7)))
             return
         figures = {} if arguments.cost else runner.run(bench(scale, Path(folder)))
         spent = runner.run(cost.measure(Path(folder), scale.starts, scale.alive, QUICK.calls, arguments.python))

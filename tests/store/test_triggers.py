@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from moorage.models.installation import Installation
 from moorage.models.manifest import Trigger
@@ -228,9 +230,12 @@ async def test_what_is_due_and_what_comes_next_is_read_earliest_first(store: Sto
     assert {state.id for state in await store.triggers.due(NOW)} == {"churn/first", "churn/paused"}
 
 
-async def test_due_ticks_are_found_by_an_index(store: Store) -> None:
-    query = text("EXPLAIN QUERY PLAN SELECT * FROM triggers WHERE next_at <= '2026' AND NOT paused ORDER BY next_at")
-    plan = await store._database.read(lambda connection: str(connection.execute(query).all()))
+async def test_due_ticks_are_found_by_an_index(tmp_path: Path) -> None:
+    query = "SELECT * FROM triggers WHERE next_at <= '2026' AND NOT paused ORDER BY next_at"
+    async with Store(tmp_path / "moorage.db"):
+        pass
+    with contextlib.closing(sqlite3.connect(tmp_path / "moorage.db")) as connection:
+        plan = str(connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchall())
     assert "USING INDEX ix_triggers_next_at" in plan
     assert "TEMP B-TREE" not in plan
 

@@ -44,16 +44,8 @@ class Triggers:
 
     async def find(self, ids: Collection[TriggerId]) -> tuple[TriggerState, ...]:
         """Those of these that there are; in no order."""
-        wanted = list(ids)
-
-        def work(connection: Connection) -> tuple[TriggerState, ...]:
-            found: list[TriggerState] = []
-            for first in range(0, len(wanted), _AT_ONCE):
-                chosen = _table.c.id.in_(wanted[first : first + _AT_ONCE])
-                found += map(_state, connection.execute(select(_table).where(chosen)))
-            return tuple(found)
-
-        return await self._database.read(work)
+        wanted = tuple(ids)
+        return await self._database.read(lambda connection: _find(connection, wanted))
 
     async def get(self, trigger: TriggerId) -> TriggerState:
         """Raises TriggerUnknown."""
@@ -68,7 +60,8 @@ class Triggers:
         declarations are deleted. One transaction; only what is new or another is written.
 
         ``of``: speaks of this installation alone ("": of those that select); None: of the whole store. A trigger of the
-        same id that a person added stays as it is. Returns the new and the changed ones. Raises InstallationUnknown.
+        same id that a person added stays as it is. Returns the new and the changed ones, in no order. Raises
+        InstallationUnknown.
         """
         wanted = {declaration.id: declaration for declaration in declarations}
         scope = select(_table) if of is None else select(_table).where(_of(of))
@@ -79,7 +72,7 @@ class Triggers:
             for first in range(0, len(gone), _AT_ONCE):
                 connection.execute(delete(_table).where(_table.c.id.in_(gone[first : first + _AT_ONCE])))
             written = _declare(connection, there, wanted.values())
-            return tuple(_get(connection, trigger) for trigger in written)
+            return _find(connection, written)
 
         return await self._database.write(work)
 
@@ -273,6 +266,14 @@ class Triggers:
 
 def _of(installation: InstallationId) -> ColumnElement[bool]:
     return _table.c.installation == installation if installation else _table.c.installation.is_(None)
+
+
+def _find(connection: Connection, wanted: Sequence[TriggerId]) -> tuple[TriggerState, ...]:
+    found: list[TriggerState] = []
+    for first in range(0, len(wanted), _AT_ONCE):
+        chosen = _table.c.id.in_(wanted[first : first + _AT_ONCE])
+        found += map(_state, connection.execute(select(_table).where(chosen)))
+    return tuple(found)
 
 
 def _get(connection: Connection, trigger: TriggerId) -> TriggerState:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -88,11 +87,7 @@ class Schedule:
 
     def fires_at(self, tick: datetime) -> datetime:
         """The tick with its jitter: the same each time that it is asked for, and always before the next tick."""
-        if not self.jitter:
-            return tick
-        following = self.after(tick)
-        room = self.jitter if following is None else min(self.jitter, following - tick)
-        return tick + room * self._chance(tick)
+        return self._delayed(tick, self.after(tick)) if self.jitter else tick
 
     def is_late(self, tick: datetime, now: datetime) -> bool:
         return now - self.fires_at(tick) > self.misfire_after
@@ -107,12 +102,17 @@ class Schedule:
 
     def runs(self, first: datetime | None, count: int) -> tuple[datetime, ...]:
         """The instants at which this tick and those after it fire."""
-        return tuple(self.fires_at(tick) for tick, _ in zip(self._from(first), range(count), strict=False))
+        found: list[datetime] = []
+        tick = first
+        while tick is not None and len(found) < count:
+            following = self.after(tick)
+            found.append(self._delayed(tick, following))
+            tick = following
+        return tuple(found)
 
-    def _from(self, tick: datetime | None) -> Iterator[datetime]:
-        while tick is not None:
-            yield tick
-            tick = self.after(tick)
+    def _delayed(self, tick: datetime, following: datetime | None) -> datetime:
+        room = self.jitter if following is None else min(self.jitter, following - tick)
+        return tick + room * self._chance(tick) if room else tick
 
     def _chance(self, tick: datetime) -> float:
         """From 0 to 1, 1 excluded; evenly spread over triggers and ticks."""

@@ -180,6 +180,8 @@ class Schedules:
             if self._look_at <= self._clock.elapsed():
                 await self._look()
             self._begin()
+            if self._wrong_until is not None and not self._failed_looks:
+                await self._correct(self._wrong_until)
             alarm = self._clock.call_later(self._rest(), self._wake.set)
             try:
                 await self._wake.wait()
@@ -212,7 +214,6 @@ class Schedules:
         self._look_at = self._clock.elapsed() + LOOK_EVERY
         try:
             await self._compute_first_ticks()
-            await self._correct()
             found = await self._triggers.due(self._clock.now() + AHEAD)
         except Exception as error:
             # Whatever it is: nothing would fire any more.
@@ -263,16 +264,19 @@ class Schedules:
         now = self._clock.now().replace(microsecond=0)
         await self._reschedule(await self._triggers.unscheduled(), now)
 
-    async def _correct(self) -> None:
+    async def _correct(self, since: datetime) -> None:
         """Those whose next tick passes over ticks that nobody has fired: it was computed while the clock was wrong."""
-        since = self._wrong_until
-        if since is None:
+        try:
+            corrected = await self._reschedule(await self._triggers.later(since), since)
+        except (StoreFailed, StoreClosed) as error:
+            log.warning("schedules could not be set right, which is tried again: %s", error)
             return
-        await self._reschedule(await self._triggers.later(since), since)
         if self._wrong_until == since:
             self._wrong_until = None
+        if corrected:
+            self.look()
 
-    async def _reschedule(self, states: Sequence[TriggerState], after: datetime) -> None:
+    async def _reschedule(self, states: Sequence[TriggerState], after: datetime) -> int:
         ticks = {}
         for number, state in enumerate(states):
             if number % _AT_ONCE == 0:
@@ -286,6 +290,7 @@ class Schedules:
                 ticks[state.id] = (state.next_at, tick)
         if ticks:
             await self._triggers.schedule(ticks)
+        return len(ticks)
 
     async def _tell(self, state: TriggerState, problem: str) -> None:
         if state.problem != problem:
