@@ -26,7 +26,6 @@ class QueueWorld:
 
     def __init__(self, peer: Peer, namespace: Namespace, proxy: FaultProxy | None) -> None:
         self.proxy = proxy
-        self.crashes_quickly = proxy is None
         self._peer = peer
         self._namespace = namespace
         self._sent = 0

@@ -44,7 +44,6 @@ def kafka_process() -> Iterator[KafkaServer]:
         pytest.param("topic, embedded", marks=pytest.mark.system),
         pytest.param("topic, real", marks=pytest.mark.system),
         pytest.param("queue, embedded", marks=pytest.mark.system),
-        pytest.param("queue, behind a proxy", marks=pytest.mark.system),
     ]
 )
 async def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SourceWorld]:
@@ -61,8 +60,6 @@ async def world(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
             yield await stack.enter_async_context(kafka_worlds.embedded())
         elif request.param == "queue, embedded":
             yield await stack.enter_async_context(queue_worlds.embedded())
-        elif request.param == "queue, behind a proxy":
-            yield await stack.enter_async_context(queue_worlds.behind_proxy())
         else:
             yield await stack.enter_async_context(kafka_worlds.real(request.getfixturevalue("kafka_process")))
 
@@ -165,11 +162,11 @@ async def test_no_more_are_in_the_door_than_it_has_slots(world: SourceWorld) -> 
     await door.close()
 
 
-@pytest.mark.parametrize("kind", ["stream", "topic"])
+@pytest.mark.parametrize("kind", ["stream", "topic", pytest.param("queue", marks=pytest.mark.system)])
 async def test_a_crash_at_any_await_loses_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The source is ended by an error at its first step, then a new one at its second, and so on."""
-    made = kafka_worlds.in_memory(monkeypatch) if kind == "topic" else stream_worlds.embedded()
-    async with made as world:
+    worlds = {"stream": stream_worlds.embedded, "queue": queue_worlds.embedded}
+    async with kafka_worlds.in_memory(monkeypatch) if kind == "topic" else worlds[kind]() as world:
         await _crash_at_each_step(world)
 
 
@@ -201,12 +198,12 @@ def _finished(world: SourceWorld, count: int):
 
 @pytest.mark.system
 @pytest.mark.parametrize("fault", ["reset", "stall", "refuse"])
-@pytest.mark.parametrize("kind", ["stream", "topic"])
+@pytest.mark.parametrize("kind", ["stream", "topic", "queue"])
 async def test_it_goes_on_when_the_server_is_back(
     kind: str, fault: str, door: BookDoor, request: pytest.FixtureRequest
 ) -> None:
-    made = kafka_worlds.behind_proxy() if kind == "topic" else _stream_behind_proxy(request)
-    async with made as world:
+    worlds = {"topic": kafka_worlds.behind_proxy, "queue": queue_worlds.behind_proxy}
+    async with _stream_behind_proxy(request) if kind == "stream" else worlds[kind]() as world:
         door.gate.clear()
         await world.send(*BODIES)
         async with listening(world, door):
