@@ -81,6 +81,13 @@ async def test_another_schedule_forgets_the_next_tick(store: Store, parts: dict[
     assert [state.id for state in await store.triggers.unscheduled()] == ["churn/cron"]
 
 
+@pytest.mark.parametrize("changes", [{"jitter": "5 s"}, {"misfire": "all"}, {"attempts": 3}, {"paused": False}])
+async def test_what_does_not_move_the_ticks_leaves_the_next_one(store: Store, changes: dict[str, Any]) -> None:
+    await store.triggers.put(declared())
+    await fired_once(store)
+    assert (await store.triggers.change("churn/cron", changes, by="", at=NOW)).next_at == NEXT
+
+
 async def test_declaring_takes_the_place_of_all_that_those_origins_said(store: Store) -> None:
     await store.triggers.declare([declared(), declared("old")], origins=MINE, of="churn")
     await store.triggers.add(declared("own", Origin.PERSON), at=NOW)

@@ -2,7 +2,7 @@
 
 A row is what one origin declares. ``declare`` and ``put`` write the declaration and nothing else, so that a trigger
 that keeps its id keeps its pause, its changes and its counters over restarts and upgrades. Where the schedule itself
-becomes another (its kind, source or an option), ``next_at`` is forgotten: whoever computes ticks computes it anew.
+becomes another (its kind, source or time zone), ``next_at`` is forgotten: whoever computes ticks computes it anew.
 """
 
 from __future__ import annotations
@@ -348,21 +348,28 @@ def _declared_again(row: Row[Any], declaration: Declaration) -> dict[str, Any]:
     if declared == declaration.trigger and before.origin == declaration.origin:
         return {}
     after = with_changes(declaration.trigger, before.changes)
-    return _declared_values(declaration) | _forgotten_tick(before.trigger, after)
+    return _declared_values(declaration) | _forgotten(before.trigger, after)
 
 
 def _put_changes(
     connection: Connection, before: TriggerState, changes: Mapping[str, Any], by: str, at: datetime
 ) -> TriggerState:
     after = with_changes(before.declared or before.trigger, changes)
-    tick = _forgotten_tick(before.trigger, after)
-    _set(connection, before.id, changes=dict(changes) or None, set_by=by, set_at=at, **tick)
+    forgotten = _forgotten(before.trigger, after)
+    _set(connection, before.id, changes=dict(changes) or None, set_by=by, set_at=at, **forgotten)
     return _get(connection, before.id)
 
 
-def _forgotten_tick(before: Trigger, after: Trigger) -> dict[str, Any]:
-    same = (before.kind, before.source, before.options) == (after.kind, after.source, after.options)
-    return {} if same else {"next_at": None, "problem": ""}
+def _forgotten(before: Trigger, after: Trigger) -> dict[str, Any]:
+    """What does not hold any more once it is another trigger."""
+    if before == after:
+        return {}
+    return {"problem": ""} if _times(before) == _times(after) else {"problem": "", "next_at": None}
+
+
+def _times(trigger: Trigger) -> tuple[object, ...]:
+    """What ticks are computed from; jitter comes on top."""
+    return (trigger.kind, trigger.source, trigger.options.get("timezone"))
 
 
 def _reschedule(*, had_none: bool) -> Any:
