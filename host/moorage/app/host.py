@@ -248,6 +248,7 @@ class Host(ExtensionCalls):
         for warning in warnings_about(installation.manifest, self._parts.broker.verbs):
             (progress or _silent)(warning)
         self.events.announce(installed(before, installation))
+        await self._parts.registry.refresh([installation.id])
         await self._act("install", installation.id, by, f"version {installation.manifest.version}")
         return installation
 

@@ -26,10 +26,13 @@ def installation(
     name: str = "churn",
     *triggers: Trigger,
     requests: Collection[str] = (),
+    requires: Collection[str] = (),
     desired: DesiredState | None = None,
     **manifest: Any,
 ) -> Installation:
-    capabilities = tuple(RequestedCapability(parse(each), "needs it", required=False) for each in requests)
+    capabilities = tuple(
+        RequestedCapability(parse(each), "needs it", required=each in requires) for each in (*requests, *requires)
+    )
     return Installation(
         id=name,
         manifest=Manifest(

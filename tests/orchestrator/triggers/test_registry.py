@@ -241,6 +241,20 @@ async def test_what_may_not_run_is_not_listened_to(world: World, desired: Desire
     assert await world.conditions() == {"churn/autorun": "active"}
 
 
+async def test_what_lacks_a_required_right_is_not_listened_to(world: World) -> None:
+    await world.installed(installation("churn", OPEN, requires=["sql.read:users"]))
+    (view,) = await world.registry.views()
+    assert (view.condition, view.reason) == (
+        "idle",
+        "churn requires sql.read:users before it starts. moorage grant churn --required",
+    )
+    assert world.sources.live == {}
+    await world.store.grants.grant("churn", ["sql.read:users"], by="dana")
+    world.events.announce(GrantsChanged("churn", 2, "dana"))
+    await world.caught_up()
+    assert world.sources.live == {"churn/autorun": ""}
+
+
 async def test_the_switch_for_everything(world: World) -> None:
     await world.installed(installation("churn", OPEN))
     await world.store.switches.put(SwitchState(False, "maintenance", "dana", NOW))

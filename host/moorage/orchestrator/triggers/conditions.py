@@ -12,7 +12,7 @@ from moorage.models.trigger import TriggerState
 from moorage.orchestrator.triggers.layers import by_manifest
 from moorage.orchestrator.triggers.rights import right_of
 from moorage.supervisor import desired
-from moorage_proto.capability import Grants
+from moorage_proto.capability import Capability, Grants
 
 ACTIVE, PAUSED, IDLE, NOT_GRANTED = "active", "paused", "idle", "not granted"
 FAILING, INVALID, REMOVED = "failing", "invalid", "removed"
@@ -27,6 +27,8 @@ class Known:
 
     installation: Installation
     grants: Grants
+    #: What it requires and was not granted: with any, it does not start.
+    missing: tuple[Capability, ...] = ()
 
     @property
     def id(self) -> InstallationId:
@@ -63,6 +65,8 @@ def condition(
 def _hindrance(known: Known | None, switch: SwitchState) -> str:
     if known is not None:
         found = desired.obstacle(known.id, known.installation.desired)
+        if not found and known.missing:
+            return f"{known.id} requires {known.missing[0]} before it starts. moorage grant {known.id} --required"
         return f"{found[:1].upper()}{found[1:]}" if found else ""
     return "" if switch.is_on else f"Everything is {switch.off}. Switch it on: moorage switch on"
 

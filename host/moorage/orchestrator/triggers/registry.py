@@ -266,7 +266,8 @@ class Registry:
         if installation is None:
             self._known.pop(name, None)
             return False
-        self._known[name] = Known(installation, await self._store.grants.effective(name))
+        rights = await self._store.grants.rights(name)
+        self._known[name] = Known(installation, rights.effective, rights.missing)
         return True
 
     async def _declare(self, name: InstallationId) -> None:
