@@ -298,6 +298,13 @@ async def test_a_bound_for_all_is_shared_fairly(
 # -- overlap -----------------------------------------------------------------------------------------------------
 
 
+async def test_a_request_may_overlap_otherwise_than_the_policy_says(host: Host, sessions: Sessions) -> None:
+    sessions.run = forever
+    for overlap, state in ((None, "queued"), (Overlap.SKIP, "rejected")):
+        found = await host.orchestrator.submit(request(trigger_id="churn/nightly", overlap=overlap))
+        assert found.state == state
+
+
 async def test_skip_rejects_what_comes_while_another_is_open(host: Host, sessions: Sessions, store: Store) -> None:
     host.set(overlap=Overlap.SKIP, concurrency=5)
     sessions.run = forever

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any
 
 from moorage.models.installation import InstallationId
+from moorage.models.log import LogRange
+from moorage.models.policy import Overlap
 
 
 class ExecutionState(StrEnum):
@@ -168,3 +170,5 @@ class ExecutionRequest:
     patient: bool = False
     #: Overrides the policy's attempts (1 + retries).
     attempts: int | None = None
+    #: Overrides the policy's.
+    overlap: Overlap | None = None

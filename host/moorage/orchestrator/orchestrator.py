@@ -304,6 +304,8 @@ class Orchestrator:
                 return await self._found(request, known)
         installation = await self._store.installations.get(request.installation)
         policy = self._policy_of(installation)
+        if request.overlap is not None:
+            policy = replace(policy, overlap=request.overlap)
         elsewhere = policy.overlap is Overlap.SKIP and await self._executions.open_elsewhere(
             installation.id, trigger=request.trigger_id, task=request.task, host=self._host
         )
@@ -526,7 +528,7 @@ class Orchestrator:
         return tuple(found)
 
     async def _move_here(self, execution: Execution) -> Execution | None:
-        """One of a host that is gone. None: another host has it, or is to have it, because this one has no such plugin."""
+        """One of a host that is gone. None: another host has it, or is to have it: this one has no such plugin."""
         name = execution.installation
         if await self._store.installations.find(name) is None and await self._executions.is_installed(name):
             return None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from moorage.models.installation import Installation
 from moorage.models.manifest import Manifest
 from moorage.models.policy import RunPolicy
+from moorage.orchestrator.policy_layers import layered, policy
 
 #: The policy that counts for an installation now. Asked at each beginning: it must be quick.
 PolicyOf = Callable[[Installation], RunPolicy]
@@ -15,8 +15,7 @@ PolicyOf = Callable[[Installation], RunPolicy]
 
 def manifest_policy(manifest: Manifest) -> RunPolicy:
     """``[tool.moorage.policy]``, over the concurrency and the timeout of ``[tool.moorage.limits]``."""
-    limits = manifest.limits
-    return replace(RunPolicy(concurrency=limits.concurrency, timeout=limits.timeout), **manifest.policy)
+    return policy(layered(manifest, {}, ()))
 
 
 def declared_policy(installation: Installation) -> RunPolicy:

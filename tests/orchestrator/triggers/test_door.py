@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from moorage.models.execution import ExecutionState
 from moorage.models.installation import DesiredState
-from moorage.models.policy import RunPolicy
+from moorage.models.policy import Overlap, RunPolicy
 from moorage.orchestrator.triggers.base import Fate, NotNow, Signal
 from moorage.orchestrator.triggers.door import ATTEMPTS, TriggerDoor, key_of
 from moorage.store.errors import InstallationUnknown, NotStorable, StoreFailed
@@ -40,7 +40,7 @@ async def test_a_fate_for_each_outcome(runs: Runs, outcome: ExecutionState, fate
 
 
 async def test_what_is_asked_for(runs: Runs) -> None:
-    door = TriggerDoor(state(options={"attempts": 2}), door_parts(runs, installation()))
+    door = TriggerDoor(state(options={"attempts": 2, "overlap": "skip"}), door_parts(runs, installation()))
     await door.take(SIGNAL)
     (request,) = runs.requests
     assert (request.installation, request.task, request.input, request.trigger) == (
@@ -55,6 +55,7 @@ async def test_what_is_asked_for(runs: Runs) -> None:
         True,
         2,
     )
+    assert request.overlap is Overlap.SKIP
 
 
 async def test_a_signal_without_an_input_has_the_triggers_own(runs: Runs) -> None:

@@ -13,7 +13,7 @@ from moorage.clock import Clock, sleep
 from moorage.errors import MoorageError
 from moorage.models.execution import Execution, ExecutionError, ExecutionRequest, ExecutionState
 from moorage.models.installation import Installation, InstallationId
-from moorage.models.policy import RunPolicy
+from moorage.models.policy import Overlap, RunPolicy
 from moorage.models.trigger import TriggerId, TriggerState
 from moorage.orchestrator.triggers.base import Fate, NotNow, Signal, Taken
 from moorage.store.errors import NotStorable
@@ -141,6 +141,7 @@ class TriggerDoor:
             key=key_of(self._state, signal.key, installation.id),
             patient=True,
             attempts=attempts_of(self._state, self._parts.policy(installation)),
+            overlap=overlap_of(self._state),
         )
 
     async def _unfit(self, signal: Signal, targets: Collection[Installation], error: NotStorable) -> Taken:
@@ -186,6 +187,12 @@ def attempts_of(state: TriggerState, policy: RunPolicy) -> int | None:
     if isinstance(own, int):
         return own
     return None if policy.retries else ATTEMPTS
+
+
+def overlap_of(state: TriggerState) -> Overlap | None:
+    """The trigger's own word; None: the policy's counts."""
+    own = state.trigger.options.get("overlap")
+    return None if own is None else Overlap(own)
 
 
 def _is_skipped(execution: Execution) -> bool:

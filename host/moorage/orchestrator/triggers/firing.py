@@ -8,7 +8,7 @@ from moorage.models.execution import Execution, ExecutionRequest
 from moorage.models.installation import Installation
 from moorage.models.trigger import TriggerState
 from moorage.orchestrator.triggers.base import NotNow
-from moorage.orchestrator.triggers.door import DoorParts
+from moorage.orchestrator.triggers.door import DoorParts, overlap_of
 from moorage.orchestrator.triggers.tick import Tick
 
 
@@ -37,4 +37,5 @@ class Firing:
             key=tick.key("" if state.installation else installation.id),
             patient=True,
             attempts=trigger.options.get("attempts"),
+            overlap=overlap_of(state),
         )

@@ -20,7 +20,7 @@ from moorage.models.installation import Installation, InstallationId
 from moorage.models.trigger import TriggerState
 from moorage.orchestrator.triggers import signature
 from moorage.orchestrator.triggers.base import NotNow
-from moorage.orchestrator.triggers.door import DoorParts, attempts_of, key_of
+from moorage.orchestrator.triggers.door import DoorParts, attempts_of, key_of, overlap_of
 from moorage.orchestrator.triggers.signature import Form
 from moorage.store.errors import NotStorable
 
@@ -163,6 +163,7 @@ class Webhooks:
             key=key_of(state, key, installation.id),
             patient=True,
             attempts=attempts_of(state, parts.policy(installation)),
+            overlap=overlap_of(state),
         )
         try:
             execution = await parts.orchestrator.submit(order)
