@@ -43,6 +43,11 @@ async def test_what_is_selected_is_run_by_name_and_failures_come_apart(settings:
         runs = await host.run_all(Selector(tags=("etl",)), ExecutionRequest("", input=1))
         assert [(each.installation, each.result) for each in runs.executions] == [("churn", 2), ("geo-tag", 2)]
 
+        keyed = ExecutionRequest("", input=1, key="daily/2026-11-20")
+        first, again = [(await host.run_all(Selector(tags=("etl",)), keyed)).executions for _ in range(2)]
+        assert [each.id for each in again] == [each.id for each in first]
+        assert [each.key for each in first] == ["daily/2026-11-20/churn", "daily/2026-11-20/geo-tag"]
+
         await host.disable("churn")
         runs = await host.run_all(Selector(), ExecutionRequest("", input=1))
         assert [(each.installation, each.state) for each in runs.executions] == [

@@ -9,7 +9,7 @@ from dataclasses import replace
 from moorage.app.wiring import Wiring
 from moorage.errors import MoorageError
 from moorage.models.execution import Execution, ExecutionRequest
-from moorage.models.installation import Installation
+from moorage.models.installation import Installation, InstallationId
 from moorage.models.selected import NotBegun, SelectedRuns
 from moorage.models.selection import Selector
 
@@ -34,12 +34,17 @@ class Many:
         request: ExecutionRequest,
         do: Callable[[ExecutionRequest], Awaitable[Execution]],
     ) -> SelectedRuns:
-        requests = [replace(request, installation=each.id) for each in installations]
+        requests = [_of(each.id, request) for each in installations]
         results = await asyncio.gather(*(_attempt(each, do) for each in requests))
         return SelectedRuns(
             executions=tuple(each for each in results if isinstance(each, Execution)),
             failures=tuple(each for each in results if isinstance(each, NotBegun)),
         )
+
+
+def _of(name: InstallationId, request: ExecutionRequest) -> ExecutionRequest:
+    """A key stands for one run of one installation: asked for again, each finds its own."""
+    return replace(request, installation=name, key=f"{request.key}/{name}" if request.key else "")
 
 
 async def _attempt(
