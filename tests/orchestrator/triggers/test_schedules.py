@@ -251,6 +251,17 @@ async def test_one_that_is_added_fires_without_a_restart(world: World) -> None:
     assert world.runs.times == ["09:35"]
 
 
+async def test_what_is_asked_for_during_a_look_is_looked_at_next(world: World) -> None:
+    async with world.host() as engine:
+        for name in "abc":
+            engine.look()
+            await asyncio.sleep(0)
+            await world.declare(FIVE, name)
+            engine.look()
+        await world.settled()
+        assert [(await world.state(name)).next_at for name in "abc"] == [at("09:35")] * 3
+
+
 async def test_a_change_counts_at_once(world: World) -> None:
     await world.declare(FIVE)
     async with world.host() as engine:

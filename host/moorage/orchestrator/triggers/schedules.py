@@ -136,6 +136,8 @@ class Schedules:
         self._wake = asyncio.Event()
         #: By real time.
         self._look_at = timedelta(0)
+        #: Before it nobody looks, whoever asks: as long after the last look as that one took.
+        self._rested_at = timedelta(0)
         self._failed_looks = 0
         #: All that was put off is tried at once.
         self._anew = False
@@ -168,7 +170,7 @@ class Schedules:
 
     def look(self) -> None:
         """Triggers were declared, changed, paused or resumed, or installations may run again: it counts at once."""
-        self._look_at = timedelta(0)
+        self._look_at = self._rested_at
         self._failed_looks = 0
         self._anew = True
         self._wake.set()
@@ -211,7 +213,8 @@ class Schedules:
     async def _look(self) -> None:
         # What is asked for from here on comes after this look.
         anew, self._anew = self._anew, False
-        self._look_at = self._clock.elapsed() + LOOK_EVERY
+        began = self._clock.elapsed()
+        self._look_at = began + LOOK_EVERY
         try:
             await self._compute_first_ticks()
             found = await self._triggers.due(self._clock.now() + AHEAD)
@@ -225,6 +228,11 @@ class Schedules:
             return
         self._failed_looks = 0
         self._take(found, anew=anew)
+        ended = self._clock.elapsed()
+        self._rested_at = ended + (ended - began)
+        if self._look_at < ended:
+            # Someone asked meanwhile.
+            self._look_at = self._rested_at
 
     def _take(self, found: Iterable[TriggerState], *, anew: bool) -> None:
         states = {state.id: state for state in found}
