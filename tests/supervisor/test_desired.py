@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moorage.events.events import DesiredChanged, Disabled, Enabled, Held, Quarantined, Released
 from moorage.models.installation import DesiredState
 from moorage.supervisor import desired
 from moorage.supervisor.desired import (
@@ -79,3 +82,35 @@ def test_other_code_ends_a_quarantine_and_no_hold() -> None:
 def test_a_number_of_workers_has_its_bounds(replicas: int) -> None:
     with pytest.raises(ReplicasInvalid, match="1 to 64"):
         desired.after(DesiredState(), Scale(replicas=replicas))
+
+
+@given(st.lists(CHANGES, max_size=8))
+def test_while_everything_is_switched_off_nothing_may_run_and_that_is_said_first(changes: list[Change]) -> None:
+    state = replace(reached([*changes, Release(), Enable()]), switched_off="switched off by dana: maintenance")
+    assert not state.runnable
+    assert desired.obstacle("churn", state).startswith("everything is switched off by dana: maintenance. Switch it on:")
+    assert desired.stop_reason(state) == "everything is switched off by dana: maintenance"
+    # No change of one installation switches it on.
+    for change in changes:
+        assert desired.after(state, change).switched_off == state.switched_off
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (Enable(), Enabled),
+        (Disable(), Disabled),
+        (Hold("why", by="dana"), Held),
+        (Release(), Released),
+        (Resume(), Released),
+        (Quarantine("It died."), Quarantined),
+        (Scale(replicas=2), DesiredChanged),
+    ],
+)
+def test_each_change_is_told_by_its_own_class(change: Change, kind: type[DesiredChanged]) -> None:
+    before = DesiredState(enabled=False, held_reason="x", held_by="y", quarantined="z")
+    after = desired.after(before, change)
+    told = desired.announced("churn", before, after, change, "dana")
+    assert type(told) is kind
+    assert (told.installation, told.before, told.after, told.by) == ("churn", before, after, "dana")
+    assert told.reason

@@ -316,9 +316,9 @@ class Supervisor:
         if state.is_on:
             return {}
         # In the same turn of the event loop: those who go because of it are counted here.
-        busy = [keeper for keeper in self._keepers.values() if keeper.incarnations]
-        gone = [keeper.retire(f"everything is {state.off}") for keeper in busy]
-        return dict(zip((keeper.name for keeper in busy), await asyncio.gather(*gone), strict=True))
+        gone = {name: keeper.retire(f"everything is {state.off}") for name, keeper in self._keepers.items()}
+        ended = dict(zip(gone, await asyncio.gather(*gone.values()), strict=True))
+        return {name: each for name, each in ended.items() if each.processes or each.executions}
 
     def switched(self, before: SwitchState, state: SwitchState) -> None:
         """What is stored of the switch counts from now on."""
