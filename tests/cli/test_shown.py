@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -73,3 +74,13 @@ def test_a_death_looks_for_the_change_before_it_and_a_persons_word_for_the_newes
     assert _became(seen("quarantined", "", DEAD), NOW) == DIED
     assert _became(seen("disabled", "", DEAD), NOW) == NOW
     assert _became(seen("stopped"), NOW) == NOW
+
+
+def test_everything_that_is_switched_off_says_so_unless_it_may_not_run_anyway() -> None:
+    off = replace(CHURN, desired=DesiredState(switched_off="switched off by dana: maintenance"))
+    assert state_of(off, (), ()) == (
+        "switched off",
+        "Everything is switched off by dana: maintenance. moorage switch on",
+    )
+    held = replace(off, desired=replace(off.desired, held_reason="broken", held_by="ada"))
+    assert state_of(held, (), ())[0] == "held"

@@ -18,6 +18,7 @@ import typer
 import uvloop
 
 from moorage.app import Host
+from moorage.cli.commands.switch import line
 from moorage.cli.installation_page import print_broken
 from moorage.cli.options import Config, Socket, load_settings
 from moorage.cli.output import note, print_json_line, say
@@ -27,6 +28,7 @@ from moorage.cli.start_screen import print_host, print_ready, print_sandbox
 from moorage.config.settings import Settings
 from moorage.web.api import create_api
 from moorage.web.schemas.installations import BrokenPlugin
+from moorage.web.schemas.switch import Switch
 from moorage.web.server import ApiServer
 
 commands = typer.Typer()
@@ -99,6 +101,9 @@ async def _announce(host: Host, settings: Settings, socket: Path, as_json: bool)
         print_json_line({"ready": True, "socket": str(socket), "pid": os.getpid(), "installations": installed})
         return
     print_broken([BrokenPlugin.of(broken) for broken in await host.broken()])
+    switch = Switch.of(await host.switch.state())
+    if not switch.on:
+        say(*line(switch))
     print_ready(socket, settings, installed)
 
 
