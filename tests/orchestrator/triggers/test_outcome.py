@@ -61,11 +61,8 @@ class World:
         source = OutcomeSource(
             FOLLOWER, followed, on, self.store.outcomes, self.store.executions.get, self.events, clock=self.clock
         )
-        before = self.clock.pending
         task = asyncio.create_task(source.run(door or self.door))
-        async with asyncio.timeout(5):
-            while self.clock.pending == before and not task.done():
-                await asyncio.sleep(0.001)
+        await self.asleep()
         try:
             yield task
         finally:
@@ -81,37 +78,19 @@ class World:
 
     async def poll(self) -> None:
         """Another look of the source at the store is over."""
-        looks = self.store.outcomes.looks
+        await self.asleep()
         self.clock.advance(seconds=POLL.total_seconds())
+        await self.asleep()
+
+    async def asleep(self) -> None:
+        """The source waits for the time of its next look."""
         async with asyncio.timeout(5):
-            while self.store.outcomes.looks == looks:
+            while not self.clock.pending:
                 await asyncio.sleep(0.001)
-        await asyncio.sleep(0.005)
-
-
-class Counted:
-    """The store's, counting the looks."""
-
-    def __init__(self, outcomes) -> None:
-        self._outcomes = outcomes
-        self.looks = 0
-
-    async def ended(self, after, execution="", *, limit):
-        found = await self._outcomes.ended(after, execution, limit=limit)
-        if not found:
-            self.looks += 1
-        return found
-
-    async def follow(self, trigger, at):
-        return await self._outcomes.follow(trigger, at)
-
-    async def reached(self, trigger, until):
-        await self._outcomes.reached(trigger, until)
 
 
 @pytest.fixture
 async def world(store, clock):
-    store.outcomes = Counted(store.outcomes)
     made = World(store, clock)
     await made.declare()
     yield made
