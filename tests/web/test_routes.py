@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -10,6 +11,9 @@ from uuid import UUID
 import pytest
 
 from moorage.errors import ExitCode
+from moorage.models.execution import Attempt, ExecutionState, ResourceUse
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 async def test_lists_installations(client):
@@ -230,7 +234,8 @@ async def test_runs_and_waits_for_the_outcome(client):
     assert execution["duration_seconds"] == pytest.approx(0.31)
     assert execution["worker"]["sandbox_level"] == "full"
     assert answer.headers["location"] == f"http://host/api/v1/executions/{execution['id']}"
-    assert (await client.get(answer.headers["location"])).json() == execution
+    whole = (await client.get(answer.headers["location"])).json()
+    assert whole == {**execution, "attempts": [], "logs": {"first": 1, "last": 1, "count": 1}}
 
 
 async def test_accepts_a_run_and_answers_at_once(client):
@@ -484,3 +489,61 @@ async def test_removal_wants_a_word_on_data(client, host):
     assert (await client.delete("/installations/churn", params={"data": "burn"})).status_code == 422
     assert (await client.delete("/installations/churn", params={"data": "delete"})).json()["data"] == "delete"
     assert (await client.get("/installations/churn")).status_code == 404
+
+
+async def test_one_execution_has_its_attempts_its_use_and_its_place_in_the_log(client, host):
+    answer = await client.post("/installations/churn/executions", json={"task": "fail", "input": 7, "wait": True})
+    identity = answer.json()["id"]
+    run = host.runs[identity]
+    use = ResourceUse(0.25, 1000, 12, 1, 4096)
+    host.attempts[identity] = (Attempt(identity, 1, ExecutionState.CRASHED, NOON, NOON, run.error, run.worker, use),)
+    host.runs[identity] = replace(run, attempt=2, use=use, trigger_id="churn/nightly", key="k")
+    for message in ("one", "two"):
+        host.log("churn", message, execution=identity)
+
+    found = (await client.get(f"/executions/{identity}")).json()
+
+    (attempt,) = found["attempts"]
+    assert (attempt["number"], attempt["state"], attempt["error"]["type"]) == (1, "crashed", "LookupError")
+    assert attempt["use"] == found["use"] == {
+        "cpu_seconds": 0.25, "peak_memory_bytes": 1000, "calls": 12, "denied": 1, "bytes": 4096,
+    }  # fmt: skip
+    assert found["logs"] == {"first": 1, "last": 3, "count": 3}
+    assert (found["trigger_id"], found["key"], found["attempt"]) == ("churn/nightly", "k", 2)
+
+
+async def test_an_order_may_have_a_key_a_time_and_attempts(client, host):
+    order = {"task": "execute", "key": "order-17", "due_at": "2026-11-20T09:30:00+01:00", "attempts": 3, "wait": True}
+    answer = await client.post("/installations/churn/executions", json=order)
+    run = host.runs[answer.json()["id"]]
+    assert (run.key, run.attempts, run.due_at) == ("order-17", 3, datetime(2026, 11, 20, 8, 30, tzinfo=UTC))
+    for wrong in ({"due_at": "2026-11-20T09:30:00"}, {"attempts": 0}, {"key": "x" * 301}):
+        refused = await client.post("/installations/churn/executions", json=wrong)
+        assert refused.status_code == 422
+
+
+async def test_executions_are_listed_by_state_trigger_and_time_a_page_at_a_time(client, host):
+    ids = [
+        (await client.post("/installations/churn/executions", json={"task": task, "wait": True})).json()["id"]
+        for task in ("execute", "fail", "execute")
+    ]
+    host.runs[ids[0]] = replace(host.runs[ids[0]], trigger_id="churn/nightly")
+
+    async def listed(**query):
+        return [each["id"] for each in (await client.get("/executions", params=query)).json()["items"]]
+
+    assert await listed() == ids[::-1]
+    assert await listed(state="failed") == [ids[1]]
+    assert await listed(trigger="churn/nightly") == [ids[0]]
+    assert await listed(before=ids[1]) == [ids[0]]
+    assert await listed(since="2099-01-01T00:00:00Z") == []
+    assert (await client.get("/executions", params={"state": "lost"})).status_code == 422
+
+
+async def test_an_ended_execution_is_retried(client, host):
+    answer = await client.post("/installations/churn/executions", json={"input": {"day": 1}, "wait": True})
+    retried = await client.post(f"/executions/{answer.json()['id']}/retry")
+    assert retried.status_code == 202
+    assert retried.json()["retry_of"] == answer.json()["id"]
+    assert retried.json()["input"] == {"day": 1}
+    assert (await client.post("/executions/e-none/retry")).status_code == 404

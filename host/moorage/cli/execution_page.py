@@ -6,21 +6,42 @@ import json
 
 from rich.text import Text
 
-from moorage.cli.output import duration, facts, indented, local_time, note, say, state_text
+from moorage.cli.output import duration, facts, indented, local_time, note, say, short_time, size, state_text, table
 from moorage.cli.plain import one_line
-from moorage.web.schemas.executions import Execution
+from moorage.models.execution import ExecutionState
+from moorage.web.schemas.executions import Attempt, Execution, ExecutionPage, ResourceUse
 
 
-def print_execution(execution: Execution, *, whole: bool = False) -> None:
-    """Its state with its result or error; ``whole``: with all that is known of it."""
+def print_execution(execution: Execution) -> None:
+    """Its state with its result or error."""
+    _print_state(execution)
+    _tell_outcome(execution)
+    if not execution.finished:
+        note(f"See: moorage execution {execution.id}   or: moorage logs -f --execution {execution.id}")
+
+
+def print_whole(page: ExecutionPage) -> None:
+    """All that is known of it."""
+    _print_state(page)
+    facts(_facts(page))
+    _tell_outcome(page)
+    if page.attempts:
+        say()
+        table(["ATTEMPT", "STATE", "ENDED", "TOOK", "WHY"], [_attempt(each) for each in page.attempts], right=(0, 3))
+    if page.logs.count:
+        note(f"{page.logs.count} lines in the log: moorage logs --execution {page.id}")
+
+
+def _print_state(execution: Execution) -> None:
     took = f" in {duration(execution.duration_seconds)}" if execution.duration_seconds is not None else ""
     what, identity = one_line(f"{execution.installation} {execution.task}: "), one_line(execution.id)
     say(Text.assemble(what, state_text(execution.state), f"{took}  ", (identity, "dim")))
-    if whole:
-        facts(_facts(execution))
-    _tell_outcome(execution)
-    if not execution.finished and not whole:
-        note(f"See: moorage execution {execution.id}   or: moorage logs -f --execution {execution.id}")
+
+
+def _attempt(attempt: Attempt) -> list[Text | str]:
+    took = "" if attempt.started_at is None else duration(attempt.ended_at - attempt.started_at)
+    why = "" if attempt.error is None else f"{attempt.error.type}: {attempt.error.message}"
+    return [str(attempt.number), state_text(attempt.state), short_time(attempt.ended_at), took, why]
 
 
 def _tell_outcome(execution: Execution) -> None:
@@ -40,8 +61,11 @@ def _facts(execution: Execution) -> list[tuple[str, object]]:
     worker = execution.worker
     return [
         ("plugin", f"{execution.plugin} {execution.version}"),
-        ("started by", execution.trigger),
+        ("started by", _starter(execution)),
+        ("key", execution.key),
+        ("retry of", execution.retry_of),
         ("queued", local_time(execution.queued_at)),
+        ("not before", local_time(execution.due_at) if execution.state is ExecutionState.QUEUED else ""),
         ("started", local_time(execution.started_at)),
         ("ended", local_time(execution.ended_at)),
         ("attempt", execution.attempt if execution.attempt > 1 else ""),
@@ -53,7 +77,26 @@ def _facts(execution: Execution) -> list[tuple[str, object]]:
             if worker
             else "",
         ),
+        ("used", _used(execution.use)),
     ]
+
+
+def _starter(execution: Execution) -> str:
+    what = f"{execution.trigger} {execution.trigger_id}".rstrip()
+    return f"{what}, by {execution.by}" if execution.by else what
+
+
+def _used(use: ResourceUse | None) -> str:
+    if use is None:
+        return ""
+    denied = f", {use.denied} of them denied" if use.denied else ""
+    parts = [
+        f"{duration(use.cpu_seconds)} of CPU" if use.cpu_seconds is not None else "",
+        f"{size(use.peak_memory_bytes)} of memory" if use.peak_memory_bytes is not None else "",
+        f"{use.calls} calls{denied}" if use.calls else "",
+        f"{size(use.bytes)} sent and received" if use.bytes else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _progress(execution: Execution) -> str:

@@ -46,6 +46,7 @@ COMMANDS = {
     "grants": Lazy("grants", "Say in plain sentences what an installation may do.", LOOK),
     "run": Lazy("executions", "Run a task of a plugin, or of all that options select.", CHANGE),
     "cancel": Lazy("executions", "Cancel an execution.", CHANGE),
+    "retry": Lazy("executions", "Run what an ended execution did again, as another execution.", CHANGE),
     "start": Lazy("lifecycle", "Start an installation's worker.", CHANGE),
     "stop": Lazy("lifecycle", "Let work in flight finish, then stop the worker.", CHANGE),
     "release": Lazy("lifecycle", "End a hold or a quarantine; start again what was up before.", CHANGE),
@@ -69,6 +70,8 @@ COMMANDS = {
     "log-level": Lazy("levels", "Show or change from which level on a plugin's loggers send their records.", CHANGE),
     "storage": Lazy("storage", "Look after the private data of an installation.", CHANGE),
     "secrets": Lazy("secrets", "Set, list and delete secrets of a plugin, or seal all with a new key.", CHANGE),
+    "backup": Lazy("backup", "Back the store up into a file, while the host runs or not.", HOST),
+    "restore": Lazy("backup", "Bring the store back from a back-up, while no host runs.", HOST),
     "retention": Lazy(
         "retention", "Show how much there is of what happened and how long it is kept, or let go of the rest now.", HOST
     ),

@@ -128,6 +128,16 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class ExecutionHistory:
+    """What is known of an execution beside itself."""
+
+    #: Those that have ended, oldest first; none where there was only one.
+    attempts: tuple[Attempt, ...]
+    #: What it wrote to its log.
+    logs: LogRange
+
+
+@dataclass(frozen=True)
 class WorkerFacts:
     """What is known of the worker that ran something."""
 

@@ -10,6 +10,16 @@ from moorage.models.installation import InstallationId
 
 
 @dataclass(frozen=True)
+class LogRange:
+    """Stored lines that belong together, among which there may be others."""
+
+    #: Running numbers of the first and the last; 0 where there is none.
+    first: int = 0
+    last: int = 0
+    count: int = 0
+
+
+@dataclass(frozen=True)
 class LogLine:
     installation: InstallationId
     #: Incarnation id.

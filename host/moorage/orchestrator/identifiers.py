@@ -25,6 +25,11 @@ class ExecutionIds:
         return "e-" + _encode(self._last_micros, _TIME_CHARACTERS) + _random(_RANDOM_CHARACTERS)
 
 
+def earliest(at: datetime) -> str:
+    """What the ids of all that is accepted from then on are greater than."""
+    return "e-" + _encode(max(0, (at - _EPOCH) // timedelta(microseconds=1)), _TIME_CHARACTERS)
+
+
 def _encode(number: int, length: int) -> str:
     return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(length)))
 

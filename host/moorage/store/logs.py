@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from moorage.models.installation import InstallationId
-from moorage.models.log import LogLine
+from moorage.models.log import LogLine, LogRange
 from moorage.store import schema
 from moorage.store.database import Database
 
@@ -49,6 +49,12 @@ class Logs:
         statement = statement.order_by(_table.c.id if after else _table.c.id.desc()).where(_table.c.id > after)
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_line(row) for row in (rows if after else reversed(rows)))
+
+    async def range_of(self, execution: str) -> LogRange:
+        id_ = _table.c.id
+        statement = select(func.min(id_), func.max(id_), func.count()).where(_table.c.execution == execution)
+        first, last, count = await self._database.read(lambda connection: connection.execute(statement).one())
+        return LogRange(first or 0, last or 0, count)
 
     async def trim(self, installation: InstallationId, *, keep: int) -> int:
         """Deletes all but the installation's newest lines; returns how many went."""

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from moorage.store.columns import FilePath, Instant, Tagged
 
 #: The newest migration; opening a store that has it runs none.
-REVISION = "0008"
+REVISION = "0009"
 
 metadata = MetaData(
     naming_convention={
@@ -156,7 +156,7 @@ executions = Table(
     Column("version", Name(200), nullable=False),
     Column("task", Name(200), nullable=False),
     Column("trigger", Name(200), nullable=False),
-    Column("state", Name(20), nullable=False, index=True),
+    Column("state", Name(20), nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("queued_at", Instant, nullable=False),
     Column("started_at", Instant),
@@ -185,6 +185,8 @@ executions = Table(
     # What the request asked for; without it the policy's count.
     Column("attempts", Integer),
     Index(None, "installation", "id"),
+    Index(None, "state", "id"),
+    Index(None, "installation", "state", "id"),
     Index(None, "trigger_id", "id"),
     Index(None, "ended_at"),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,12 +11,12 @@ import typer
 from rich.text import Text
 
 from moorage.cli.client import ApiClient, connect
+from moorage.cli.given import read_since
 from moorage.cli.options import AsJson, Config, OptionalName, Socket
 from moorage.cli.output import indented, local_time, print_json, print_json_line, say, short_time, table
 from moorage.cli.plain import one_line
 from moorage.errors import ExitCode
 from moorage.models.audit import AuditKind
-from moorage.packages.units import UnitInvalid, parse_duration
 from moorage.telemetry.audit_file import verify_files
 from moorage.web.schemas.audit import AuditEntry, ChainReport, SinkState
 
@@ -30,20 +29,6 @@ _PAGE = 1000
 
 #: Between two looks for new entries.
 _FOLLOW_SECONDS = 1.0
-
-
-def read_since(text: str) -> datetime:
-    """A length of time before now, such as ``2 h``, or an instant as ISO 8601 writes it, in the reader's own zone."""
-    try:
-        return datetime.now(UTC) - parse_duration(text)
-    except UnitInvalid:
-        pass
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is neither a length of time, such as '2 h', nor an instant, such as 2026-11-20T09:30"
-        ) from None
 
 
 @commands.command()

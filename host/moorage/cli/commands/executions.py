@@ -1,4 +1,4 @@
-"""``run``, ``executions``, ``execution`` and ``cancel``."""
+"""``run``, ``executions``, ``execution``, ``cancel`` and ``retry``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import typer
 from rich.text import Text
 
 from moorage.cli.client import connect, execution, installation
-from moorage.cli.execution_page import print_execution
-from moorage.cli.given import read_input
+from moorage.cli.execution_page import print_execution, print_whole
+from moorage.cli.given import read_at, read_in, read_input, read_since
 from moorage.cli.options import AsJson, Config, OptionalName, Socket
 from moorage.cli.output import (
     duration,
@@ -31,9 +31,10 @@ from moorage.cli.selecting import (
     chosen,
     run_selected,
 )
+from moorage.cli.waiting import followed, is_watched, watched
 from moorage.errors import ExitCode
 from moorage.models.execution import ExecutionState
-from moorage.web.schemas.executions import Execution
+from moorage.web.schemas.executions import Execution, ExecutionPage
 
 commands = typer.Typer()
 
@@ -65,6 +66,20 @@ def run(
             help="Longest run, instead of the plugin's limit.",
         ),
     ] = None,
+    key: Annotated[
+        str,
+        typer.Option("--key", metavar="KEY", help="Your name for this run: the same one again is not run twice."),
+    ] = "",
+    at: Annotated[
+        Any, typer.Option("--at", parser=read_at, metavar="TIME", help="Not before, such as 2026-11-20T09:30.")
+    ] = None,
+    later: Annotated[
+        Any, typer.Option("--in", parser=read_in, metavar="TIME", help="Not before so long from now: '2 h'.")
+    ] = None,
+    attempts: Annotated[
+        int | None,
+        typer.Option("--attempts", min=1, max=100, help="Tries, the first included, instead of the policy's."),
+    ] = None,
     tags: Tags = None,
     not_tags: NotTags = None,
     version: Version = "",
@@ -93,13 +108,27 @@ def run(
         raise typer.BadParameter("--dry-run and --task go with options that select installations")
     if name is None:
         task = selected_task or task
-    order = {"task": task, "input": given, "wait": wait, "timeout_seconds": timeout, "trigger": "manual"}
+        if key:
+            raise typer.BadParameter("a key stands for one run; give it with NAME", param_hint="--key")
+    due = at if at is not None else later
+    watching = wait and not as_json and name is not None and is_watched()
+    order = {
+        "task": task,
+        "input": given,
+        "wait": wait and not watching,
+        "timeout_seconds": timeout,
+        "trigger": "manual",
+        "key": key,
+        "due_at": None if due is None else due.isoformat(),
+        "attempts": attempts,
+    }
     with connect(config, socket) as api:
         if name is None:
             run_selected(api, selector, order, dry=dry_run, yes=yes, as_json=as_json)
             return
         try:
             answer = api.post(installation(name, "executions"), order, about=name)
+            answer = watched(api, answer) if watching else answer
         except KeyboardInterrupt:
             note(f"The execution goes on; see: moorage executions {name}")
             raise
@@ -111,6 +140,16 @@ def run(
 @commands.command("executions")
 def list_executions(
     name: OptionalName = None,
+    state: Annotated[ExecutionState | None, typer.Option("--state", help="Only in this state.")] = None,
+    trigger: Annotated[
+        str | None, typer.Option("--trigger", metavar="ID", help="Only what this trigger has started.")
+    ] = None,
+    since: Annotated[
+        Any, typer.Option("--since", parser=read_since, metavar="TIME", help="Such as '2 h', or 2026-11-20T09:30.")
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="ID", help="Only older ones than this: the next page.")
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most this many.")] = 20,
     config: Config = None,
     socket: Socket = None,
@@ -118,16 +157,30 @@ def list_executions(
 ) -> None:
     """List executions, newest first."""
     with connect(config, socket) as api:
-        answer = api.get("/executions", about=name, installation=name, limit=limit)
+        answer = api.get(
+            "/executions",
+            about=name,
+            installation=name,
+            state=state and state.value,
+            trigger=trigger,
+            since=since and since.isoformat(),
+            before=before,
+            limit=limit,
+        )
     if as_json:
         print_json(answer)
         return
     found = [Execution.model_validate(item) for item in answer["items"]]
+    if not found and (state or trigger or since or before):
+        say("There are none of that kind.")
+        return
     if not found:
         say(f"Nothing has run yet. Run something with: moorage run {name or 'NAME'}")
         return
-    headings = ["EXECUTION", "INSTALLATION", "TASK", "STATE", "QUEUED", "TOOK"]
-    table(headings, [_row(each) for each in found], right=(5,), whole=(0,))
+    headings = ["EXECUTION", "INSTALLATION", "TASK", "STARTED BY", "STATE", "QUEUED", "TOOK"]
+    table(headings, [_row(each) for each in found], right=(6,), whole=(0,))
+    if len(found) == limit:
+        note(f"Older ones: --before {found[-1].id}")
 
 
 @commands.command("execution")
@@ -137,7 +190,35 @@ def show_execution(
     """Show one execution with its result or error."""
     with connect(config, socket) as api:
         answer = api.get(execution(execution_id))
-    _tell(answer, as_json, whole=True)
+    found = ExecutionPage.model_validate(answer)
+    if as_json:
+        print_json(answer)
+    else:
+        print_whole(found)
+
+
+@commands.command()
+def retry(
+    execution_id: Identity,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the outcome.")] = True,
+    config: Config = None,
+    socket: Socket = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run what an ended execution did again, as another execution."""
+    with connect(config, socket) as api:
+        answer = api.post(execution(execution_id, "retry"))
+        try:
+            if wait and not as_json and is_watched():
+                answer = watched(api, answer)
+            elif wait:
+                answer = followed(api, answer, lambda _: None)
+        except KeyboardInterrupt:
+            note(f"The execution goes on; see: moorage execution {answer['id']}")
+            raise
+    retried = _tell(answer, as_json)
+    if retried.finished and retried.state is not ExecutionState.SUCCEEDED:
+        raise typer.Exit(int(ExitCode.FAILED))
 
 
 @commands.command()
@@ -153,16 +234,17 @@ def _row(execution: Execution) -> list[Text | str]:
         execution.id,
         execution.installation,
         execution.task,
+        execution.trigger_id or execution.trigger,
         state_text(execution.state),
         short_time(execution.queued_at),
         duration(execution.duration_seconds),
     ]
 
 
-def _tell(answer: Any, as_json: bool, *, whole: bool = False) -> Execution:
+def _tell(answer: Any, as_json: bool) -> Execution:
     execution = Execution.model_validate(answer)
     if as_json:
         print_json(answer)
     else:
-        print_execution(execution, whole=whole)
+        print_execution(execution)
     return execution
