@@ -7,10 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from random import Random
 
 import kafka_worlds
 import pytest
 from kafka_worlds import GROUP, MemoryWorld
+from memory_kafka import Consumer
 from servers.kafka import free_port, kafka_server
 from source_doors import BookDoor
 from source_worlds import Listener, listening, until
@@ -21,6 +23,8 @@ from moorage.config.services.kafka import KafkaBackend
 from moorage.models.manifest import Trigger
 from moorage.orchestrator.triggers import kafka, kafka_commits, kafka_polling
 from moorage.orchestrator.triggers.base import Fate, NotNow, Signal, SourceFailed, Taken
+from moorage.orchestrator.triggers.crew import Crew
+from moorage.orchestrator.triggers.dead_letter import Backoff
 from moorage.orchestrator.triggers.kafka import KafkaSource, Topic, consumer_config
 from moorage_proto.errors import CallError
 from moorage_sdk.messages import KafkaMessage, brought
@@ -190,6 +194,130 @@ async def test_another_partition_goes_on_meanwhile(world: MemoryWorld, held: Hel
         await held.until(lambda: held.here.count(b"stuck") > 2)
         await world.send(b"a", b"b", partition=1)
         await _committed(world, {1: 2})
+
+
+class Thread:
+    """In place of the polling thread: what it was told to do, and never did."""
+
+    def __init__(self) -> None:
+        self.rewinds: list[tuple[int, int]] = []
+        self.commits: list[tuple[int, int]] = []
+
+    def rest(self, partition: int) -> None: ...
+
+    def finished(self, messages: int, size_bytes: int, slots: int) -> None: ...
+
+    def rewind(self, partition: int, offset: int) -> None:
+        self.rewinds.append((partition, offset))
+
+    def commit(self, partition: int, offset: int) -> None:
+        self.commits.append((partition, offset))
+
+
+async def _driven(world: MemoryWorld, door: BookDoor) -> tuple[KafkaSource, Thread]:
+    """A source whose thread is the test."""
+    source, thread = world.source(), Thread()
+    source._door, source._crew, source._polling, source._cluster = door, Crew(), thread, "main"
+    source.assigned([0])
+    return source, thread
+
+
+async def test_one_that_is_not_taken_while_its_partition_is_read_again_from_a_later_one(
+    world: MemoryWorld, held: HeldDoor
+) -> None:
+    source, thread = await _driven(world, held)
+    held.refused[b"a"] = held.refused[b"b"] = 1
+    a, b = (world.cluster.append(world.topic, body, partition=0) for body in (b"a", b"b"))
+    source.arrived([a, b])
+    held.let_through(b"b")
+
+    async def told(count: int) -> bool:
+        return len(thread.rewinds) == count
+
+    await until(lambda: told(1), 5)
+    held.let_through(b"a")
+    await until(lambda: _is_missing(source, 0), 5)
+    source.rewound(0, 1)
+    source.arrived([b])
+    await until(lambda: told(2), 5)
+    source.rewound(0, 0)
+    source.arrived([a, b])
+    await held.until(lambda: len(held.told) == 2, 5)
+    await source._crew.close()
+    assert (thread.rewinds, thread.commits[-1]) == ([(0, 1), (0, 0)], (0, 2))
+
+
+async def _is_missing(source: KafkaSource, offset: int) -> bool:
+    return source._partitions[0].watermark.missing == offset
+
+
+async def test_when_the_door_gets_smaller_what_was_handed_over_waits(world: MemoryWorld, door: BookDoor) -> None:
+    source, _ = await _driven(world, door)
+    door.slots = 1
+    door.gate.clear()
+    source.arrived([world.cluster.append(world.topic, b"%d" % number, partition=0) for number in range(4)])
+    await door.until(lambda: len(door.runs) == 1)
+    door.gate.set()
+    await door.until(lambda: len(door.told) == 4)
+    await source._crew.close()
+    assert door.most_at_once == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_is_not_taken_and_however_often_nothing_below_a_commit_is_without_an_outcome(
+    world: MemoryWorld, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    random = Random(seed)
+    bodies = [b"%d" % number for number in range(120)]
+    book: set[tuple[int, int]] = set()
+
+    class Whimsical(BookDoor):
+        async def take(self, signal: Signal) -> Taken:
+            for _ in range(random.randrange(4)):
+                await asyncio.sleep(0)
+            if random.random() < 0.25:
+                raise NotNow("It may not run now.")
+            taken = await super().take(signal)
+            book.add((signal.input["partition"], signal.input["offset"]))
+            return taken
+
+    def commit(consumer: Consumer, offsets: list, **options: bool) -> None:
+        for each in offsets:
+            below = [message.offset() for message in world.cluster.topics[world.topic][each.partition]]
+            assert {(each.partition, offset) for offset in below if offset < each.offset} <= book
+        committed(consumer, offsets, **options)
+
+    committed = Consumer.commit
+    monkeypatch.setattr(Consumer, "commit", commit)
+    monkeypatch.setattr(kafka_worlds, "QUICK", Backoff(0.001, 0.002))
+    await world.send(*bodies)
+    door = Whimsical(slots=20)
+    async with listening(world, door) as listener:
+
+        async def done() -> bool:
+            return await world.acknowledged() == len(bodies)
+
+        await until(done, 20)
+    assert sorted(world.body(signal) for signal in door.runs) == sorted(bodies)
+    assert listener.problems == []
+
+
+async def test_what_there_is_no_room_for_stays_in_the_topic(world: MemoryWorld) -> None:
+    door = BookDoor(slots=3)
+    door.gate.clear()
+    await world.send(*(b"%d" % number for number in range(500)))
+    source = world.source()
+    task = asyncio.create_task(source.run(door))
+    await door.until(lambda: len(door.runs) == 3)
+    await until(lambda: _paused(source), 5)
+    assert source._polling._handed == 3
+    task.cancel()
+    await asyncio.wait((task,))
+    await door.close()
+
+
+async def _paused(source: KafkaSource) -> bool:
+    return len(source._polling._paused) == 3
 
 
 # -- where a group begins
