@@ -366,3 +366,16 @@ async def test_executions_of_ended_scopes_are_remembered_but_not_for_ever(connec
             await link.session.close_scope(f"s-{number}", success=True)
         await link.worker.call(PEEK, KEY, scope=SCOPE)
         assert dict(probe.callers[0].executions) == {SCOPE: SCOPE, "s-7": "e-7", "s-8": "e-8", "s-9": "e-9"}
+
+
+async def test_a_scope_counts_its_calls_and_their_bytes(connect) -> None:
+    async with connect() as link:
+        scope = link.session._link.scopes[SCOPE]
+        await link.worker.call(PEEK, KEY, scope=SCOPE)
+        size = scope.bytes
+        assert (scope.calls, scope.denied) == (1, 0)
+        assert size >= len(KEY.SerializeToString()) > 0
+        await link.session.set_grants(grants(epoch=2))
+        with pytest.raises(CallError):
+            await link.worker.call(SEND, TOPIC, scope=SCOPE)
+        assert (scope.calls, scope.denied, scope.bytes) == (2, 1, size)

@@ -12,6 +12,7 @@ import pytest
 from moorage.events.bus import EventBus
 from moorage.events.events import ExecutionEnded
 from moorage.models.execution import Execution, ExecutionState, TaskOutcome
+from moorage.models.policy import RunPolicy
 from moorage.orchestrator import conductor
 from moorage.orchestrator.orchestrator import Orchestrator
 from moorage.store.errors import StoreFailed
@@ -264,4 +265,92 @@ async def test_interrupted_at_every_step_there_is_one_outcome(store: Store, sess
 async def slow(execution: Execution, timeout: timedelta) -> TaskOutcome:
     for _ in range(10):
         await asyncio.sleep(0)
+    return SUCCEEDED
+
+
+# -- attempts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["not written", "written"])
+async def test_an_attempt_whose_end_the_store_does_not_take_at_once_is_followed_by_the_next(
+    store: Store, sessions: Sessions, events: EventBus, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    fails = Failing(store.executions.again, 3, after=after)
+    monkeypatch.setattr(store.executions, "again", fails)
+    orchestrator = Orchestrator(store, sessions, events, clock=clock, policy_of=lambda _: RETRYING)
+    sessions.run = fails_once
+    execution = await ticking(clock, orchestrator.run(request(timeout=timedelta(hours=1))))
+    assert (execution.state, execution.attempt) == (ExecutionState.SUCCEEDED, 2)
+    assert [each.number for each in await store.attempts.list(execution.id)] == [1, 2]
+    assert fails.called == 4
+
+
+async def test_an_attempt_whose_end_is_never_written_is_judged_by_the_next_host(
+    store: Store, sessions: Sessions, events: EventBus, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator = Orchestrator(store, sessions, events, clock=clock, policy_of=lambda _: RETRYING)
+    sessions.run = fails_once
+    with monkeypatch.context() as patch:
+        patch.setattr(store.executions, "again", Failing(store.executions.again, 1_000))
+        submitted = await orchestrator.submit(request(patient=True, timeout=timedelta(hours=1)))
+        with pytest.raises(StoreFailed):
+            await ticking(clock, orchestrator.wait(submitted.id))
+    assert orchestrator.open_ones() == ()
+    heir = Orchestrator(store, sessions, events, clock=clock, policy_of=lambda _: RETRYING)
+    await heir.recover()
+    heir.resume()
+    ended = await ticking(clock, heir.wait(submitted.id))
+    assert (ended.state, ended.attempt) == (ExecutionState.SUCCEEDED, 2)
+
+
+@pytest.mark.parametrize("how", ["cancelled by a person", "host's loop ends", "host stops", "lease is lost"])
+async def test_interrupted_at_every_step_between_attempts_there_is_one_outcome(
+    store: Store, sessions: Sessions, how: str
+) -> None:
+    """Interrupts after 0, 3, 6... turns of the event loop; then the host after it takes up what is left."""
+    outcomes = set()
+    for steps in range(0, 90, 3):
+        bus, clock = EventBus(), FakeClock()
+        orchestrator = Orchestrator(store, sessions, bus, clock=clock, policy_of=lambda _: RETRYING)
+        ended = bus.subscribe(ExecutionEnded)
+        sessions.run = fails_once
+        submitted = await orchestrator.submit(request(patient=True))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if how == "cancelled by a person":
+            cancelled = await orchestrator.cancel(submitted.id)
+            assert cancelled.state.is_outcome
+        elif how == "host stops":
+            await ticking(clock, orchestrator.stop(timedelta(seconds=1)))
+        elif how == "lease is lost":
+            orchestrator.lease_lost()
+        else:
+            for task in tuple(orchestrator._tasks._tasks):
+                task.cancel()
+        await ticking(clock, orchestrator._tasks.settled())
+        orchestrator._queues.silence()
+        heir = Orchestrator(store, sessions, bus, clock=clock, policy_of=lambda _: RETRYING)
+        await heir.recover()
+        heir.resume()
+
+        stored = await ticking(clock, heir.wait(submitted.id))
+        assert stored.state.is_outcome
+        assert stored == await store.executions.get(submitted.id)
+        tried = [each.number for each in await store.attempts.list(submitted.id)]
+        assert tried == (list(range(1, stored.attempt + 1)) if stored.attempt > 1 else [])
+        assert stored.attempt <= 1 + RETRYING.retries
+        ended.close()
+        announced = [event.execution async for event in ended]
+        assert announced == [stored] or (how == "host's loop ends" and not announced)
+        outcomes.add(stored.state)
+    assert how == "cancelled by a person" or ExecutionState.SUCCEEDED in outcomes
+
+
+RETRYING = RunPolicy(retries=4, backoff_first=timedelta(0))
+
+
+async def fails_once(execution: Execution, timeout: timedelta) -> TaskOutcome:
+    await asyncio.sleep(0)
+    if execution.attempt == 1:
+        raise RuntimeError("the first time")
     return SUCCEEDED
