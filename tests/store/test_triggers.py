@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 from dataclasses import replace
@@ -200,6 +201,20 @@ async def test_each_tick_has_one_winner(store: Store) -> None:
 
     state = await store.triggers.get("churn/cron")
     assert (state.next_at, state.last_at, state.last_execution, state.fired) == (NEXT, TICK, "e-1", 1)
+
+
+async def test_of_two_hosts_that_race_for_a_tick_one_goes_on(store: Store, location: Path | str) -> None:
+    await store.triggers.put(declared())
+    await store.triggers.schedule({"churn/cron": (None, TICK)})
+    minute = timedelta(minutes=1)
+    async with Store(location) as other:
+        for number in range(10):
+            due, following = TICK + number * minute, TICK + (number + 1) * minute
+            won = await asyncio.gather(
+                *(each.triggers.fire("churn/cron", due, following, fired=1) for each in (store, other, store))
+            )
+            assert sorted(won) == [False, False, True]
+    assert (await store.triggers.get("churn/cron")).fired == 10
 
 
 async def test_ticks_that_are_skipped_leave_the_last_one_as_it_was(store: Store) -> None:
