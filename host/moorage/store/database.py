@@ -116,7 +116,7 @@ def _persistently(engine: Engine, work: Work[T]) -> T:
         except SQLAlchemyError as error:
             lost = attempt.connected and not attempt.committing and not reconnected and _is_lost(error)
             if not lost and tries >= postgresql.worth_tries(error):
-                raise _sentence(error) from error
+                raise sentence(error) from error
         if lost:
             # The pool has forgotten all its connections: the next one is new.
             reconnected = True
@@ -148,7 +148,7 @@ def _is_lost(error: SQLAlchemyError) -> bool:
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
-def _sentence(error: SQLAlchemyError) -> BaseException:
+def sentence(error: SQLAlchemyError) -> BaseException:
     """The driver's own words: neither the statement nor its parameters, which hold plugins' data."""
     if isinstance(error, DBAPIError):
         return StoreFailed(postgresql.problem(error.orig) or str(error.orig).strip().rstrip("."))

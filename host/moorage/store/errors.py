@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from moorage.errors import Conflict, ExitCode, Invalid, MoorageError, NotFound
 
 
@@ -41,6 +43,64 @@ class PostgresClientMissing(MoorageError):
             "The setting store.url names a PostgreSQL database, and the library that speaks to it is not installed:"
             ' pip install "moorage[postgresql]"'
         )
+
+
+class NoStore(NotFound):
+    code = "no_store"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no store to back up where the settings say. Name the host's settings with --config, or start the"
+            " host once: it makes the store."
+        )
+
+
+class StoreNotEmpty(Conflict):
+    code = "store_not_empty"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The store that the settings name holds rows already, and they would be gone. Restore into another one, or"
+            " back this one up and add --replace."
+        )
+
+
+class HostsRunning(Conflict):
+    code = "hosts_running"
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(
+            f"Hosts use this store: {', '.join(names)}. Stop them first; one that was killed counts for as long as its"
+            " lease (orchestrator.lease)."
+        )
+
+
+class BackupExists(Conflict):
+    code = "backup_exists"
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"{file} exists already, and is not overwritten. Name another file.")
+
+
+class BackupForeign(Invalid):
+    code = "backup_foreign"
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"{file} is no back-up of a Moorage store, or not a whole one. moorage backup FILE makes one.")
+
+
+class BackupNewer(Invalid):
+    code = "backup_newer"
+
+    def __init__(self, file: Path, found: str) -> None:
+        super().__init__(f"{file} was written by a newer Moorage: {found}. Upgrade Moorage, then restore it.")
+
+
+class BackupDamaged(Invalid):
+    code = "backup_damaged"
+
+    def __init__(self, file: Path, problem: str) -> None:
+        super().__init__(f"{file} cannot be restored: {problem}. The store is as it was; use another back-up.")
 
 
 class StoreClosed(MoorageError):

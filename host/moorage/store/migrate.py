@@ -24,19 +24,37 @@ def migrate(connection: Connection) -> None:
 
     Raises SchemaNewer, NotAStore.
     """
+    lock(connection)
+    if check(connection) != REVISION:
+        upgrade(connection, "head")
+
+
+def lock(connection: Connection) -> None:
+    """Until the transaction ends, nobody else changes the tables."""
     if connection.dialect.name == "postgresql":
         postgresql.lock_migrations(connection)
+
+
+def check(connection: Connection) -> str | None:
+    """The revision that it has; None: it is empty. Raises SchemaNewer, NotAStore."""
     current = MigrationContext.configure(connection).get_current_revision()
-    if current == REVISION:
-        return
-    config = _configuration()
     if current is None:
         _check_empty(connection)
-    elif current not in _known(config):
+    elif current != REVISION and current not in known_revisions():
         raise SchemaNewer(current, REVISION)
+    return current
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    """Up to that one."""
+    config = _configuration()
     config.attributes["connection"] = connection
     with _turn:
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
+
+
+def known_revisions() -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(_configuration()).walk_revisions()}
 
 
 def _configuration() -> Config:
@@ -45,10 +63,6 @@ def _configuration() -> Config:
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
-
-
-def _known(config: Config) -> set[str]:
-    return {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
 
 
 def _check_empty(connection: Connection) -> None:
