@@ -12,7 +12,7 @@ class Crew:
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._failure: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_closed = False
 
     def start(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> asyncio.Task[None] | None:
@@ -26,7 +26,8 @@ class Crew:
 
     async def failed(self) -> NoReturn:
         """Raises what the first of them raises that does not end well."""
-        return await asyncio.shield(self._failure)
+        await asyncio.shield(self._failure)
+        raise AssertionError("it is set to failures alone")
 
     async def close(self) -> None:
         """Cancels them, and waits for their ends. May be called twice."""
