@@ -30,6 +30,12 @@ def options(trigger: Trigger, **values: Any) -> Trigger:
     return replace(trigger, options={**trigger.options, **values})
 
 
+async def begun(name: str) -> None:
+    async with asyncio.timeout(5):
+        while not any(task.get_name() == name for task in asyncio.all_tasks()):
+            await asyncio.sleep(0)
+
+
 # -- in time -----------------------------------------------------------------------------------------------------------
 
 
@@ -272,6 +278,24 @@ async def test_a_change_counts_at_once(world: World) -> None:
     assert world.runs.executions["t@2026-11-20T09:36:00Z"].task == "count"
 
 
+async def test_a_change_while_a_tick_is_being_submitted_counts_at_once(world: World) -> None:
+    await world.declare(FIVE)
+    world.runs.gate = asyncio.Event()
+    async with world.host() as engine:
+        await world.until("09:34")
+        world.clock.advance(minutes=1)
+        await begun("schedule t")
+        await world.store.triggers.change("t", {"source": "36 * * * *"}, by="Ada", at=world.clock.now())
+        engine.look()
+        async with asyncio.timeout(5):
+            while (await world.state()).next_at != at("09:36"):
+                await asyncio.sleep(0)
+        world.runs.gate.set()
+        await world.settled()
+        await world.until("09:36", timedelta(seconds=30))
+        assert world.runs.times == ["09:35", "09:36"]
+
+
 async def test_a_pause_and_a_removal_count_at_once_also_another_hosts(world: World) -> None:
     await world.declare(FIVE, "paused", "removed", "stays")
     async with world.host():
@@ -371,9 +395,8 @@ async def test_stopping_waits_for_what_was_begun(world: World) -> None:
     world.engines.append(engine)
     await world.settled()
     world.clock.advance(minutes=5)
+    await begun("schedule t")
     async with asyncio.timeout(5):
-        while not any(task.get_name() == "schedule t" for task in asyncio.all_tasks()):
-            await asyncio.sleep(0)
         stopping = asyncio.create_task(engine.stop())
         await asyncio.sleep(0)
         world.runs.gate.set()
@@ -390,9 +413,8 @@ async def test_stopping_gives_up_what_hangs_and_the_next_host_takes_it_up(world:
     world.engines.append(engine)
     await world.settled()
     world.clock.advance(minutes=5)
+    await begun("schedule t")
     async with asyncio.timeout(5):
-        while not any(task.get_name() == "schedule t" for task in asyncio.all_tasks()):
-            await asyncio.sleep(0)
         stopping = asyncio.create_task(engine.stop())
         await asyncio.sleep(0)
         world.clock.advance(seconds=6)

@@ -117,6 +117,8 @@ class _Waiting:
     failures: int = 0
     #: A task has it, and puts it back.
     busy: bool = False
+    #: It was read while a task had it, which may have read it before: it is read once more.
+    again: bool = False
     submitted: _Submitted | None = None
 
 
@@ -217,17 +219,14 @@ class Schedules:
         self._look_at = began + LOOK_EVERY
         try:
             await self._compute_first_ticks()
-            found = await self._triggers.due(self._clock.now() + AHEAD)
-        except Exception as error:
-            # Whatever it is: nothing would fire any more.
-            expected = isinstance(error, (StoreFailed, StoreClosed))
-            log.warning("schedules could not be read, and are tried again: %s", error, exc_info=not expected)
+            self._take(await self._triggers.due(self._clock.now() + AHEAD), anew=anew)
+        except Exception as error:  # noqa: BLE001 - without its engine nothing would fire any more
+            _warn("schedules could not be read, and are tried again", error)
             self._anew |= anew
             self._failed_looks += 1
             self._look_at = self._clock.elapsed() + _backoff(self._failed_looks)
             return
         self._failed_looks = 0
-        self._take(found, anew=anew)
         ended = self._clock.elapsed()
         self._rested_at = ended + (ended - began)
         if self._look_at < ended:
@@ -244,7 +243,9 @@ class Schedules:
             if waiting is None:
                 self._waiting[state.id] = waiting = _Waiting(state)
                 self._put(waiting)
-            elif not waiting.busy:
+            elif waiting.busy:
+                waiting.again = True
+            else:
                 changed = anew or _spec(state) != _spec(waiting.state)
                 waiting.state = state
                 if changed:
@@ -276,8 +277,8 @@ class Schedules:
         """Those whose next tick passes over ticks that nobody has fired: it was computed while the clock was wrong."""
         try:
             corrected = await self._reschedule(await self._triggers.later(since), since)
-        except (StoreFailed, StoreClosed) as error:
-            log.warning("schedules could not be set right, which is tried again: %s", error)
+        except Exception as error:  # noqa: BLE001 - without its engine nothing would fire any more
+            _warn("schedules could not be set right, which is tried again", error)
             return
         if self._wrong_until == since:
             self._wrong_until = None
@@ -314,7 +315,7 @@ class Schedules:
             waiting = self._waiting.get(trigger)
             if waiting is None or waiting.busy or waiting.at != at:
                 continue
-            waiting.at, waiting.busy = None, True
+            waiting.at, waiting.busy, waiting.again = None, True, False
             task = self._tasks.start(self._fire(waiting), f"schedule {trigger}")
             self._firings.add(task)
             task.add_done_callback(self._fired)
@@ -344,7 +345,9 @@ class Schedules:
             await self._try_to_tell(waiting.state, f"It could not fire ({type(error).__name__}), and is tried again.")
         else:
             waiting.failures = 0
-            if goes_on:
+            if waiting.again:
+                self._put(waiting, self._clock.now())
+            elif goes_on:
                 self._put(waiting)
             else:
                 self._waiting.pop(waiting.state.id, None)
@@ -376,9 +379,10 @@ class Schedules:
             return True
         advanced = await self._advance(waiting.state.id, submitted)
         waiting.submitted = None
-        if advanced:
-            waiting.state = replace(waiting.state, next_at=next_at)
-        # Otherwise another host was faster, or it was changed: it is read again at once.
+        if not advanced:
+            # Another host was faster, or it was changed: it is still due as far as is known here, and read again.
+            return True
+        waiting.state = replace(waiting.state, next_at=next_at)
         return next_at is not None and next_at <= self._clock.now() + AHEAD
 
     async def _read(self, waiting: _Waiting) -> datetime | None:
@@ -427,6 +431,11 @@ def _passes_over(state: TriggerState, tick: datetime | None, now: datetime) -> b
     if state.next_at <= tick:
         return False
     return state.last_at is None or not tick <= state.last_at <= now + WRONG_BEFORE
+
+
+def _warn(what: str, error: Exception) -> None:
+    """With the traceback of what nobody expected."""
+    log.warning("%s: %s", what, error, exc_info=not isinstance(error, (StoreFailed, StoreClosed)))
 
 
 def _spec(state: TriggerState) -> tuple[object, ...]:
