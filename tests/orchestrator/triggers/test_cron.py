@@ -163,7 +163,7 @@ expressions = st.tuples(
 ).map(" ".join)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(expressions, st.sampled_from(WINDOWS), st.integers(0, MINUTES - 1))
 def test_it_agrees_with_a_scan_of_every_minute(expression: str, window: tuple[str, str], begin: int) -> None:
     zone, start = window
@@ -184,7 +184,7 @@ def test_it_agrees_with_a_scan_of_every_minute(expression: str, window: tuple[st
 @given(
     expressions, st.sampled_from(WINDOWS), st.lists(st.timedeltas(timedelta(0), timedelta(400)), min_size=2, max_size=6)
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_next_tick_is_strictly_after_and_never_earlier_for_a_later_instant(
     expression: str, window: tuple[str, str], later: list[timedelta]
 ) -> None:
