@@ -126,6 +126,19 @@ async def test_an_error_quotes_no_row(pair: tuple[Store, Store]) -> None:
     assert "secret" not in str(caught.value)
 
 
+async def test_a_text_with_a_character_that_the_server_has_not_is_written_all_the_same(postgres_url: str) -> None:
+    async with Store(postgres_url) as store:
+        await store.logs.append([replace(LINE, message="a\x00b ☃", fields={"c": "\x00"})])
+        (line,) = await store.logs.read()
+        assert (line.message, line.fields) == ("a\ufffdb ☃", {"c": "\x00"})
+
+
+async def test_texts_have_any_length(postgres_url: str) -> None:
+    async with Store(postgres_url) as store:
+        await store.executions.create(replace(queued("e-1"), task="t" * 5000))
+        assert (await store.executions.get("e-1")).task == "t" * 5000
+
+
 async def test_of_two_hosts_one_writes_the_outcome(pair: tuple[Store, Store]) -> None:
     for number in range(20):
         execution = queued(f"e-{number}")

@@ -24,6 +24,7 @@ from moorage.store.errors import PostgresClientMissing
 
 try:
     import psycopg
+    import psycopg.types.string
 except ImportError:
     INSTALLED = False
 else:
@@ -103,6 +104,14 @@ def problem(error: BaseException | None) -> str:
 
 if INSTALLED:
 
+    class WithoutNul(psycopg.types.string.StrDumper):
+        """PostgreSQL's texts cannot hold the character 0. Such a line of a log must not keep all others from being
+        written.
+        """
+
+        def dump(self, obj: str) -> Any:
+            return super().dump(obj.replace("\x00", "\ufffd") if "\x00" in obj else obj)
+
     class BoundedConnection(psycopg.Connection[Any]):
         """Waits no longer than ``limit_seconds`` for a reply: a server that stands still must not hold up the host."""
 
@@ -139,6 +148,7 @@ def _connect(named: dict[str, Any], timeouts: Timeouts) -> Any:
         "keepalives_count": 3,
     }
     connection = BoundedConnection.connect(**(arguments | named))
+    connection.adapters.register_dumper(str, WithoutNul)
     connection.limit_seconds = timeouts.statement.total_seconds() + ANSWER_SECONDS
     try:
         for statement in _session(statement_ms):
