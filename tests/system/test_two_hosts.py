@@ -145,6 +145,7 @@ async def test_grants_settings_levels_and_secrets_count_on_both(pair: Pair) -> N
         await event()
     assert (await pair.two.installation("probe")).installation.config == {"greeting": "Hi"}
 
+    await pair.one.policies.change("probe", {"concurrency": 7}, by="dana")
     await pair.one.log_levels.set("probe", 10, by="dana")
     await pair.one.secrets.set("probe", "KEY", "value", by="dana")
     await pair.one.secrets.set(SHARED, "COMMON", "value", by="dana")
@@ -152,6 +153,32 @@ async def test_grants_settings_levels_and_secrets_count_on_both(pair: Pair) -> N
         while not (await pair.two.log_levels.show("probe")) or len(await pair.two.secrets.list()) < 2:
             await asyncio.sleep(0.05)
     assert await pair.two._parts.vault.read("probe", "KEY") == "value"
+    assert {value.key: value.value for value in await pair.two.policies.show("probe")}["concurrency"] == 7
+
+
+async def test_triggers_and_policies_count_on_both_and_each_tick_runs_once(pair: Pair) -> None:
+    registry = pair.two._parts.registry
+    await pair.one.triggers.add("probe", {"event": "track.*", "name": "tracks"}, by="dana")
+    await pair.one.triggers.add("probe", {"interval": "1 s", "name": "often"}, by="dana")
+    await pair.one.policies.change("probe", {"retries": 3}, by="dana")
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while "probe/tracks" not in registry.listened_to:
+            await asyncio.sleep(0.02)
+        while not any(each.value == 3 for each in await pair.two.policies.show("probe")):
+            await asyncio.sleep(0.02)
+        pair.two.bus.publish("track.played", {})
+        found: set[str] = set()
+        while len(found) < 4:
+            await asyncio.sleep(0.1)
+            found = {each.trigger_id + each.key for each in await pair.two.executions() if each.trigger_id}
+    ticks = [each for each in await pair.one.executions() if each.trigger_id == "probe/often"]
+    assert len({each.key for each in ticks}) == len(ticks)
+
+    await pair.one.triggers.pause("probe/tracks", by="dana")
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while registry.listened_to:
+            await asyncio.sleep(0.02)
+    assert (await pair.two.triggers.show("probe/tracks")).condition == "paused"
 
 
 async def test_the_switch_and_a_removal_count_on_both(pair: Pair) -> None:

@@ -83,6 +83,7 @@ class OtherHosts:
         for name in self._seen.keys() - revisions.keys():
             self._start(name, partial(self._removed, name))
         await self._parts.supervisor.look_at_switch()
+        await self._parts.registry.look_at_selecting()
         secrets = await self._parts.store.secrets.mark()
         if secrets != self._secrets:
             await self._parts.vault.look()
@@ -110,7 +111,11 @@ class OtherHosts:
         if before is None or before.number != revision.number:
             await self._want(name)
             await self._configure(name)
+            await self._rule(name)
             await self._parts.log_levels.look(name)
+            self._parts.policies.learn(name, await self._parts.store.policy_values.of(name))
+            await self._parts.orchestrator.reconsider(name)
+            await self._parts.registry.refresh([name])
         self._seen[name] = revision
 
     async def _grants(self, name: InstallationId, epoch: int) -> None:
@@ -142,6 +147,14 @@ class OtherHosts:
             parts.events.announce(ConfigChanged(name, differing(before, configs.of_or_empty(installation)), BY))
             ready = [each for each in parts.supervisor.living(name) if each.ready]
             await asyncio.gather(*(tell(configs, each) for each in ready))
+
+    async def _rule(self, name: InstallationId) -> None:
+        parts, policies = self._parts, self._parts.policies
+        async with policies.changing:
+            values = await parts.store.policy_values.of(name)
+            if {value.key: value for value in values} != {value.key: value for value in policies.people(name)}:
+                policies.learn(name, values)
+                await parts.orchestrator.reconsider(name)
 
     async def _removed(self, name: InstallationId) -> None:
         """Its data here is kept, and its uid with it: nobody was asked about them."""
