@@ -15,6 +15,7 @@ Europe/Berlin after 2026-10-25T01:15Z; ``15 */3 * * *`` in Australia/Lord_Howe o
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -97,7 +98,9 @@ class Cron:
 
     def _following(self, wall: datetime, instant: datetime) -> datetime | None:
         """The first instant after ``instant`` at which the clock shows a fitting time later than ``wall``."""
-        for time_of_wall in CronSim(self.expression, wall):
+        times = copy.copy(self._rules)  # parsed before
+        times.dt = wall.replace(microsecond=0)
+        for time_of_wall in times:
             for tick in self._instants(time_of_wall):
                 if tick > instant:
                     return tick

@@ -128,7 +128,7 @@ def next_runs(state: TriggerState, now: datetime, count: int) -> tuple[datetime,
         return ()
     schedule = Schedule.of(state, now)
     tick = state.next_at or schedule.after(now)
-    if tick is None or schedule.fires_at(tick) > now:
+    if tick is None or tick > now or schedule.fires_at(tick) > now:
         return schedule.runs(tick, count)
     return (now, *schedule.runs(schedule.after(now), count - 1))
 
