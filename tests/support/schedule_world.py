@@ -40,12 +40,15 @@ class Runs:
     state: ExecutionState = ExecutionState.QUEUED
     refusals: list[Exception] = field(default_factory=list)
     gate: asyncio.Event | None = None
+    #: A tick has come to the gate.
+    waits: asyncio.Event = field(default_factory=asyncio.Event)
 
     def obstacle(self, state: TriggerState) -> str:
         return self.obstacles.get(state.id, "")
 
     async def fire(self, state: TriggerState, tick: Tick) -> Sequence[Execution]:
         if self.gate is not None:
+            self.waits.set()
             await self.gate.wait()
         if self.refusals:
             raise self.refusals.pop(0)

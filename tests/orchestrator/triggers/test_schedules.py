@@ -30,10 +30,10 @@ def options(trigger: Trigger, **values: Any) -> Trigger:
     return replace(trigger, options={**trigger.options, **values})
 
 
-async def begun(name: str) -> None:
+async def begun(world: World) -> None:
+    """A tick is being submitted."""
     async with asyncio.timeout(5):
-        while not any(task.get_name() == name for task in asyncio.all_tasks()):
-            await asyncio.sleep(0)
+        await world.runs.waits.wait()
 
 
 # -- in time -----------------------------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ async def test_a_change_while_a_tick_is_being_submitted_counts_at_once(world: Wo
     async with world.host() as engine:
         await world.until("09:34")
         world.clock.advance(minutes=1)
-        await begun("schedule t")
+        await begun(world)
         await world.store.triggers.change("t", {"source": "36 * * * *"}, by="Ada", at=world.clock.now())
         engine.look()
         async with asyncio.timeout(5):
@@ -395,7 +395,7 @@ async def test_stopping_waits_for_what_was_begun(world: World) -> None:
     world.engines.append(engine)
     await world.settled()
     world.clock.advance(minutes=5)
-    await begun("schedule t")
+    await begun(world)
     async with asyncio.timeout(5):
         stopping = asyncio.create_task(engine.stop())
         await asyncio.sleep(0)
@@ -413,7 +413,7 @@ async def test_stopping_gives_up_what_hangs_and_the_next_host_takes_it_up(world:
     world.engines.append(engine)
     await world.settled()
     world.clock.advance(minutes=5)
-    await begun("schedule t")
+    await begun(world)
     async with asyncio.timeout(5):
         stopping = asyncio.create_task(engine.stop())
         await asyncio.sleep(0)
