@@ -12,7 +12,7 @@ import pytest
 
 from moorage.events.bus import EventBus
 from moorage.events.events import ExecutionEnded, ExecutionRetried
-from moorage.models.execution import Execution, ExecutionState, TaskOutcome
+from moorage.models.execution import Attempt, Execution, ExecutionState, TaskOutcome
 from moorage.models.installation import Installation
 from moorage.models.policy import RunPolicy
 from moorage.orchestrator.orchestrator import Orchestrator
@@ -329,3 +329,23 @@ async def test_every_outcome_is_announced_once(hosts: Hosts, events: EventBus) -
         "e-0",
         "e-1",
     ]
+
+
+async def test_the_last_word_of_a_dead_host_may_be_written_while_it_is_judged(
+    hosts: Hosts, store: Store, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had asked for the next attempt, and the database did it after all."""
+    await hosts.left(patient=True, attempts=5)
+    inside = store.executions.again
+
+    async def overtaken(execution: Execution, ended: Attempt) -> bool:
+        monkeypatch.setattr(store.executions, "again", inside)
+        assert await inside(execution, ended)
+        return await inside(execution, ended)
+
+    monkeypatch.setattr(store.executions, "again", overtaken)
+    orchestrator = hosts.make()
+    await orchestrator.recover()
+    orchestrator.resume()
+    ended = await hosts.outcome(orchestrator, "e-0")
+    assert (ended.state, ended.attempt, sessions.ran) == (ExecutionState.SUCCEEDED, 2, ["e-0"])

@@ -549,18 +549,26 @@ class Orchestrator:
                 task.add_done_callback(lambda _: self._judging.pop(execution.id, None))
                 return None
             return await self._judge(execution, installation)
+        return await self._queued_again(execution, installation)
+
+    async def _judge(self, execution: Execution, installation: Installation | None) -> Execution | None:
+        policy = None if installation is None else self._policy_of(installation)
+        while (judged := await self._recovery.judge(execution, policy)) is None:
+            # The last that the dead host had asked of the store was written only now; or another has it by now.
+            execution = await self._executions.get(execution.id)
+            if execution.state.is_outcome or execution.host != self._host:
+                return None
+            if execution.state is ExecutionState.QUEUED:
+                judged = execution
+                break
+        return judged if judged.state.is_outcome else await self._queued_again(judged, installation)
+
+    async def _queued_again(self, execution: Execution, installation: Installation | None) -> Execution | None:
+        """Returns it if it has got its outcome: nobody can run it any more."""
         if installation is None:
             return await self._recovery.end(execution, outcomes.installation_gone(execution.installation))
         self._take_up(execution, installation)
         return None
-
-    async def _judge(self, execution: Execution, installation: Installation | None) -> Execution | None:
-        policy = None if installation is None else self._policy_of(installation)
-        judged = await self._recovery.judge(execution, policy)
-        if judged is not None and installation is not None and not judged.state.is_outcome:
-            self._take_up(judged, installation)
-            return None
-        return judged
 
     async def _judge_later(self, execution: Execution, installation: Installation | None) -> None:
         while True:
