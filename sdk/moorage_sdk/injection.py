@@ -2,7 +2,7 @@
 
 A parameter is looked up by its annotation, in this order: the Context, the plugin's settings, the plugin's own
 providers, the handover, the faces of services. What is left of a task may be its input: the one parameter whose type is
-a dataclass, TypedDict or pydantic model, or that is named ``input``. Anything else is refused.
+a dataclass, TypedDict or pydantic model, or a union of such, or that is named ``input``. Anything else is refused.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import typing
 from dataclasses import dataclass
 from typing import AbstractSet, Any, Callable, Dict, Mapping, Optional, Protocol, Tuple
 
+from moorage_proto.annotations import UNIONS
 from moorage_sdk.context import Context
 from moorage_sdk.errors import PluginInvalid
 from moorage_sdk.handover import Handover
@@ -292,7 +293,9 @@ class Injector:
     def _refusal(self, parameter: Parameter, owner: str, takes_input: bool) -> PluginInvalid:
         known = ["moorage_sdk.Context", *map(_public_name, registry.provided())]
         known += [f"{provider.type_text} (from {provider.name})" for provider in self._providers.values()]
-        rest = "; a task's input is a dataclass, TypedDict or pydantic model, or named `input`" if takes_input else ""
+        rest = ""
+        if takes_input:
+            rest = "; a task's input is a dataclass, TypedDict or pydantic model, a union of such, or named `input`"
         return PluginInvalid(
             f"{owner}: nothing can be injected for parameter {parameter.name!r} annotated "
             f"{inspect.formatannotation(parameter.annotation)}; what can be: {', '.join(known)}{rest}"
@@ -309,7 +312,10 @@ def _change_source(parameter: Parameter, owner: str) -> Source:
 
 
 def _may_be_input(parameter: Parameter) -> bool:
-    return parameter.name == "input" or is_record_type(parameter.wanted)
+    if parameter.name == "input" or is_record_type(parameter.wanted):
+        return True
+    members = typing.get_args(parameter.wanted) if typing.get_origin(parameter.wanted) in UNIONS else ()
+    return bool(members) and all(is_record_type(member) for member in members if member is not type(None))
 
 
 def _input(parameter: Parameter, owner: str) -> Input:
@@ -333,7 +339,7 @@ def _public_name(provided: str) -> str:
     module, _, name = provided.partition(":")
     parts = module.split(".")
     if parts[:2] == ["moorage_sdk", "services"]:
-        module = f"moorage_sdk.{parts[2]}"
+        module = ".".join(["moorage_sdk", parts[2], *(part for part in parts[3:] if part == "aio")])
     elif parts[0] == "sqlalchemy":
         module = ".".join(parts[:-1])
     return f"{module}.{name}"

@@ -97,6 +97,7 @@ def test_what_nothing_can_inject_is_named(kit):
         "moorage_sdk.Context",
         "logging.Logger",
         "moorage_sdk.kafka.Producer",
+        "moorage_sdk.servicebus.aio.ServiceBusClient, moorage_sdk.servicebus.ServiceBusClient",
         "sqlalchemy.orm.Session",
         "named `input`",
     ):

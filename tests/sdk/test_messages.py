@@ -10,7 +10,7 @@ import pytest
 
 from moorage_proto import plugin_pb2, values
 from moorage_proto.errors import CallError, Reason
-from moorage_sdk import Plugin, messages
+from moorage_sdk import Plugin, PluginInvalid, messages
 from moorage_sdk.messages import (
     ChannelMessage,
     Ended,
@@ -116,6 +116,29 @@ def test_one_of_several_messages(kit):
     task, taken = execute_taking(Union[KafkaMessage, Tick])
     assert kit.run(task, Tick(NOW, NOW)).error is None
     assert taken == [Tick(NOW, NOW)]
+
+
+def test_a_union_is_the_input_whatever_its_parameter_is_called(kit):
+    plugin = Plugin()
+    taken = []
+
+    @plugin.task
+    def execute(message: Union[KafkaMessage, Order, None]) -> None:
+        taken.append(message)
+
+    assert kit.run(execute, KafkaMessage("orders", 0, 1)).error is None
+    assert kit.run(execute, {"number": 7}).error is None
+    assert taken == [KafkaMessage("orders", 0, 1), Order(7)]
+
+
+def test_a_union_with_what_could_be_no_input_is_refused(kit):
+    plugin = Plugin()
+
+    @plugin.task
+    def execute(message: Union[KafkaMessage, int]) -> None: ...
+
+    with pytest.raises(PluginInvalid, match="a union of such"):
+        assert kit.run(execute).result
 
 
 def test_a_tombstone_is_no_input(kit):
