@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cost
+import executions
 import kill
 import schedules
 import services
@@ -196,7 +197,7 @@ def main() -> None:
         "--cost", action="store_true", help="only what a sandboxed worker's start, calls and memory cost"
     )
     parser.add_argument("--services", action="store_true", help="only what the broker adds to a call of each service")
-    parser.add_argument("--orchestration", action="store_true", help="only ten thousand schedules")
+    parser.add_argument("--orchestration", action="store_true", help="only schedules, executions, and triggers")
     parser.add_argument("--python", default="", metavar="3.12", help="of the workers whose cost is measured")
     arguments = parser.parse_args()
     # That a stream of a worker was refused, say, which was killed while it dialled.
@@ -214,7 +215,9 @@ def main() -> None:
             services.show(measured)
             return
         if arguments.orchestration:
-            schedules.show(runner.run(schedules.measure(Path(folder), rounds=3 if arguments.quick else 7)))
+            rounds, messages = (3, 1_000) if arguments.quick else (7, 5_000)
+            schedules.show(runner.run(schedules.measure(Path(folder) / "schedules", rounds=rounds)))
+            executions.show(runner.run(executions.measure(Path(folder), rounds=rounds, messages=messages)))
             return
         figures = {} if arguments.cost else runner.run(bench(scale, Path(folder)))
         spent = runner.run(cost.measure(Path(folder), scale.starts, scale.alive, QUICK.calls, arguments.python))
