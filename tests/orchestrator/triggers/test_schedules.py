@@ -257,6 +257,20 @@ async def test_one_that_is_added_fires_without_a_restart(world: World) -> None:
     assert world.runs.times == ["09:35"]
 
 
+async def test_one_that_may_not_fire_yet_begins_when_it_may(world: World) -> None:
+    """As long as a plugin that was just installed is not granted what it requires, nothing is missed."""
+    world.runs.obstacles["t"] = "churn requires sql.read:users before it starts."
+    await world.declare(Trigger("interval", "20 s"))
+    async with world.host() as engine:
+        await world.until("09:31")
+        assert (await world.state()).next_at is None
+        world.runs.obstacles.clear()
+        await world.looked(engine)
+        assert (await world.state()).next_at == at("09:31:20")
+        await world.until("09:31:30", step=timedelta(seconds=10))
+    assert [f"{tick.scheduled_at:%H:%M:%S}" for tick in world.runs.ticks] == ["09:31:20"]
+
+
 async def test_what_is_asked_for_during_a_look_is_looked_at_next(world: World) -> None:
     async with world.host() as engine:
         for name in "abc":

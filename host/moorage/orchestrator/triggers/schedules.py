@@ -269,9 +269,12 @@ class Schedules:
             return now
 
     async def _compute_first_ticks(self) -> None:
-        """Of those that are new, or have another schedule than before."""
+        """Of those that are new, or have another schedule than before. Where it may not fire yet, because its plugin
+        was just installed and nothing is granted, it begins when it may: nothing has been missed before that.
+        """
         now = self._clock.now().replace(microsecond=0)
-        await self._reschedule(await self._triggers.unscheduled(), now)
+        found = await self._triggers.unscheduled()
+        await self._reschedule([state for state in found if not self._firing.obstacle(state)], now)
 
     async def _correct(self, since: datetime) -> None:
         """Those whose next tick passes over ticks that nobody has fired: it was computed while the clock was wrong."""
