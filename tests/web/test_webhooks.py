@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -158,3 +159,67 @@ async def test_an_address_that_is_taken_is_a_sentence(taking):
 
 def test_paths_are_the_same_on_both():
     assert webhooks.PATH == "/v1/webhooks/{installation}/{name}"
+
+
+REQUEST = b"POST /v1/webhooks/churn/orders HTTP/1.1\r\nHost: a\r\n"
+
+
+async def connected(port: int, data: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    return reader, writer
+
+
+async def test_a_connection_that_was_of_use_once_is_given_up_too(taking):
+    async with listening(taking, LOOPBACK) as port, asyncio.timeout(10):
+        for first, answer, rest in (
+            (REQUEST + b"Content-Length: 0\r\n\r\n", b"HTTP/1.1 202 ", REQUEST),
+            (b"POST /nothing HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n", b"HTTP/1.1 404 ", b"abc"),
+        ):
+            reader, writer = await connected(port, first)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(answer)
+            writer.write(rest)
+            await reader.read()
+            writer.close()
+
+
+async def test_who_does_not_read_the_answers_is_given_up(taking):
+    # Few of them fill all that is between the two.
+    taking.refusal = WebhookRefused(400, "no", "No. " * 20_000)
+    async with listening(taking, LOOPBACK) as port, asyncio.timeout(10):
+        with socket.socket() as sender:
+            sender.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(sender, ("127.0.0.1", port))
+            many = (REQUEST + b"Content-Length: 0\r\n\r\n") * 100_000
+            with pytest.raises(ConnectionError):
+                await loop.sock_sendall(sender, many)
+
+
+async def test_a_body_in_tiny_pieces_is_refused_before_it_takes_up_the_host(taking):
+    async with listening(taking, WebhookSettings(listen="127.0.0.1:0")) as port, asyncio.timeout(10):
+        chunked = REQUEST + b"Transfer-Encoding: chunked\r\n\r\n"
+        reader, writer = await connected(port, chunked + b"1\r\na\r\n" * 1000 + b"0\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+        assert not taking.taken
+        # Few of them, and larger ones, are nobody's harm.
+        for piece, count in ((b"1\r\na\r\n", 256), (b"80\r\n" + b"a" * 128 + b"\r\n", 1000)):
+            reader, writer = await connected(port, chunked + piece * count + b"0\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202 ")
+            writer.close()
+    assert [len(request.body) for _, _, request in taking.taken] == [256, 128_000]
+
+
+async def test_a_request_of_two_lengths_is_refused_and_nothing_behind_it_is_read(taking):
+    async with listening(taking, LOOPBACK) as port, asyncio.timeout(10):
+        both = REQUEST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        reader, writer = await connected(port, both + REQUEST + b"Content-Length: 0\r\n\r\n")
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert answer.count(b"HTTP/1.1 ") == 1
+        writer.close()
+        assert not taking.taken
+        reader, writer = await connected(port, REQUEST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 202 ")
+        writer.close()

@@ -7,8 +7,10 @@ import contextlib
 import logging
 import socket
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import parse_qs
 
+import h11
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
@@ -33,6 +35,9 @@ KEEP_ALIVE_SECONDS = 5
 
 #: Fields of a query, and headers; more are refused.
 MAX_FIELDS = 100
+
+#: Of one body, so many pieces may be smaller, on the average, than so many bytes.
+MAX_SMALL_PIECES, SMALL_PIECE = 256, 64
 
 
 class ListenerUnusable(MoorageError):
@@ -119,18 +124,64 @@ def _bound(settings: WebhookSettings) -> socket.socket:
 
 
 def _protocol(seconds: float) -> type[H11Protocol]:
-    """HTTP that gives up who connects, and does not say what it wants. Uvicorn itself waits for ever."""
+    """HTTP that gives up who says nothing, does not end what it says, or does not read. Uvicorn waits for ever."""
 
     class Impatient(H11Protocol):
+        _alarm: asyncio.TimerHandle | None = None
+
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as H11Protocol has it
             super().connection_made(transport)
-            asyncio.get_running_loop().call_later(seconds, self._look)
+            # Uvicorn has a fresh one there, and nothing of it was used.
+            self.conn = _Pieces(h11.SERVER)
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._unwatch()
+            super().connection_lost(exc)
+
+        def on_response_complete(self) -> None:
+            # Before it: the next request may be here already, and answered under it.
+            self._watch()
+            super().on_response_complete()
+
+        def pause_writing(self) -> None:
+            self._watch()
+            super().pause_writing()
+
+        def _watch(self) -> None:
+            self._unwatch()
+            self._alarm = asyncio.get_running_loop().call_later(seconds, self._look)
+
+        def _unwatch(self) -> None:
+            if self._alarm is not None:
+                self._alarm.cancel()
 
         def _look(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():
-                self.transport.close()
+            """No request has come since the last was answered, or no answer goes out."""
+            if self.flow.write_paused or self.cycle is None or self.cycle.response_complete:
+                self.transport.abort()
 
     return Impatient
+
+
+class _Pieces(h11.Connection):
+    """One side of a connection. A body in pieces of a few bytes is refused: to read it takes a thousand times its work,
+    and nobody else has his turn meanwhile.
+    """
+
+    _count = 0
+    _size = 0
+
+    def next_event(self) -> Any:
+        """Raises RemoteProtocolError."""
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._count = self._size = 0
+        elif isinstance(event, h11.Data):
+            self._count, self._size = self._count + 1, self._size + len(event.data)
+            if self._count > MAX_SMALL_PIECES and self._size < self._count * SMALL_PIECE:
+                raise h11.RemoteProtocolError("it comes in pieces that are too small")
+        return event
 
 
 async def _read(request: Request, settings: WebhookSettings, *, is_known: bool) -> webhook.Request:
@@ -141,6 +192,9 @@ async def _read(request: Request, settings: WebhookSettings, *, is_known: bool) 
         raise WebhookRefused(400, "query_too_long", f"Its query has more than {MAX_FIELDS} fields.") from error
     if len(request.headers) > MAX_FIELDS:
         raise WebhookRefused(431, "too_many_headers", f"It has more than {MAX_FIELDS} headers.")
+    if "content-length" in request.headers and "transfer-encoding" in request.headers:
+        # RFC 9112, 6.1: a proxy in front may have taken the other for its end.
+        raise WebhookRefused(400, "two_lengths", "It has a Content-Length and a Transfer-Encoding. Send one of them.")
     return webhook.Request(
         method=request.method,
         path=request.url.path,
@@ -175,7 +229,7 @@ async def _body(request: Request, settings: WebhookSettings) -> bytes:
 
 def _refusal(refused: WebhookRefused) -> Response:
     headers = {} if refused.retry_seconds is None else {"Retry-After": str(refused.retry_seconds)}
-    if refused.http_status in (408, 413):
+    if refused.http_status in (400, 408, 413, 431):
         # The rest of the request is not read.
         headers["Connection"] = "close"
     return Response(problem_of(refused).model_dump_json(), refused.http_status, headers, MEDIA_TYPE)
