@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
+from moorage.app.acts import Act
 from moorage.app.configs import Configs
 from moorage.app.wiring import Wiring
 from moorage.errors import Invalid
@@ -14,9 +14,6 @@ from moorage.models.installation import Installation, InstallationId
 from moorage.packages.config_layers import concerned, differing
 from moorage.packages.config_schema import ConfigInvalid
 from moorage.supervisor.incarnation import Incarnation
-
-#: Writes an action into the audit: what, of which installation, by whom, and a sentence.
-Act = Callable[[str, str, str, str], Awaitable[None]]
 
 
 class NotSetAtRunTime(Invalid):

@@ -5,24 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from moorage.app import why
 from moorage.app.audit import AuditTrail
 from moorage.app.config import Config
 from moorage.app.declared import trigger_from
+from moorage.app.executions import ExecutionCalls
 from moorage.app.extensions import ExtensionCalls, Extensions, declared
 from moorage.app.grants import Grants
-from moorage.app.handlers import Handlers, HandlerState
-from moorage.app.hooks import PATIENCE, Failing, Hook, Hooks
+from moorage.app.handlers import Handlers
+from moorage.app.hooks import Hooks
 from moorage.app.installer import Installer, InstallOrder, warnings_about
 from moorage.app.levels import Levels
+from moorage.app.life import LifeOfPlugins
 from moorage.app.lock import StateLock
-from moorage.app.many import Many
 from moorage.app.other_hosts import OtherHosts
 from moorage.app.policies import Policies
 from moorage.app.reloading import Reloading, ReloadRequest
@@ -30,11 +30,12 @@ from moorage.app.removal import Removal
 from moorage.app.retention import Retention
 from moorage.app.secrets import Secrets
 from moorage.app.selection import Predicate
-from moorage.app.shown import single_fences, state_of, stop_report
+from moorage.app.shown import stop_report
 from moorage.app.sql import Sql
 from moorage.app.storage import Storage
 from moorage.app.switch import Switch
 from moorage.app.triggers import Triggers
+from moorage.app.view import view_of
 from moorage.app.wiring import Wiring
 from moorage.broker.services.console import DeveloperConsole
 from moorage.broker.services.events import EventHub
@@ -43,51 +44,30 @@ from moorage.broker.services.typed import served
 from moorage.clock import SystemClock
 from moorage.config.settings import Settings
 from moorage.errors import ExitCode, MoorageError
-from moorage.events.bus import EventBus
-from moorage.events.events import Event, installed
-from moorage.events.steps import Disabling, Enabling, Step
+from moorage.events.events import installed
+from moorage.events.steps import Disabling, Enabling
 from moorage.models.attachment import Health
 from moorage.models.audit import AuditEntry, AuditKind
-from moorage.models.execution import Execution, ExecutionHistory, ExecutionRequest, ExecutionState
 from moorage.models.grants import GrantOrder
-from moorage.models.health import ConditionKind
-from moorage.models.incarnation import IncarnationState, IncarnationStatus
 from moorage.models.installation import Installation, InstallationId
 from moorage.models.log import LogLine
 from moorage.models.manifest import ReloadMode, Trigger
 from moorage.models.reload import ReloadReport
-from moorage.models.selected import SelectedRuns
 from moorage.models.selection import Selector
 from moorage.models.storage import DataFate, RemovalReport
 from moorage.models.views import BrokenPlugin, InstallationView, StopReport
 from moorage.models.why import Why, WorkerStack
-from moorage.orchestrator.identifiers import earliest
 from moorage.orchestrator.triggers.application import ApplicationSource, ApplicationSources, GeneratorFunction
 from moorage.orchestrator.triggers.layers import identity
 from moorage.orchestrator.triggers.webhook import Webhooks
 from moorage.packages.scan import scan
 from moorage.packages.triggers import named
 from moorage.supervisor.desired import Disable, Enable, Hold, Release, Scale
-from moorage.supervisor.incarnation import Incarnation
 from moorage.web.webhooks import listening
 from moorage_proto.learning import Learnt
 from moorage_sandbox.report import SandboxReport
 
 Progress = Callable[[str], None]
-
-Told = TypeVar("Told", bound=Callable[[Any], Any])
-Asked = TypeVar("Asked", bound=Hook)
-
-
-class ExecutionFailed(MoorageError):
-    """``Host.call`` had no result to return."""
-
-    code = "execution_failed"
-
-    def __init__(self, execution: Execution) -> None:
-        error = execution.error
-        super().__init__(f"{execution.installation} {execution.task}: {execution.state}: {error and error.message}")
-        self.execution = execution
 
 
 class LearningRefused(MoorageError):
@@ -105,7 +85,7 @@ def _silent(_: str) -> None:
     """Progress that nobody asked for."""
 
 
-class Host(ExtensionCalls):
+class Host(ExecutionCalls, ExtensionCalls, LifeOfPlugins):
     """``async with Host(settings) as host``. Implements ``moorage.web.operations.Operations``."""
 
     def __init__(
@@ -500,120 +480,6 @@ class Host(ExtensionCalls):
         """Set, replaced and deleted; never shown."""
         return Secrets(self._parts, self._act)
 
-    # -- executions ----------------------------------------------------------------------------------------------
-
-    async def submit(self, request: ExecutionRequest) -> Execution:
-        return await self._parts.orchestrator.submit(request)
-
-    async def run(self, request: ExecutionRequest) -> Execution:
-        return await self._parts.orchestrator.run(request)
-
-    async def submit_all(self, selector: Selector, request: ExecutionRequest) -> SelectedRuns:
-        """The same of each that fits; the request's own installation does not count. Executions and what could not be
-        accepted come apart, by name. Raises SelectorRefused, PredicateUnknown.
-        """
-        return await Many(self._parts).submit(selector, request)
-
-    async def run_all(self, selector: Selector, request: ExecutionRequest) -> SelectedRuns:
-        """As ``submit_all``; returns when each has its outcome."""
-        return await Many(self._parts).run(selector, request)
-
-    async def wait(self, execution_id: str) -> Execution:
-        """Returns when it has its outcome."""
-        return await self._parts.orchestrator.wait(execution_id)
-
-    @property
-    def events(self) -> EventBus:
-        """What happens to installations and executions, announced after it was stored."""
-        return self._parts.events
-
-    def on(self, *kinds: type[Event]) -> Callable[[Told], Told]:
-        """``@host.on(Loaded, Crashed)``: the function is told of these from now on, or from when the host opens; of
-        one at a time, in order. It may be a coroutine function; otherwise it is called in a thread. What it raises is
-        logged, and one that is too slow loses the oldest; ``handlers`` counts both.
-        """
-
-        def registered(handler: Told) -> Told:
-            self._handlers.add(handler, kinds or (Event,))
-            return handler
-
-        return registered
-
-    @property
-    def handlers(self) -> tuple[HandlerState, ...]:
-        """How the functions do that are told of events."""
-        return self._handlers.states
-
-    def before(
-        self, kind: type[Step], *, failing: Failing | None = None, timeout: timedelta = PATIENCE
-    ) -> Callable[[Asked], Asked]:
-        """``@host.before(Disabling)``: the function is asked before that is done, and refuses it by raising Refused
-        with the reason. It may be a coroutine function; otherwise it is called in a thread. ``failing``: what it comes
-        to when it raises anything else, or takes longer than ``timeout``; by default that refuses an Enabling and
-        allows a Disabling. Raises TypeError for what cannot be refused.
-        """
-
-        def registered(hook: Asked) -> Asked:
-            self._hooks.add(kind, hook, failing=failing, timeout=timeout)
-            return hook
-
-        return registered
-
-    async def call(
-        self,
-        installation: str,
-        task: str = "execute",
-        input: Any = None,  # noqa: A002 - the task's own word for it
-        *,
-        timeout: timedelta | None = None,
-    ) -> Any:
-        """For applications: the task's result. Raises ExecutionFailed with the execution."""
-        request = ExecutionRequest(installation, task, input, trigger="application", timeout=timeout)
-        execution = await self.run(request)
-        if execution.state is not ExecutionState.SUCCEEDED:
-            raise ExecutionFailed(execution)
-        return execution.result
-
-    async def execution(self, execution_id: str) -> Execution:
-        return await self._parts.store.executions.get(execution_id)
-
-    async def execution_history(self, execution_id: str) -> ExecutionHistory:
-        """Its attempts, and where its lines are in the log. Raises ExecutionUnknown."""
-        parts = self._parts
-        await parts.store.executions.get(execution_id)
-        await parts.logs.flush()
-        attempts = await parts.store.attempts.list(execution_id)
-        return ExecutionHistory(attempts, await parts.store.logs.range_of(execution_id))
-
-    async def executions(
-        self,
-        *,
-        installation: str | None = None,
-        state: ExecutionState | None = None,
-        trigger: str | None = None,
-        since: datetime | None = None,
-        before: str = "",
-        limit: int = 50,
-    ) -> tuple[Execution, ...]:
-        """Newest first, without inputs, results and tracebacks. ``trigger``: a trigger's id; ``before``: the last id of
-        the page before.
-        """
-        after = "" if since is None else earliest(since)
-        return await self._parts.store.executions.list(
-            installation=installation, state=state, trigger=trigger, after=after, before=before, limit=limit
-        )
-
-    async def retry(self, execution_id: str, *, by: str = "") -> Execution:
-        """A new execution of what an ended one did. Raises ExecutionUnknown, ExecutionOpen, and as ``submit``."""
-        execution = await self._parts.orchestrator.retry(execution_id, by=by)
-        await self._act("retry", execution.installation, by, f"{execution_id} as {execution.id}")
-        return execution
-
-    async def cancel(self, execution_id: str, *, by: str = "") -> Execution:
-        execution = await self._parts.orchestrator.cancel(execution_id, by=by)
-        await self._act("cancel", execution.installation, by, execution_id)
-        return execution
-
     # -- what happened -------------------------------------------------------------------------------------------
 
     @property
@@ -664,43 +530,7 @@ class Host(ExtensionCalls):
         return self._wiring
 
     async def _view(self, installation: Installation) -> InstallationView:
-        store, name = self._parts.store, installation.id
-        rights = await self.grants.shown(installation)
-        history = await store.incarnations.list(name, limit=10)
-        living = self._parts.supervisor.living(name)
-        incarnations = _merged([each.status for each in living], history)
-        worst = min((each for each in living if each.ready), key=_well, default=None)
-        condition = worst.condition if worst is not None else None
-        keeper = self._parts.supervisor.keeper(name)
-        known = await self._parts.contributions.of(installation)
-        state, reason = state_of(
-            installation,
-            rights.grants,
-            incarnations,
-            condition,
-            keeper.rest if keeper is not None else None,
-            keeper.problem if keeper is not None else "",
-        )
-        return InstallationView(
-            installation=replace(installation, config=self._parts.configs.of_or_empty(installation)),
-            state=state,
-            reason=reason,
-            grants=rights.grants,
-            denials=rights.denials,
-            dangers=rights.dangers,
-            single_fences=single_fences(rights.grants, self._parts.services.sql.fences),
-            incarnations=incarnations,
-            tasks=known.tasks if known is not None else (),
-            contributions=known,
-            loaded_at=next((each.ready_at for each in incarnations if each.ready_at is not None), None),
-            usage=self._parts.usage.of(each.id for each in self._parts.supervisor.living(name)),
-            unenforced=self._parts.cgroups.available.unenforced(installation.manifest.limits.cpus),
-            condition=condition,
-            calls=sum(each.calls for each in living),
-            denied=sum(each.denied for each in living),
-            log_levels=self._parts.log_levels.of(name),
-            extensions=await self._parts.extension_views.of(name),
-        )
+        return await view_of(self._parts, self.grants, installation)
 
     async def _ask_disabling(self, name: str, by: str, reason: str) -> None:
         """Of one that is disabled already there is nothing to ask. Raises InstallationUnknown, StepRefused."""
@@ -730,19 +560,3 @@ class Host(ExtensionCalls):
                 message=message,
             )
         )
-
-
-def _merged(living: Sequence[IncarnationStatus], history: Sequence[IncarnationStatus]) -> tuple[IncarnationStatus, ...]:
-    """Newest first; what is known in memory is newer than what was stored of it."""
-    known = {each.id for each in living}
-    # One that is stored as living, and does not live, has ended: its verdict is not written yet.
-    ended = (each for each in history if each.id not in known and each.state is IncarnationState.STOPPED)
-    found = (*living, *ended)
-    return tuple(sorted(found, key=lambda each: -each.number))
-
-
-def _well(incarnation: Incarnation) -> int:
-    """Lowest where an operator should look first."""
-    return (ConditionKind.SILENT, ConditionKind.BUSY, ConditionKind.UNHEALTHY, ConditionKind.ANSWERING).index(
-        incarnation.condition.kind
-    )

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
+from moorage.app.acts import Act
 from moorage.app.wiring import Wiring
 from moorage.errors import Invalid
 from moorage.models.installation import InstallationId
 from moorage.models.levels import LevelSetting, level_name
-
-#: Writes an action into the audit: what, of which installation, by whom, and a sentence.
-Act = Callable[[str, str, str, str], Awaitable[None]]
 
 #: Single loggers of one installation that have a level: each worker is told of all of them.
 MAX_LOGGERS = 100

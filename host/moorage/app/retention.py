@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
+from moorage.app.acts import Act
 from moorage.clock import Clock, sleep
 from moorage.config.retention import RetentionSettings
 from moorage.errors import MoorageError
@@ -21,9 +22,6 @@ BATCH = 500
 
 #: Between two transactions: others' turn, in this host and in those that share the store.
 PAUSE = timedelta(milliseconds=20)
-
-#: Writes an action into the audit: what, of which installation, by whom, and a sentence.
-Act = Callable[[str, str, str, str], Awaitable[None]]
 
 
 class Retention:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
+from moorage.app.acts import Act
 from moorage.app.wiring import Wiring
 from moorage.models.installation import InstallationId
 from moorage.models.secret import SHARED, SecretInfo, SecretOrigin
-
-#: Writes an action into the audit: what, of which installation, by whom, and a sentence.
-Act = Callable[[str, str, str, str], Awaitable[None]]
 
 
 class Secrets:

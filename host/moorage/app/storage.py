@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from typing import Any, TypeVar
 
+from moorage.app.acts import Act
 from moorage.app.wiring import Wiring
 from moorage.errors import NotFound
 from moorage.models.installation import Installation, InstallationId
 from moorage.models.storage import SnapshotView, StorageUse
 from moorage.supervisor.archive import archive
 from moorage.supervisor.snapshot import Snapshot
-
-#: Writes an action into the audit: what, of which installation, by whom, and a sentence.
-Act = Callable[[str, str, str, str], Awaitable[None]]
-
 
 Result = TypeVar("Result")
 
