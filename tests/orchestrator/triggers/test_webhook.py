@@ -36,8 +36,12 @@ class World:
         self.installation = Installation(
             "churn", manifest, Path("churn"), Path("churn"), "", ("",), "", desired=DesiredState()
         )
+        #: Where there are several.
+        self.installations: list[Installation] = []
         self.may_run = True
         self.refusal: Exception | None = None
+        #: Raised where a request is counted, after it was written down.
+        self.uncounted: Exception | None = None
         self.submitted: list[ExecutionRequest] = []
         self.fires: list[str] = []
         self._book: dict[str, Execution] = {}
@@ -64,6 +68,8 @@ class World:
         raise AssertionError("a sender is answered before there is an outcome")
 
     async def fired(self, trigger, execution, *, at) -> None:
+        if self.uncounted is not None:
+            raise self.uncounted
         self.fires.append(execution)
 
     async def skipped(self, trigger, count=1) -> None: ...
@@ -77,7 +83,7 @@ class World:
         return await self.receive(body, moorage_signature=sign(secret, body, self.clock.now()), **given)
 
     async def _targets(self, state):
-        return [self.installation] if self.may_run else []
+        return (self.installations or [self.installation]) if self.may_run else []
 
     def webhook(self, installation, name):
         return self.state if (installation, name) == (self.state.installation, "orders") else None
@@ -241,3 +247,35 @@ async def test_one_that_selects_is_of_each_that_it_selects(world):
 async def test_a_key_is_bounded(world):
     assert (await refused(world.signed(idempotency_key="k" * 201)))[0] == 400
     assert await world.signed(idempotency_key="k" * 200)
+
+
+async def test_of_a_request_signed_twice_each_signature_is_the_same_request_s(world):
+    """Who has read it sends it again by the other one."""
+    world.secrets = {"WEBHOOK_SECRET": "s2", "WEBHOOK_SECRET_OLD": "s1"}
+    time, new = sign("s2", BODY, world.clock.now()).split(",")
+    old = sign("s1", BODY, world.clock.now()).split(",")[1]
+    first = await world.receive(moorage_signature=f"{time},{new},{old}")
+    for again in (f"{time},{old},{new}", f"{time},{old}", f"{time},{new}"):
+        assert await world.receive(moorage_signature=again) == first
+        assert await refused(world.receive(moorage_signature=again, idempotency_key="x")) == (
+            409,
+            "signature_used",
+            None,
+        )
+        world.clock.advance(seconds=1)
+
+
+async def test_what_is_written_down_is_told_as_that_although_it_is_not_counted(world):
+    """Who is told that it was not kept signs it anew, and it would run twice."""
+    world.uncounted = StoreFailed("The store is away.")
+    assert (await world.signed()).id == "e-1"
+
+
+async def test_of_one_that_selects_each_address_has_a_pace_of_its_own(world):
+    world.state = replace(world.state, id="orders", installation="")
+    other = replace(world.installation, id="others")
+    world.installations = [world.installation, other]
+    for number in range(5):
+        await world.signed(str(number).encode())
+    assert (await refused(world.signed(b"5")))[0] == 429
+    assert await world.signed(b"5", installation="others")

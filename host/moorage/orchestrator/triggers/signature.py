@@ -41,7 +41,7 @@ def sign(secret: str, body: bytes, at: datetime) -> str:
 
 
 def verified(form: Form, headers: Mapping[str, str], body: bytes, secrets: Iterable[str], now: datetime) -> str | None:
-    """What tells this signature from others, where it is that of one of the secrets; None: it is not.
+    """What tells what was signed from all else, by whichever of the secrets it was; None: by none of them.
 
     ``headers``: names in small letters.
     """
@@ -53,7 +53,7 @@ def verified(form: Form, headers: Mapping[str, str], body: bytes, secrets: Itera
     if not _SECONDS.fullmatch(seconds) or abs(now - datetime.fromtimestamp(int(seconds), UTC)) > TOLERANCE:
         return None
     found = _matching(digests, _signed(seconds, body), secrets)
-    return None if found is None else f"{seconds}.{found}"
+    return None if found is None else f"{seconds}.{hashlib.sha256(body).hexdigest()}"
 
 
 def _read(value: str) -> tuple[str, list[str]]:

@@ -114,9 +114,11 @@ class Webhooks:
             raise _unknown(installation, name) if found is None else _unsigned()
         if found is None:
             raise _away(installation)
-        if not self._paces.setdefault(state.id, _Pace(self._parts.clock, self._per_second)).take():
+        # Each address of one that selects has its own senders.
+        address = f"{state.id}@{installation}"
+        if not self._paces.setdefault(address, _Pace(self._parts.clock, self._per_second)).take():
             raise _busy(installation)
-        key = self._key(state, request, proof)
+        key = self._key(address, request, proof)
         return await self._submitted(state, found, key, request)
 
     async def _target(self, state: TriggerState, name: InstallationId) -> Installation | None:
@@ -126,7 +128,7 @@ class Webhooks:
         return next((each for each in await self._parts.targets(state) if each.id == name), None)
 
     async def _proof(self, state: TriggerState, name: InstallationId, request: Request) -> str | None:
-        """What tells its signature from others; empty: it needs none. None: it has none that is right."""
+        """What tells what was signed from all else; empty: it needs none. None: it has no signature that is right."""
         wanted = state.trigger.options.get("secret")
         if not wanted:
             return "" if request.is_known else None
@@ -137,13 +139,13 @@ class Webhooks:
         known = [secret for secret in secrets if secret is not None]
         return signature.verified(form, request.headers, request.body, known, self._parts.clock.now())
 
-    def _key(self, state: TriggerState, request: Request, proof: str) -> str:
+    def _key(self, address: str, request: Request, proof: str) -> str:
         """Raises WebhookRefused where the signature was another request's."""
         own = next((request.headers[name] for name in KEY_HEADERS if request.headers.get(name)), "")
         if len(own) > MAX_KEY_CHARACTERS:
             raise WebhookRefused(400, "key_too_long", f"Its key has more than {MAX_KEY_CHARACTERS} characters.")
         # Of our own form, the signature is of one moment and one body: it is one request's.
-        signed = hashlib.sha256(f"{state.id} {proof}".encode()).hexdigest() if "." in proof else ""
+        signed = hashlib.sha256(f"{address} {proof}".encode()).hexdigest() if "." in proof else ""
         key = own or signed
         if signed and self._used.by(signed, key) != key:
             sentence = "Its signature was that of another request. Sign each anew, and keep its Idempotency-Key."
@@ -167,15 +169,22 @@ class Webhooks:
         )
         try:
             execution = await parts.orchestrator.submit(order)
-            if execution.queued_at >= began:
-                await parts.counts.fired(state.id, execution.id, at=began)
         except NotStorable as error:
             raise WebhookRefused(422, "not_storable", "It holds something that cannot be kept.") from error
         except NotNow as error:
             known = parts.known(installation.id)
             runnable = known is not None and known.desired.runnable
             raise (_busy if runnable else _away)(installation.id) from error
+        if execution.queued_at >= began:
+            await self._count(state, execution)
         return execution
+
+    async def _count(self, state: TriggerState, execution: Execution) -> None:
+        """It is written down already: a sender that is refused now would sign it anew, and it would run twice."""
+        try:
+            await self._parts.counts.fired(state.id, execution.id, at=execution.queued_at)
+        except MoorageError as error:
+            log.warning("%s: that it has started %s was not counted: %s", state.id, execution.id, error)
 
 
 def record(request: Request) -> dict[str, Any]:
