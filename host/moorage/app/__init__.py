@@ -1,5 +1,6 @@
 """The composition root: the only place that chooses between implementations, and the face for applications."""
 
+from moorage.app.executions import ExecutionFailed
 from moorage.app.hooks import Refused
 from moorage.app.host import Host
 from moorage.broker.services.base import Caller
@@ -14,6 +15,7 @@ __all__ = [
     "Answers",
     "Caller",
     "Door",
+    "ExecutionFailed",
     "ExtensionFailed",
     "ExtensionFailure",
     "FailureKind",
