@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -12,11 +13,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from fault_proxy import FaultProxy
 from servers.postgres import PostgresServer
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, create_engine, insert, text
 
 from moorage.models.execution import ExecutionState
 from moorage.store import postgresql, schema
 from moorage.store.errors import NotAStore, SchemaNewer, StoreFailed
+from moorage.store.executions import _new_values
 from moorage.store.postgresql import Timeouts
 from moorage.store.store import Store
 
@@ -190,3 +192,22 @@ async def test_work_that_was_in_anothers_way_runs_again(pair: tuple[Store, Store
     await one._database.write(lambda c: c.execute(text("INSERT INTO counters VALUES ('n', 0)")))
     await asyncio.gather(one._database.write(lambda c: add(c, 1)), other._database.write(lambda c: add(c, 2)))
     assert await one._database.read(lambda c: c.scalar(text("SELECT value FROM counters WHERE name = 'n'"))) == 2
+
+
+async def test_of_two_hosts_that_submit_the_same_key_one_has_it(
+    pair: tuple[Store, Store], server: PostgresServer
+) -> None:
+    one, other = pair
+    mine, theirs = (replace(queued(name), key="nightly@06:00") for name in ("e-1", "e-2"))
+
+    def slow(connection: Connection) -> None:
+        connection.execute(insert(schema.executions).values(_new_values(mine)))
+        # Until the other one's row is in the way of this one's.
+        waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        while not connection.scalar(waiting):
+            time.sleep(0.01)
+
+    async with asyncio.timeout(20):
+        _, stored = await asyncio.gather(one.executions._database.write(slow), other.executions.create(theirs))
+    assert stored.id == "e-1"
+    assert [each.id for each in await other.executions.list()] == ["e-1"]

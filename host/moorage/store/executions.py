@@ -14,11 +14,13 @@ from moorage.models.installation import InstallationId
 from moorage.store import schema
 from moorage.store.attempts import attempt_values
 from moorage.store.database import Database
-from moorage.store.errors import ExecutionUnknown
+from moorage.store.errors import ExecutionUnknown, StoreFailed
 
 _table = schema.executions
 _OPEN = tuple(state for state in ExecutionState if not state.is_outcome)
 _LARGE = ("input", "result", "error_traceback")
+#: Races for one key that one submission may lose.
+_RACES = 50
 #: What a list shows.
 _LISTED = [literal(None).label(column.name) if column.name in _LARGE else column for column in _table.c]
 
@@ -39,20 +41,24 @@ class Executions:
             await self._database.write(lambda connection: connection.execute(statement))
             return execution
 
-        def work(connection: Connection) -> Execution:
-            # Whoever loses the race for a key sees the winner's row; and one that is deleted meanwhile is free again.
-            while True:
-                row = connection.execute(_with_key(execution.key)).one_or_none()
-                if row is not None:
-                    return _execution(row)
-                try:
-                    with connection.begin_nested():
-                        connection.execute(statement)
-                except IntegrityError:
-                    continue
-                return execution
+        def work(connection: Connection) -> Execution | None:
+            row = connection.execute(_with_key(execution.key)).one_or_none()
+            if row is not None:
+                return _execution(row)
+            try:
+                with connection.begin_nested():
+                    connection.execute(statement)
+            except IntegrityError:
+                return None
+            return execution
 
-        return await self._database.write(work)
+        # Whoever loses the race for a key sees the winner's row in its next transaction alone: PostgreSQL shows all of
+        # this one what there was at its beginning. And a key whose row is deleted meanwhile is free again.
+        for _ in range(_RACES):
+            stored = await self._database.write(work)
+            if stored is not None:
+                return stored
+        raise StoreFailed(f"the key {execution.key!r:.80} is taken and given back all the time")
 
     async def started(self, execution: str, *, at: datetime, worker: WorkerFacts, host: str = "") -> bool:
         """False: it is no longer queued in this host, and must not run."""
