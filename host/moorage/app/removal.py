@@ -92,6 +92,7 @@ async def forget(parts: Wiring, name: InstallationId, by: str) -> None:
     parts.supervisor.forget(name)
     parts.vault.forget(name)
     parts.configs.forget(name)
+    parts.policies.learn(name, ())
     parts.log_levels.forget(name)
     await parts.broker.forget(name)
     parts.logs.forget(name)

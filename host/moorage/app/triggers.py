@@ -180,6 +180,8 @@ class Triggers:
     async def _told(self, action: str, state: TriggerState, by: str, message: str = "") -> None:
         """To the registry, so that it counts when this returns, and to the audit."""
         await self._act(action, state.installation, by, f"{state.id}{f': {message}' if message else ''}")
+        if state.installation:
+            await self._store.tell_hosts(state.installation)
         await self._registry.refresh([state.installation])
 
 

@@ -21,6 +21,7 @@ from moorage.models.trigger import SCHEDULES, Declaration, TriggerId, TriggerSta
 from moorage.store import schema
 from moorage.store.database import Database
 from moorage.store.errors import InstallationUnknown, TriggerExists, TriggerUnknown
+from moorage.store.installations import revise
 
 _table = schema.triggers
 _triggers = TypeAdapter(Trigger)
@@ -150,6 +151,10 @@ class Triggers:
     async def resume(self, trigger: TriggerId) -> TriggerState:
         """Also where it is not paused. Raises TriggerUnknown."""
         return await self._set(trigger, paused=False, paused_reason="", paused_by="")
+
+    async def tell_hosts(self, installation: InstallationId) -> None:
+        """People have changed something of its triggers: by this other hosts notice. Raises InstallationUnknown."""
+        await self._database.write(lambda connection: revise(connection, installation))
 
     # -- what becomes of it ------------------------------------------------------------------------------------------
 

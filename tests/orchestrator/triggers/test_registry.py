@@ -399,6 +399,21 @@ async def test_those_that_select(store: Store, clock: FakeClock, runs: Runs) -> 
     await world.registry.close()
 
 
+async def test_what_another_host_changes_of_one_that_selects_is_noticed(world: World) -> None:
+    await world.store.triggers.put(
+        Declaration("all", Trigger("kafka", "all", name="all", select=Selector()), Origin.PERSON)
+    )
+    await world.registry.look_at_selecting()
+    await world.caught_up()
+    assert world.sources.live == {"all": "all"}
+    looks = world.schedules.looks
+    await world.registry.look_at_selecting()
+    assert world.schedules.looks == looks
+    await world.store.triggers.pause("all", "", by="dana")
+    await world.registry.look_at_selecting()
+    assert world.sources.live == {}
+
+
 async def test_an_application_adds_and_takes_back(world: World) -> None:
     await world.registry.declare("churn", replace(OPEN, name="own"))
     assert await world.conditions() == {}

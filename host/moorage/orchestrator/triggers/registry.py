@@ -113,6 +113,8 @@ class Registry:
         self._heard: dict[TriggerId, _Heard] = {}
         #: Those whose signals come in by the API, by installation and what they are called there.
         self._webhooks: dict[tuple[InstallationId, str], TriggerState] = {}
+        #: Of those that select, what was acted upon.
+        self._selecting: dict[TriggerId, tuple[object, ...]] = {}
         self._switch = SwitchState()
         self._turn = asyncio.Lock()
         self._tasks = OwnedTasks()
@@ -183,6 +185,11 @@ class Registry:
         """The trigger of requests to that name; also one that is paused."""
         return self._webhooks.get((installation, name))
 
+    @property
+    def listened_to(self) -> tuple[TriggerId, ...]:
+        """Those whose sources this host listens to, or tries to."""
+        return tuple(sorted(self._heard))
+
     def condition(self, state: TriggerState) -> tuple[str, str]:
         """One word, and a sentence where it is not "active"."""
         heard = self._heard.get(state.id)
@@ -248,6 +255,12 @@ class Registry:
         if self._schedules is not None:
             self._schedules.look()
 
+    async def look_at_selecting(self) -> None:
+        """What people changed on other hosts of those that select. Raises StoreFailed."""
+        found = {state.id: _said(state) for state in await self._store.triggers.list("")}
+        if found != self._selecting:
+            await self.refresh([""])
+
     async def _refresh(self, name: InstallationId) -> None:
         if name and not await self._learn(name):
             self._receive(name, ())
@@ -256,6 +269,8 @@ class Registry:
         await self._declare(name)
         states = await self._store.triggers.list(name)
         states = tuple([await self._as_declared(state) for state in states])
+        if not name:
+            self._selecting = {state.id: _said(state) for state in states}
         self._receive(name, states)
         await self._hear(name, states)
 
@@ -363,3 +378,8 @@ class Registry:
 def _of(trigger: TriggerId, name: InstallationId) -> bool:
     installation, slash, _ = trigger.rpartition("/")
     return installation == name if slash else not name
+
+
+def _said(state: TriggerState) -> tuple[object, ...]:
+    """What is said of it, and not what becomes of it."""
+    return (state.trigger, state.paused, state.removed)
