@@ -1,6 +1,7 @@
 """Webhooks: HTTP requests of others that start executions. Each is written down before it is answered.
 
-Whoever cannot sign learns nothing: a webhook that is unknown, not granted, disabled or paused is the same to them.
+Whoever cannot sign learns nothing: a webhook that is unknown, not granted, disabled, paused or at work is the same to
+them.
 """
 
 from __future__ import annotations
@@ -107,11 +108,13 @@ class Webhooks:
     async def _received(self, installation: InstallationId, name: str, request: Request) -> Execution:
         state = self._registry.webhook(installation, name) or self._registry.webhook("", name)
         if state is None:
-            raise _unknown(installation, name)
+            # As much work as with one that is there.
+            signature.verified(Form.GITHUB, request.headers, request.body, ("none",), self._parts.clock.now())
+            raise _unknown(installation, name) if request.is_known else _unsigned()
         found = await self._target(state, installation)
         proof = await self._proof(state, installation, request)
         if proof is None:
-            raise _unknown(installation, name) if found is None else _unsigned()
+            raise _unsigned()
         if found is None:
             raise _away(installation)
         # Each address of one that selects has its own senders.
@@ -241,7 +244,7 @@ def _unknown(installation: InstallationId, name: str) -> WebhookRefused:
 
 
 def _unsigned() -> WebhookRefused:
-    return WebhookRefused(401, "signature_invalid", "It has no valid signature.")
+    return WebhookRefused(401, "signature_invalid", "There is no such webhook, or it has no valid signature.")
 
 
 def _busy(installation: InstallationId) -> WebhookRefused:
