@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -194,20 +195,24 @@ async def test_work_that_was_in_anothers_way_runs_again(pair: tuple[Store, Store
     assert await one._database.read(lambda c: c.scalar(text("SELECT value FROM counters WHERE name = 'n'"))) == 2
 
 
-async def test_of_two_hosts_that_submit_the_same_key_one_has_it(
-    pair: tuple[Store, Store], server: PostgresServer
-) -> None:
+async def test_of_two_hosts_that_submit_the_same_key_one_has_it(pair: tuple[Store, Store]) -> None:
     one, other = pair
     mine, theirs = (replace(queued(name), key="nightly@06:00") for name in ("e-1", "e-2"))
+    inserted = threading.Event()
 
     def slow(connection: Connection) -> None:
         connection.execute(insert(schema.executions).values(_new_values(mine)))
+        inserted.set()
         # Until the other one's row is in the way of this one's.
         waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
         while not connection.scalar(waiting):
+            connection.execute(text("SELECT pg_stat_clear_snapshot()"))
             time.sleep(0.01)
 
     async with asyncio.timeout(20):
-        _, stored = await asyncio.gather(one.executions._database.write(slow), other.executions.create(theirs))
+        writing = asyncio.create_task(one.executions._database.write(slow))
+        await asyncio.to_thread(inserted.wait, 10)
+        stored = await other.executions.create(theirs)
+        await writing
     assert stored.id == "e-1"
     assert [each.id for each in await other.executions.list()] == ["e-1"]
