@@ -88,7 +88,7 @@ class TriggerView:
     """For people."""
 
     state: TriggerState
-    #: "active", "paused", "idle" (its installation may not run now), "not granted", "failing", "invalid".
+    #: "active", "paused", "idle" (its installation may not run now), "not granted", "failing", "invalid", "removed".
     condition: str
     #: A sentence where the condition is not "active".
     reason: str = ""
