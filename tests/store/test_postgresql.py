@@ -17,7 +17,7 @@ from servers.postgres import PostgresServer
 from sqlalchemy import Connection, create_engine, insert, text
 
 from moorage.models.execution import ExecutionState
-from moorage.store import postgresql, schema
+from moorage.store import migrate, postgresql, schema
 from moorage.store.errors import NotAStore, SchemaNewer, StoreFailed
 from moorage.store.executions import _new_values
 from moorage.store.postgresql import Timeouts
@@ -52,6 +52,27 @@ async def test_hosts_that_start_at_once_make_the_schema_once(server: PostgresSer
     engine = create_engine(url)
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+    engine.dispose()
+
+
+async def test_who_waits_for_anothers_migration_waits_to_its_end(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "ANSWER_SECONDS", 0.1)
+    url, timeouts = fresh_database(server, "long_migration"), Timeouts(statement=timedelta(milliseconds=200))
+    engine = create_engine(url)
+    async with asyncio.timeout(30):
+        with engine.begin() as connection:
+            migrate.lock(connection)
+            store = Store(url, timeouts=timeouts)
+            opening = asyncio.create_task(store.open())
+            # Longer than any statement may take, with the second try of a connection that was lost.
+            assert await asyncio.wait({opening}, timeout=2) == (set(), {opening})
+        await opening
+        # Afterwards all is bounded as before.
+        with pytest.raises(StoreFailed, match="timeout"):
+            await store._database.write(lambda connection: connection.execute(text("SELECT pg_sleep(20)")))
+        await store.close()
     engine.dispose()
 
 

@@ -10,6 +10,7 @@ run into.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 from collections.abc import Generator, Sequence
@@ -66,6 +67,7 @@ def make_engine(url: URL, timeouts: Timeouts, connections: int) -> Engine:
         raise PostgresClientMissing
     engine = create_engine(url, pool_size=connections, max_overflow=0, isolation_level="REPEATABLE READ")
     event.listen(engine, "do_connect", lambda _dialect, _record, _positional, named: _connect(named, timeouts))
+    event.listen(engine, "checkin", lambda connection, _record: _bound(connection, timeouts))
     return engine
 
 
@@ -82,6 +84,8 @@ def for_migrating(engine: Engine) -> Engine:
 def lock_migrations(connection: Connection) -> None:
     """Until the transaction ends, one host alone gets past this, however long it takes."""
     connection.execute(text("SET LOCAL statement_timeout = 0"))
+    driver: Any = connection.connection.dbapi_connection
+    driver.limit_seconds = math.inf
     connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _MIGRATION_LOCK})
 
 
@@ -149,7 +153,7 @@ def _connect(named: dict[str, Any], timeouts: Timeouts) -> Any:
     }
     connection = BoundedConnection.connect(**(arguments | named))
     connection.adapters.register_dumper(str, WithoutNul)
-    connection.limit_seconds = timeouts.statement.total_seconds() + ANSWER_SECONDS
+    _bound(connection, timeouts)
     try:
         for statement in _session(statement_ms):
             connection.execute(statement)
@@ -158,6 +162,12 @@ def _connect(named: dict[str, Any], timeouts: Timeouts) -> Any:
         connection.close()
         raise
     return connection
+
+
+def _bound(connection: Any, timeouts: Timeouts) -> None:
+    """``connection`` None: it is gone."""
+    if connection is not None:
+        connection.limit_seconds = timeouts.statement.total_seconds() + ANSWER_SECONDS
 
 
 def _session(statement_ms: int) -> Sequence[Any]:
