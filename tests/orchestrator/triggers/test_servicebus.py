@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from fault_proxy import FaultProxy
@@ -47,6 +47,11 @@ class World:
         ]
         async with self._client() as connected, connected.get_queue_sender(to) as sender:
             await sender.send_messages(sent)
+
+    def sent_before(self, ago: timedelta) -> None:
+        """All that are in the queue now."""
+        for stored in self.namespace.queue("orders")._ready:
+            stored.enqueued_at -= ago.total_seconds()
 
     async def dead_letters(self, entity: str = "orders") -> list:
         async with self._client() as connected, connected.get_queue_receiver(entity, sub_queue="deadletter") as found:
@@ -203,19 +208,43 @@ async def test_who_stops_listening_gives_back_at_once_what_was_not_settled(world
 
 
 async def test_a_message_sent_twice_is_run_once_and_one_of_the_same_name_later_again(world):
+    """However long they wait for each other."""
     await world.send(b"x", b"x", ids=["daily", "daily"])
+    world.sent_before(timedelta(minutes=11))
+    await world.send(b"y", b"y", ids=["daily", "daily"])
     async with world.listening():
         await world.until((0, 0, 0))
-        assert len(world.door.runs) == 1
-    # The first one's execution was long ago.
-    later = BookDoor(now=lambda: datetime.now(UTC) - timedelta(minutes=11))
-    async with world.listening(door=later):
-        await world.send(b"x", ids=["daily"])
+    assert [message["body"] for message in world.door.inputs] == [b"x", b"y"]
+    assert len({signal.key for signal in world.door.runs}) == 2
+
+
+async def test_a_later_message_of_the_same_name_that_comes_again_joins_its_execution(world):
+    await world.send(b"x", ids=["daily"])
+    world.sent_before(timedelta(minutes=11))
+    await world.send(b"y", ids=["daily"])
+    world.door.gate.clear()
+    async with world.listening():
+        await world.door.until(lambda: bool(world.door.runs))
+        world.door.gate.set()
+        await world.door.until(lambda: bool(world.door.told))
+        world.door.gate.clear()
+        await world.door.until(lambda: len(world.door.runs) == 2)
+    world.door.gate.set()
+    async with world.listening():
         await world.until((0, 0, 0))
-        await world.send(b"y", ids=["daily"])
+    assert [message["body"] for message in world.door.inputs] == [b"x", b"y"]
+
+
+async def test_a_queue_that_is_made_anew_counts_from_one_again(world):
+    await world.send(b"x", ids=["daily"])
+    world.sent_before(timedelta(days=1))
+    async with world.listening():
         await world.until((0, 0, 0))
-    assert [signal.key for signal in later.runs] == ["orders/daily", "orders/daily#4"]
-    await later.close()
+    async with world_with() as anew:
+        await anew.send(b"y", ids=["daily"])
+        async with anew.listening(door=world.door):
+            await anew.until((0, 0, 0))
+    assert [message["body"] for message in world.door.inputs] == [b"x", b"y"]
 
 
 async def test_what_cannot_be_read_is_dead_lettered(world, monkeypatch):

@@ -41,8 +41,9 @@ BUSY_SECONDS, IDLE_SECONDS = 0.1, 1.0
 #: After so long without a word from the namespace it is asked for one: a connection may only seem to be there.
 SILENCE = timedelta(seconds=20)
 
-#: Messages with the same id are one where the second was sent within this time of the first one's execution, which is
-#: what Service Bus itself takes for a duplicate, by default. Later ones are others: ids such as "daily" come again.
+#: Messages with the same id, or number, are one where they were sent within this time of each other, which is what
+#: Service Bus itself takes for a duplicate, by default. Others are others, however long they have waited beside each
+#: other: ids such as "daily" come again, and an entity that is made anew counts from 1 again.
 DUPLICATE_WITHIN = timedelta(minutes=10)
 
 #: For what is left to do when the source ends: to abandon messages.
@@ -137,9 +138,9 @@ class ServiceBusSource:
     async def _taken(self, record: dict[str, Any], sent_at: datetime | None, door: Door) -> Taken:
         signal = records.signal(record)
         found = await taken(door, signal, self._clock)
-        if sent_at is not None and _is_another(record, sent_at, found.execution):
-            numbered = replace(signal, key=f"{signal.key}#{record['sequence_number']}")
-            return await taken(door, numbered, self._clock)
+        if sent_at is not None and _is_another(sent_at, found.execution):
+            dated = replace(signal, key=f"{signal.key}@{sent_at.isoformat()}")
+            return await taken(door, dated, self._clock)
         return found
 
     async def _renew(self, message: Any) -> datetime | None:
@@ -212,9 +213,7 @@ def _description(execution: Execution) -> str:
     return f"Execution {execution.id or '(none was made)'} of {execution.installation} {execution.state.value}{said}"
 
 
-def _is_another(record: dict[str, Any], sent_at: datetime, execution: Execution) -> bool:
-    """Whether the execution of this message's id was that of another message, and not of this one sent twice."""
-    before = execution.input
-    if not isinstance(before, dict) or before.get("sequence_number") == record["sequence_number"]:
-        return False
-    return sent_at - execution.queued_at > DUPLICATE_WITHIN
+def _is_another(sent_at: datetime, execution: Execution) -> bool:
+    """Whether the execution of this name was that of another message, and not of this one, or of it sent twice."""
+    before = execution.input.get("enqueued_at") if isinstance(execution.input, dict) else None
+    return isinstance(before, datetime) and abs(sent_at - before) > DUPLICATE_WITHIN
