@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from fault_proxy import FaultProxy
 from servers.postgres import PostgresServer
-from sqlalchemy import Connection, create_engine, insert, text
+from sqlalchemy import Connection, create_engine, insert, select, text
 
 from moorage.models.execution import ExecutionState
 from moorage.store import migrate, postgresql, schema
@@ -237,3 +237,20 @@ async def test_of_two_hosts_that_submit_the_same_key_one_has_it(pair: tuple[Stor
         await writing
     assert stored.id == "e-1"
     assert [each.id for each in await other.executions.list()] == ["e-1"]
+
+
+async def test_a_lease_is_renewed_while_writes_wait_for_anothers_lock(postgres_url: str) -> None:
+    engine = create_engine(postgres_url)
+    timeouts = Timeouts(statement=timedelta(seconds=2))
+    async with Store(postgres_url, host="here", timeouts=timeouts) as store, asyncio.timeout(30):
+        await store.hosts.register("here", "1", timedelta(minutes=1))
+        await store.audit.append([ENTRY])
+        # Such as a host that stands still in the middle of its transaction.
+        with engine.begin() as connection:
+            connection.execute(select(schema.audit_chain).with_for_update())
+            waiting = asyncio.create_task(store.audit.append([ENTRY]))
+            await asyncio.wait({waiting}, timeout=0.1)
+            assert await store.hosts.renew(timedelta(minutes=1))
+            assert not waiting.done()
+        await waiting
+    engine.dispose()

@@ -1,4 +1,5 @@
-"""The way from the event loop to the database: a thread that writes, a few that read.
+"""The way from the event loop to the database: a thread that writes, a few that read; where hosts share it, one more
+for what must not wait for others' locks.
 
 SQLAlchemy's asyncio extension was not chosen: it needs greenlets, and SQLite gains nothing from more than one writer.
 """
@@ -40,6 +41,8 @@ class Database:
         self._writing_engine = for_writing(self._engine)
         self._writer: ThreadPoolExecutor | None = None
         self._readers: ThreadPoolExecutor | None = None
+        #: Of shared ones.
+        self._urgent: ThreadPoolExecutor | None = None
 
     @property
     def shared(self) -> bool:
@@ -53,6 +56,8 @@ class Database:
         """
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="moorage-store-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="moorage-store-reader")
+        if self.shared:
+            self._urgent = ThreadPoolExecutor(1, thread_name_prefix="moorage-store-urgent")
         try:
             await asyncio.get_running_loop().run_in_executor(self._writer, self._prepare_file)
             await self._run(self._writer, self._in_migration, prepare)
@@ -64,11 +69,15 @@ class Database:
         """After the writes that were asked for before. May be called twice."""
         writer, self._writer = self._writer, None
         readers, self._readers = self._readers, None
+        urgent, self._urgent = self._urgent, None
         if writer is None or readers is None:
             return
-        readers.shutdown(wait=False)
+        others = (readers,) if urgent is None else (readers, urgent)
+        for executor in others:
+            executor.shutdown(wait=False)
         try:
-            await asyncio.get_running_loop().run_in_executor(writer, readers.shutdown)
+            for executor in others:
+                await asyncio.get_running_loop().run_in_executor(writer, executor.shutdown)
             await asyncio.get_running_loop().run_in_executor(writer, self._engine.dispose)
         finally:
             writer.shutdown(wait=False)
@@ -80,6 +89,10 @@ class Database:
         in the middle of the commit.
         """
         return await self._run(self._writer, self._in_write, work)
+
+    async def write_urgently(self, work: Work[T]) -> T:
+        """As ``write``, and not behind what waits there for other hosts' locks. Short, and of rows of its own."""
+        return await self._run(self._urgent or self._writer, self._in_write, work)
 
     async def read(self, work: Work[T]) -> T:
         """Raises StoreFailed, StoreClosed and what the work raises."""

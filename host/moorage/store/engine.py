@@ -32,7 +32,8 @@ def make_engine(url: URL, timeouts: Timeouts) -> Engine:
     Raises PostgresClientMissing.
     """
     if is_postgresql(url):
-        return postgresql.make_engine(url, timeouts, READERS + 1)
+        # The one more is for what is urgent.
+        return postgresql.make_engine(url, timeouts, READERS + 2)
     engine = create_engine(url, pool_size=READERS + 1, max_overflow=0)
     event.listen(engine, "connect", _on_connect)
     event.listen(engine, "begin", _on_begin)

@@ -38,7 +38,7 @@ class Hosts:
             values = {"id": self._host, "started_at": now, "leased_until": now + length}
             connection.execute(insert(_table).values(row | values))
 
-        await self._database.write(work)
+        await self._database.write_urgently(work)
 
     async def renew(self, length: timedelta) -> bool:
         """False: the lease was lost meanwhile. It had run out, or another process has registered as this host."""
@@ -48,7 +48,7 @@ class Hosts:
             held = update(_table).where(self._own(), _table.c.leased_until > now)
             return connection.execute(held.values(leased_until=now + length)).rowcount == 1
 
-        return await self._database.write(work)
+        return await self._database.write_urgently(work)
 
     async def regain(self, name: str, version: str, length: timedelta) -> bool:
         """Registers again after the lease was lost. False: another process has it, as this host, and is alive."""
@@ -64,7 +64,7 @@ class Hosts:
             connection.execute(insert(_table).values(row | values))
             return True
 
-        return await self._database.write(work)
+        return await self._database.write_urgently(work)
 
     async def leave(self) -> None:
         """The lease ends now: others take over at once what is left."""
