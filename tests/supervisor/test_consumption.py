@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from moorage.models.execution import ResourceUse
 from moorage.supervisor.consumption import Figures, look, used
@@ -27,8 +28,9 @@ def test_of_a_worker_that_is_gone_its_calls_are_known() -> None:
 async def test_a_look_at_this_very_process() -> None:
     before = await look(os.getpid(), None)
     kept = bytearray(50_000_000)
-    for _ in range(50):
-        kept[:] = bytes(len(kept))
+    until = time.thread_time() + 0.05
+    while time.thread_time() < until:
+        kept[:1000] = bytes(1000)
     after = await look(os.getpid(), None)
     use = used(before, after, None)
     assert use.cpu_seconds is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -90,9 +89,8 @@ class Staged(World):
         self.stored = self.data = "1.0.0"
         self.snapshots: list[str] = []
         self.trial = False
-        #: In the disk's thread: the trial is noted down; and whether the disk has its answer yet.
-        self.trying, self.go_on = threading.Event(), threading.Event()
-        self.go_on.set()
+        #: Called when the trial is noted down, before whoever waits for that is told.
+        self.meanwhile: Callable[[], object] = lambda: None
         self.steps: list[str] = []
 
     async def attach(self, attachment: Attachment, on_refused: object) -> FakeLink:
@@ -151,8 +149,7 @@ class Disk:
     def begin_trial(self, _snapshot: str, _target: Installation) -> None:
         self._world.trial = True
         self._world.data = "touched by 2.0.0"
-        self._world.trying.set()
-        assert self._world.go_on.wait(5)
+        self._world.meanwhile()
 
     def restore(self, snapshot: str) -> None:
         assert not self._world.alive, "data is brought back while something may write it"
@@ -277,11 +274,8 @@ async def test_given_up_while_the_disk_begins_the_trial_its_data_is_brought_back
 ) -> None:
     world = staged()
     await running(world)
-    world.go_on.clear()
     reload = asyncio.create_task(world.reload("in_turn").run())
-    await world.until(world.trying.is_set)
-    reload.cancel()
-    world.go_on.set()
+    world.meanwhile = reload.cancel
     await asyncio.wait((reload,), timeout=5)
     assert reload.cancelled()
     await world.until(lambda: len(world.keeper.ready) == 1)
