@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,12 +24,14 @@ from moorage.models.extensions import (
 )
 from moorage.models.installation import DesiredState, Installation
 from moorage.models.manifest import Manifest
+from moorage.orchestrator import extension_call
+from moorage.orchestrator.extension_call import SMALL_BYTES, Answered, Call
 from moorage.orchestrator.extension_errors import ExtensionFailed, ExtensionPointUnknown, ExtensionsStopped
 from moorage.orchestrator.extension_views import ExtensionViews
 from moorage.orchestrator.extensions import ExtensionPoints
 from moorage.orchestrator.implementers import Implementer
 from moorage.orchestrator.standing import Judge
-from moorage.store.errors import InstallationUnknown
+from moorage.store.errors import InstallationUnknown, StoreFailed
 from moorage.supervisor.errors import NotRunnable, StartFailed
 from moorage_proto.capability import Capability, Grants, parse
 from moorage_proto.typed import ValueUnfit, extension_point
@@ -503,4 +506,46 @@ async def test_calls_and_failures_are_counted_and_shown() -> None:
     del world.known["broken"]
     await world.views.points()
     assert world.points.counter.of("shop.discount", "broken").calls == 0
+    await world.end()
+
+
+async def test_large_answers_of_one_plugin_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes a thread of the host's for a while, also after nobody waits for it."""
+    inside, most, goes_on = 0, 0, threading.Event()
+
+    def read(call: Call, data: bytes) -> Answered:
+        nonlocal inside, most
+        inside, most = inside + 1, max(most, inside + 1)
+        goes_on.wait(DEADLINE_SECONDS)
+        inside -= 1
+        return Answered(len(data))
+
+    monkeypatch.setattr(extension_call, "_answer", read)
+    large = Worker(sends(bytes(SMALL_BYTES + 1)))
+    world = World(large=large)
+    first = await world.after(world.points.call_all(Discount.discount, BASKET), 6)
+    assert [failure.kind for failure in first.failures] == [FailureKind.TIMED_OUT]
+    rest = asyncio.gather(*(world.points.call_one("large", Discount.discount, BASKET) for _ in range(4)))
+    await world.settle()
+    goes_on.set()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        assert await rest == [SMALL_BYTES + 1] * 4
+    assert most == 1
+    await world.end()
+
+
+async def test_a_store_that_does_not_answer_holds_up_nobody_past_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: str) -> Any:
+        await asyncio.Event().wait()
+
+    world = World(one=Worker(answers(1)))
+    for name in ("of", "all"):
+        monkeypatch.setattr(world, name, away)
+    for call in (
+        world.points.call_all(Discount.discount, BASKET),
+        world.points.call_first(Discount.discount, BASKET),
+        world.points.call_one("one", Discount.discount, BASKET),
+    ):
+        with pytest.raises(StoreFailed, match="5 s"):
+            await world.after(call, 5)
     await world.end()

@@ -132,6 +132,7 @@ class Calls:
         self._at_once = at_once
         self._plain = plain
         self._turns: weakref.WeakValueDictionary[InstallationId, asyncio.Semaphore] = weakref.WeakValueDictionary()
+        self._readings: weakref.WeakValueDictionary[InstallationId, asyncio.Semaphore] = weakref.WeakValueDictionary()
 
     async def make(self, call: Call) -> Result:
         """Whatever the plugin does, it is a result. Cancelled, it cancels the plugin's work, and rolls it back."""
@@ -171,7 +172,16 @@ class Calls:
             return call.failed(FailureKind.INVALID, f"Its answer is refused: {problem}.")
         if len(data) <= SMALL_BYTES:
             return _answer(call, data)
-        return await asyncio.to_thread(_answer, call, data)
+        return await self._read_large(call, data)
+
+    async def _read_large(self, call: Call, data: bytes) -> Result:
+        """One of an installation at a time: the threads are the host's, and there are few of them."""
+        turn = self._readings.setdefault(call.installation, asyncio.Semaphore())
+        await turn.acquire()
+        reading = asyncio.get_running_loop().run_in_executor(None, _answer, call, data)
+        # The thread goes on when nobody waits for it any more; its turn ends with it.
+        reading.add_done_callback(lambda _: turn.release())
+        return await asyncio.shield(reading)
 
     def _failure(self, call: Call, outcome: TaskOutcome) -> ExtensionFailure:
         kind = _KINDS.get(outcome.state, FailureKind.FAILED)

@@ -8,9 +8,9 @@ cancelled and rolled back while nobody waits for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from moorage.clock import Clock, SystemClock
 from moorage.models.extensions import (
@@ -28,9 +28,11 @@ from moorage.orchestrator.implementers import Implementers
 from moorage.orchestrator.recorder import harmless
 from moorage.orchestrator.standing import Judge
 from moorage.owned import OwnedTasks
-from moorage.store.errors import InstallationUnknown
+from moorage.store.errors import InstallationUnknown, StoreFailed
 from moorage_proto.typed import ContractInvalid, ValueUnfit
 from moorage_proto.typed.extension import MAX_BYTES, method_of
+
+Found = TypeVar("Found")
 
 #: Told of each failure, with the method: for the plugin's log.
 Tell = Callable[[str, ExtensionFailure], None]
@@ -107,7 +109,8 @@ class ExtensionPoints:
     ) -> Any:
         """That installation's answer. Raises as ``call_all``, and ExtensionFailed, InstallationUnknown."""
         request = self._request(method, arguments, timeout)
-        if installation not in {each.installation.id for each in await self._implementers.all()}:
+        known = await self._in_time(request, self._implementers.all())
+        if installation not in {each.installation.id for each in known}:
             raise InstallationUnknown(installation)
         result = (await self._conduct(request, [installation]))[installation]
         if isinstance(result, Answered):
@@ -148,8 +151,22 @@ class ExtensionPoints:
     async def _names(
         self, request: Request, among: Collection[InstallationId] | None, start: bool
     ) -> list[InstallationId]:
-        names = await self._implementers.of(request.point.name)
+        names = await self._in_time(request, self._implementers.of(request.point.name))
         return [name for name in names if (among is None or name in among) and (start or self._ready(name))]
+
+    async def _in_time(self, request: Request, looked_up: Awaitable[Found]) -> Found:
+        """Raises StoreFailed when the time is over before."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as bound:
+                left = request.until - self._clock.elapsed()
+                alarm = self._clock.call_later(left, lambda: bound.reschedule(loop.time()))
+                try:
+                    return await looked_up
+                finally:
+                    alarm.cancel()
+        except TimeoutError as error:
+            raise StoreFailed(f"it has not answered within {request.timeout.total_seconds():g} s") from error
 
     async def _conduct(
         self, request: Request, names: Iterable[InstallationId], enough: Callable[[Result], bool] = lambda _: False
