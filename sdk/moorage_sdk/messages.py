@@ -56,7 +56,10 @@ class _WithBody(Message):
 
     def json(self) -> Any:
         body = self._body()
-        return None if body is None else json.loads(body)
+        try:
+            return None if body is None else json.loads(body)
+        except RecursionError:
+            raise ValueError("it is nested too deep") from None
 
     def payload(self, wanted: Any) -> Any:
         body = self._body()

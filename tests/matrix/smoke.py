@@ -40,7 +40,7 @@ from moorage_proto.typed import capability as needs
 from moorage_proto.typed.compare import difference
 from moorage_proto.typed.extension import point_of
 from moorage_proto.typed.fit import Fit, fitting
-from moorage_sdk import Backend, CapabilityMissing, Context, Handover, Plugin
+from moorage_sdk import Backend, CapabilityMissing, Context, Handover, Plugin, messages
 from moorage_sdk.config import Config
 from moorage_sdk.kafka import Producer
 from moorage_sdk.schema import json_schema, shape_of
@@ -338,6 +338,16 @@ def check_extensions() -> None:
     kit.close()
 
 
+def check_messages() -> None:
+    record = {"method": "POST", "path": "/", "query": {"a": ["1"]}, "headers": {}, "body": b'{"name": "a"}'}
+    request = messages.brought(record)
+    assert isinstance(request, messages.WebhookRequest), request
+    assert request.read(Wish) == {"name": "a"}
+    assert messages.takes_whole(Optional[messages.WebhookRequest])
+    assert not messages.takes_whole(Wish)
+    assert messages.brought({"name": "a"}) is None
+
+
 def check_typed() -> None:
     contract = contract_of(Billing)
     assert contract is not None
@@ -370,7 +380,16 @@ def check_kit() -> None:
 
 
 if __name__ == "__main__":
-    checks = (check_contracts, check_handover, check_values, check_schema, check_typed, check_extensions, check_kit)
+    checks = (
+        check_contracts,
+        check_handover,
+        check_values,
+        check_schema,
+        check_messages,
+        check_typed,
+        check_extensions,
+        check_kit,
+    )
     for check in checks:
         check()
     found = {

@@ -155,6 +155,15 @@ def test_a_body_that_is_no_json_is_refused_with_the_way_out(kit):
         assert run.result
 
 
+def test_a_body_that_is_nested_without_end_is_refused_as_one_that_is_no_json(kit):
+    deep = KafkaMessage("orders", 0, 1, value=b"[" * 200_000)
+    task, _ = execute_taking(Order)
+    with pytest.raises(CallError, match="too deep"):
+        assert kit.run(task, deep).result
+    with pytest.raises(ValueError, match="too deep"):
+        deep.json()
+
+
 def test_what_is_given_by_a_person_is_never_taken_apart(kit):
     task, taken = execute_taking(KafkaMessage)
     assert kit.run(task, {"topic": "orders", "partition": 0, "offset": 1}).error is None
