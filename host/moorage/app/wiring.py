@@ -200,35 +200,7 @@ class Wiring:
             self.data_bounds,
             settings.supervision.snapshots_kept,
         )
-        self.supervisor = Supervisor(
-            Parts(
-                store=self.store,
-                shard=LocalShard(
-                    self.broker,
-                    lambda: self.services.sql.backends,
-                    console=console is not None,
-                    log_levels=self.log_levels.for_worker,
-                ),
-                launcher=self.launcher,
-                environments=self.environments,
-                logs=self.logs,
-                audit=self.audit,
-                sockets=settings.sockets,
-                data=settings.state_dir / "data",
-                snapshots=self.snapshots,
-                announce=self.events.announce,
-                policy=_policy(settings),
-                health=_health(settings.supervision),
-                idle_stop=self._idle_stop,
-                private=(settings.state_dir, settings.sockets),
-                development=settings.sandbox.development,
-                require=settings.required_level,
-                most_cpus=settings.most_cpus,
-                authorities=settings.http.ca_file,
-                config=self.configs.of,
-                storage=settings.storage,
-            )
-        )
+        self.supervisor = Supervisor(self._supervised(settings, console=console is not None))
         self.grant_use = GrantUse(self.broker.uses, self.store.grants)
         self.contributions = KnownContributions(self.store.contributions, self.events, self.supervisor)
         self._late_news = LateNews(self.events, self.supervisor, self.configs, self.log_levels)
@@ -260,45 +232,8 @@ class Wiring:
         self.deliveries = Deliveries(listeners, self.supervisor, self._log_delivery)
         self.hub.attach(self.deliveries, replier=self.deliveries)
 
-        judge, implementers = Judge(points), Implementers(self.store, self.events, self._contributions_of, learnt)
-        self.extension_points = ExtensionPoints(
-            judge,
-            implementers,
-            self.supervisor,
-            limits=CallLimits(settings.extensions.timeout, settings.extensions.at_once),
-            tell=self._log_call,
-            plain=self.maskers.plain,
-            ready=lambda name: self._contributions_of(name) is not None,
-        )
-        self.extension_views = ExtensionViews(judge, implementers, self.extension_points.counter)
-        self._extension_news = ExtensionNews(
-            self.extension_views, self.events, self._contributions_of, self._log_extension
-        )
-
-        started = SystemClock().now().isoformat()
-        listening = TriggerSources(
-            self.services, self.hub, self.events, self.store, sources, self.host, f"{self.host}/{started}"
-        )
-        self.registry = Registry(
-            RegistryParts(
-                self.store,
-                self.events,
-                SystemClock(),
-                replace(triggers_of(settings), application=triggers),
-                listening.kinds(),
-                self.selection.select,
-                HostClaims(self.store, self.host),
-            ),
-            self._door_parts,
-        )
-        self.webhooks = Webhooks(
-            self.registry, self.registry.door_parts, self.vault.read, per_second=settings.webhooks.rate
-        )
-        self._schedules = Schedules(
-            self.store.triggers,
-            Firing(self.registry.door_parts, self.registry.obstacle),
-            clock=SystemClock(),
-        )
+        self._extend(settings, points, learnt)
+        self._trigger(settings, sources, triggers)
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -358,6 +293,85 @@ class Wiring:
         """What was accepted before takes its turn, and triggers work from now on. May be called twice."""
         self.orchestrator.resume()
         await self.registry.start(self._schedules)
+
+    def _supervised(self, settings: Settings, *, console: bool) -> Parts:
+        """What the supervisor works with."""
+        return Parts(
+            store=self.store,
+            shard=LocalShard(
+                self.broker,
+                lambda: self.services.sql.backends,
+                console=console,
+                log_levels=self.log_levels.for_worker,
+            ),
+            launcher=self.launcher,
+            environments=self.environments,
+            logs=self.logs,
+            audit=self.audit,
+            sockets=settings.sockets,
+            data=settings.state_dir / "data",
+            snapshots=self.snapshots,
+            announce=self.events.announce,
+            policy=_policy(settings),
+            health=_health(settings.supervision),
+            idle_stop=self._idle_stop,
+            private=(settings.state_dir, settings.sockets),
+            development=settings.sandbox.development,
+            require=settings.required_level,
+            most_cpus=settings.most_cpus,
+            authorities=settings.http.ca_file,
+            config=self.configs.of,
+            storage=settings.storage,
+        )
+
+    def _extend(self, settings: Settings, points: Sequence[Point], learnt: Learnt | None) -> None:
+        """The application's extension points, and what is known of who implements them."""
+        judge, implementers = Judge(points), Implementers(self.store, self.events, self._contributions_of, learnt)
+        self.extension_points = ExtensionPoints(
+            judge,
+            implementers,
+            self.supervisor,
+            limits=CallLimits(settings.extensions.timeout, settings.extensions.at_once),
+            tell=self._log_call,
+            plain=self.maskers.plain,
+            ready=lambda name: self._contributions_of(name) is not None,
+        )
+        self.extension_views = ExtensionViews(judge, implementers, self.extension_points.counter)
+        self._extension_news = ExtensionNews(
+            self.extension_views, self.events, self._contributions_of, self._log_extension
+        )
+
+    def _trigger(
+        self,
+        settings: Settings,
+        sources: ApplicationSources,
+        declared: Mapping[InstallationId, Mapping[str, Trigger]],
+    ) -> None:
+        """What starts executions without a person."""
+        started = SystemClock().now().isoformat()
+        listening = TriggerSources(
+            self.services, self.hub, self.events, self.store, sources, self.host, f"{self.host}/{started}"
+        )
+        self.registry = Registry(
+            RegistryParts(
+                self.store,
+                self.events,
+                SystemClock(),
+                replace(triggers_of(settings), application=declared),
+                listening.kinds(),
+                self.selection.select,
+                HostClaims(self.store, self.host),
+            ),
+            self._door_parts,
+        )
+        self.webhooks = Webhooks(
+            self.registry, self.registry.door_parts, self.vault.read, per_second=settings.webhooks.rate
+        )
+        self._schedules = Schedules(
+            self.store.triggers,
+            Firing(self.registry.door_parts, self.registry.obstacle),
+            clock=SystemClock(),
+        )
 
     def remember(self, installation: Installation) -> None:
         """What the next worker runs from now on."""
