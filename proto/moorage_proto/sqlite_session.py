@@ -162,7 +162,8 @@ class SqliteSession:
     def note_commit(self, installation: str, execution: str) -> None:
         """In the transaction that is committed next: what is committed is the work of this execution.
 
-        For who may write at this moment. Raises CallError.
+        For who may write at this moment. Raises CallError: of an integrity error, where another attempt of it has
+        committed.
         """
         if self.lost is not None:
             raise self.lost
@@ -172,7 +173,7 @@ class SqliteSession:
             self.transaction = Transaction.WRITING
         with self._attempt():
             self._own(COMMIT_TABLE)
-            note = "INSERT OR IGNORE INTO main.moorage_commit (installation, execution) VALUES (?, ?)"
+            note = "INSERT INTO main.moorage_commit (installation, execution) VALUES (?, ?)"
             self._raw.execute(note, (installation, execution))
 
     def rollback(self) -> None:

@@ -62,6 +62,21 @@ def test_what_wrote_is_noted_in_the_same_transaction(world: NotingWorld):
     ]
 
 
+def test_of_two_attempts_that_both_come_to_their_commit_one_is_kept(world: NotingWorld):
+    """Such as on a host that lost its lease, and on the one that took over."""
+    first = world.worker(*ALL)
+    scoped(first).execute(INSERT, ("first",))
+    first.end(success=True)
+    second = world.worker(*ALL)
+    scoped(second).execute(INSERT, ("second",))
+
+    with pytest.raises(CallError, match="Another attempt of e-1 has committed already"):
+        second.end(success=True)
+
+    assert committed(world, "e-1") == [True]
+    assert world.rows("SELECT name FROM tags WHERE name IN ('first', 'second')") == [("first",)]
+
+
 def test_what_could_not_be_committed_is_not_noted(world: NotingWorld):
     worker = world.worker(*ALL)
     connection = scoped(worker)

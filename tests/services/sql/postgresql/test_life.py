@@ -592,3 +592,18 @@ def test_commits_are_noted_with_their_execution(server: PostgresServer):
             ("churn", "e-1"),
             ("churn", "e-3"),
         ]
+
+
+def test_of_two_attempts_that_both_come_to_their_commit_one_is_kept(server: PostgresServer):
+    with postgres_world(server, fresh_name(), commit_table=True) as world:
+        first = world.worker(*ALL)
+        scoped(first).execute(INSERT, ("first",))
+        first.end(success=True)
+        second = world.worker(*ALL)
+        scoped(second).execute(INSERT, ("second",))
+
+        with pytest.raises(CallError, match="Another attempt of e-1 has committed already"):
+            second.end(success=True)
+
+        assert tags(world) == ["first", "rock"]
+        assert world.rows("SELECT execution FROM moorage_commit") == [("e-1",)]

@@ -17,7 +17,7 @@ from moorage.broker.services.sql.threads import Forsaken, Share
 from moorage.broker.services.sql.writer_lock import WriterLock
 from moorage_proto import sql_pb2, values
 from moorage_proto.errors import CallError
-from moorage_proto.sqlite_errors import bindable, inspected_by_pragmas
+from moorage_proto.sqlite_errors import Kind, bindable, inspected_by_pragmas
 from moorage_proto.sqlite_result import OpenCursor
 from moorage_proto.sqlite_result import Result as SessionResult
 from moorage_proto.sqlite_session import SqliteSession, Transaction
@@ -173,7 +173,12 @@ class SqliteConnection:
         if self._notes_commits and self._has_written and execution:
             async with self._turn(None) as session:
                 await self._become_writer(None)
-                await self._in_thread(lambda: session.note_commit(self.opening.installation, execution))
+                try:
+                    await self._in_thread(lambda: session.note_commit(self.opening.installation, execution))
+                except CallError as error:
+                    if error.sql is not None and error.sql.kind == Kind.INTEGRITY_ERROR:
+                        raise refusals.committed_before(execution) from None
+                    raise
 
     async def _close(self) -> None:
         """Whoever ends a scope does not wait for turns that threads without a caller keep."""

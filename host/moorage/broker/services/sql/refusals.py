@@ -78,6 +78,16 @@ def transaction_idle(seconds: float) -> CallError:
     )
 
 
+def committed_before(execution: str) -> CallError:
+    return CallError(
+        Status.ABORTED,
+        Reason.BACKEND_FAILED,
+        f"Another attempt of {execution} has committed already, and this one is rolled back: what it does is done "
+        "once.",
+        sql=error_pb2.SqlFailure(kind=Kind.INTEGRITY_ERROR, sqlstate="23505"),
+    )
+
+
 def connection_closed() -> CallError:
     return CallError(
         Status.NOT_FOUND,

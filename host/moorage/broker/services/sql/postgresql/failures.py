@@ -34,6 +34,9 @@ _INWARD = ("58", "F0", "XX", "28", "08")
 #: The SQLSTATE of a connection that was lost in the middle of a transaction.
 LOST = "08006"
 
+#: A row that is there already.
+DUPLICATE = "23505"
+
 #: Constraints and the conditions of views, whose details show values of rows.
 _OF_ROWS = ("23", "44")
 

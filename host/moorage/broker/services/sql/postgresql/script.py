@@ -52,9 +52,9 @@ def create_commit_table(schema: str) -> tuple[str, ...]:
 
 
 def note_commit(schema: str) -> str:
-    """$1 and $2: installation and execution."""
-    columns = "(installation, execution) VALUES ($1, $2)"
-    return f"INSERT INTO {place(schema, COMMIT_TABLE)} {columns} ON CONFLICT DO NOTHING"
+    """$1 and $2: installation and execution. It fails where another attempt of the execution has committed."""
+    values = "(installation, execution) VALUES ($1, $2)"
+    return f"INSERT INTO {place(schema, COMMIT_TABLE)} {values}"
 
 
 def find_commit(schema: str) -> str:

@@ -139,12 +139,21 @@ class Transaction:
         self.lost = None
 
     async def note(self, mark: str) -> None:
-        """In the same transaction: that the execution's work is committed. Raises CallError."""
-        if not (mark and self.has_written and self._opening.execution):
+        """In the same transaction: that the execution's work is committed. Raises CallError, also where another attempt
+        of it has committed: such as that of a host that only seemed dead.
+        """
+        execution = self._opening.execution
+        if not (mark and self.has_written and execution):
             return
         session = self.session or await self._take(None)
-        if not session.is_aborted:
-            await self.run(session, session.query(mark, (self._opening.installation, self._opening.execution)), None)
+        if session.is_aborted:
+            return
+        try:
+            await self.run(session, session.query(mark, (self._opening.installation, execution)), None)
+        except CallError as error:
+            if error.sql is not None and error.sql.sqlstate == failures.DUPLICATE:
+                raise refusals.committed_before(execution) from None
+            raise
 
     async def settle(self) -> bool:
         """After every turn; whether it goes on. One in which nothing was done would only be in the way."""
