@@ -24,6 +24,12 @@ def _nested(messages: int) -> Extension:
     return made
 
 
+def _wide(fields: int) -> Extension:
+    made = Extension(point="a")
+    made.contract.message_type.add(name="M").field.extend([{}] * fields)
+    return made
+
+
 def test_extensions_are_taken_as_they_are_told() -> None:
     (told,) = read_declared(LoadReply(extensions=[Extension(point="a.b", version=3, methods=["pick"])])).extensions
     assert (told.point, told.version, told.methods, len(told.contract.service)) == ("a.b", 3, ("pick",), 0)
@@ -67,6 +73,7 @@ def test_what_an_honest_one_says_is_taken() -> None:
         (LoadReply(extensions=[Extension(point="a")] * 101), "101 extensions, and at most 100 are taken"),
         (LoadReply(extensions=[Extension(point="a", methods=["m"] * 101)]), "101 methods of one extension"),
         (LoadReply(extensions=[_nested(1001)]), "1,001 messages of one extension"),
+        (LoadReply(extensions=[_wide(6_000), _wide(4_001)]), "10,001 fields of extensions"),
         (LoadReply(extensions=[Extension(point="a", methods=["\x1b[2J"])]), "a name that is none"),
         (LoadReply(extensions=[Extension()]), "a name that is none"),
         (LoadReply(handlers=[EventHandler(name="a", topic="a\x00b")]), r"'a\\x00b' is no topic of events"),

@@ -22,6 +22,8 @@ HOOKS = ("on_load", "on_upgrade", "on_config_changed", "health", "on_error", "ex
 #: Of one extension: its methods, and the messages that they take and answer with.
 MAX_METHODS = 100
 MAX_MESSAGES = 1000
+#: Of all messages of all extensions: each is compared with the host's, while nobody else has a turn.
+MAX_FIELDS = 10_000
 
 #: Of a task, a handler, an extension point or a method of one.
 MAX_NAME_LENGTH = 500
@@ -51,6 +53,7 @@ def _problem_of(reply: plugin_pb2.LoadReply) -> str:
         ("extensions", len(reply.extensions), MAX_EXTENSIONS),
         ("methods of one extension", max((len(each.methods) for each in reply.extensions), default=0), MAX_METHODS),
         ("messages of one extension", max(map(_messages, reply.extensions), default=0), MAX_MESSAGES),
+        ("fields of extensions", sum(map(_fields, reply.extensions)), MAX_FIELDS),
         ("bytes", reply.ByteSize(), MAX_DECLARED_BYTES),
     ):
         if count > most:
@@ -70,6 +73,10 @@ def _problem_of(reply: plugin_pb2.LoadReply) -> str:
 
 def _messages(extension: plugin_pb2.Extension) -> int:
     return len(extension.contract.message_type)
+
+
+def _fields(extension: plugin_pb2.Extension) -> int:
+    return sum(len(message.field) for message in extension.contract.message_type)
 
 
 def _extension(extension: plugin_pb2.Extension) -> Extension:
