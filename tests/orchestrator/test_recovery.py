@@ -159,6 +159,31 @@ async def test_a_database_that_comes_back_is_believed(hosts: Hosts) -> None:
     assert (await hosts.outcome(orchestrator, "e-0")).state is ExecutionState.SUCCEEDED
 
 
+async def test_what_an_earlier_attempt_committed_while_this_one_ran_has_succeeded(
+    hosts: Hosts, sessions: Sessions
+) -> None:
+    """Its host only seemed dead, and the database has refused the second commit."""
+    noted = False
+
+    async def committed(execution: str) -> bool:
+        return noted
+
+    async def refused(execution: Execution, timeout: timedelta) -> TaskOutcome:
+        nonlocal noted
+        noted = True
+        return TaskOutcome(ExecutionState.FAILED)
+
+    sessions.run = refused
+    await hosts.left(running=False, attempts=2)
+    await hosts.store.executions.started("e-0", at=hosts.clock.now(), worker=FACTS, host="here")
+    hosts.policy = replace(hosts.policy, idempotent=True)
+    orchestrator = hosts.make(committed=committed)
+    await orchestrator.recover()
+    orchestrator.resume()
+    ended = await hosts.outcome(orchestrator, "e-0")
+    assert (ended.state, ended.attempt, sessions.ran) == (ExecutionState.SUCCEEDED, 2, ["e-0"])
+
+
 async def test_what_is_being_judged_can_be_cancelled_and_is_left_by_a_stop(hosts: Hosts, store: Store) -> None:
     async def committed(execution: str) -> bool:
         await asyncio.Event().wait()

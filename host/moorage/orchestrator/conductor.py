@@ -126,7 +126,17 @@ class Conductor:
             log.exception("%s: its session did not end well", job.id)
         if outcome is None or not outcome.state.is_outcome or not states.may_follow(job.execution.state, outcome.state):
             return outcomes.impossible(job.execution.state if outcome is None else outcome.state)
+        if outcome.state is ExecutionState.FAILED and await self._committed_meanwhile(job):
+            return outcomes.committed()
         return outcome
+
+    async def _committed_meanwhile(self, job: Job) -> bool:
+        """By an attempt before, on a host that only seemed dead: its database has refused this one's commit then."""
+        try:
+            return job.execution.attempt > 1 and await self.committed(job.id)
+        except Exception as error:  # noqa: BLE001 - whatever a database's driver raises, it was not asked
+            log.warning("%s: whether an attempt before has committed could not be asked: %s", job.id, error)
+            return False
 
     async def _run(self, job: Job, session: WorkerSession) -> TaskOutcome:
         try:
