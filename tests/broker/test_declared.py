@@ -26,7 +26,9 @@ def _nested(messages: int) -> Extension:
 
 def _wide(fields: int) -> Extension:
     made = Extension(point="a")
-    made.contract.message_type.add(name="M").field.extend([{}] * fields)
+    message = made.contract.message_type.add(name="M")
+    for number in range(fields):
+        message.field.add(number=number)
     return made
 
 
