@@ -549,3 +549,15 @@ async def test_a_store_that_does_not_answer_holds_up_nobody_past_the_deadline(mo
         with pytest.raises(StoreFailed, match="5 s"):
             await world.after(call, 5)
     await world.end()
+
+
+async def test_what_a_failure_says_is_harmless_in_all_its_parts() -> None:
+    async def behave(_: ExtensionCall) -> TaskOutcome:
+        escape = "\x1b[2J"
+        return TaskOutcome(ExecutionState.FAILED, error=ExecutionError(f"Own{escape}", f"No{escape}.", f"At{escape}"))
+
+    world = World(churn=Worker(behave))
+    (failure,) = (await world.points.call_all(Discount.discount, BASKET)).failures
+    assert failure.error_type.startswith("Own")
+    assert "\x1b" not in f"{failure.error_type}{failure.sentence}{failure.traceback}"
+    await world.end()

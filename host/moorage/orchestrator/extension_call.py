@@ -187,10 +187,9 @@ class Calls:
         kind = _KINDS.get(outcome.state, FailureKind.FAILED)
         if kind is FailureKind.TIMED_OUT or outcome.error is None:
             return call.late()
-        name, error = call.installation, outcome.error
-        return ExtensionFailure(
-            name, kind, self._plain(name, error.message), error.type, self._plain(name, error.traceback)
-        )
+        error = outcome.error
+        said = (self._plain(call.installation, text) for text in (error.message, error.type, error.traceback))
+        return ExtensionFailure(call.installation, kind, *said)
 
 
 def _answer(call: Call, data: bytes) -> Result:
