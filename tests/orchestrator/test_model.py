@@ -370,6 +370,8 @@ class HostsAndAModel(RuleBasedStateMachine):
         assert found.state.is_outcome
         if known.state.is_outcome:
             assert found.state is known.state
+            # Another host may have cancelled it while it waits here; now it is seen.
+            self.leaves(host, known.id)
             return
         assert mine or known.state is ExecutionState.QUEUED or known.host == name
         self.end(known.id, ExecutionState.CANCELLED)
