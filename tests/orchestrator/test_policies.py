@@ -98,6 +98,19 @@ async def test_what_fails_is_tried_again_after_a_growing_pause(
     ]
 
 
+async def test_a_pause_between_attempts_is_as_long_as_it_is_when_the_clock_is_set_back(
+    host: Host, sessions: Sessions, clock: FakeClock
+) -> None:
+    host.set(retries=1)
+    sessions.run = outcomes_in_turn(FAILED, SUCCEEDED)
+    submitted = await host.orchestrator.submit(request())
+    await until(lambda: bool(host.orchestrator._queues._alarms))
+    clock.set(clock.now() - timedelta(days=1))
+    clock.advance(seconds=1)
+    async with asyncio.timeout(5):
+        assert (await host.orchestrator.wait(submitted.id)).state is ExecutionState.SUCCEEDED
+
+
 async def test_the_last_attempt_is_the_outcome(host: Host, sessions: Sessions, store: Store) -> None:
     host.set(retries=1, backoff_first=timedelta(0))
     sessions.run = outcomes_in_turn(FAILED, CRASHED)
@@ -249,6 +262,21 @@ async def test_a_rate_bounds_beginnings(host: Host, sessions: Sessions, clock: F
     for each in submitted:
         await host.orchestrator.wait(each.id)
     assert sessions.ran == [each.id for each in submitted]
+
+
+async def test_another_rate_counts_for_what_waits_for_the_one_before(
+    host: Host, sessions: Sessions, clock: FakeClock
+) -> None:
+    host.set(rate=Rate(1, timedelta(hours=1)))
+    submitted = [await host.orchestrator.submit(request()) for _ in range(2)]
+    await host.orchestrator.wait(submitted[0].id)
+    host.set(rate=Rate(1, timedelta(seconds=10)))
+    await host.orchestrator.reconsider("churn")
+    assert sessions.ran == [submitted[0].id]
+    clock.advance(seconds=10)
+    async with asyncio.timeout(5):
+        await host.orchestrator.wait(submitted[1].id)
+    assert clock.pending == 0
 
 
 async def test_another_policy_counts_for_what_begins_afterwards(

@@ -33,6 +33,8 @@ class Job:
         self.use: ResourceUse | None = None
         #: Open ones that it does not begin before: it takes their place.
         self.behind: set[str] = set()
+        #: Of one that was tried here: when its pause is over, however the wall clock is set meanwhile.
+        self.rests_until: timedelta | None = None
         #: Why it could not run when its turn came.
         self.hindrance = ""
         #: Another host has it by now, or will have it; what becomes of it is in the store.

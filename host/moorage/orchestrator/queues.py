@@ -38,7 +38,7 @@ class Queues:
         self._followers: dict[str, list[Job]] = {}
         #: By execution: until its time has come. By installation: until its rate, or a hindrance, is over.
         self._alarms: dict[str, Alarm] = {}
-        self._rate_alarms: dict[InstallationId, Alarm] = {}
+        self._rate_alarms: dict[InstallationId, tuple[timedelta, Alarm]] = {}
         self._hindered: dict[InstallationId, Alarm] = {}
         #: Why lines stand still until they are resumed by name.
         self._paused: dict[InstallationId, str] = {}
@@ -149,6 +149,7 @@ class Queues:
         installation = job.execution.installation
         self._turns.done(installation, job.id)
         self.line_of(job).restore(job.id, patient=job.execution.patient)
+        job.rests_until = self._clock.elapsed() + self._delay(job)
         self._place(job)
         self.begin()
 
@@ -176,17 +177,16 @@ class Queues:
             job.policy = self._policy_of(self._known[turn[0]])
             self._begin(job)
         for installation, at in self._turns.take_held_up():
-            if installation not in self._rate_alarms:
-                self._rate_alarms[installation] = self._clock.call_later(
-                    at - now, functools.partial(self._rate_over, installation)
-                )
+            self._wait_for_rate(installation, at, now)
 
     def silence(self) -> None:
         """No alarm rings any more."""
-        for alarms in (self._alarms, self._rate_alarms, self._hindered):
-            for alarm in alarms.values():
-                alarm.cancel()
-            alarms.clear()
+        by_rate = (alarm for _, alarm in self._rate_alarms.values())
+        for alarm in (*self._alarms.values(), *by_rate, *self._hindered.values()):
+            alarm.cancel()
+        self._alarms.clear()
+        self._rate_alarms.clear()
+        self._hindered.clear()
 
     def _place(self, job: Job) -> None:
         """It is in the order of its line, unless its time has not come."""
@@ -217,7 +217,19 @@ class Queues:
 
     def _delay(self, job: Job) -> timedelta:
         due = job.execution.due_at
+        if job.rests_until is not None:
+            return max(_NOW, job.rests_until - self._clock.elapsed())
         return _NOW if due is None else max(_NOW, due - self._clock.now())
+
+    def _wait_for_rate(self, installation: InstallationId, at: timedelta, now: timedelta) -> None:
+        known = self._rate_alarms.get(installation)
+        if known is not None:
+            if known[0] <= at:
+                return
+            # The rate was another when it was set.
+            known[1].cancel()
+        alarm = self._clock.call_later(at - now, functools.partial(self._rate_over, installation))
+        self._rate_alarms[installation] = at, alarm
 
     def _rate_over(self, installation: InstallationId) -> None:
         del self._rate_alarms[installation]
