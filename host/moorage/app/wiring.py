@@ -271,6 +271,9 @@ class Wiring:
             stack.push_async_callback(self.log_levels.close)
             await self.log_levels.open()
             self.supervisor.remember_switch(await self.store.switches.get())
+            if self.services.sql.notes_commits:
+                open_ones = await self.store.executions.open_ones()
+                await self.services.sql.forget_commits([execution.id for execution in open_ones])
             installations = await self.store.installations.list()
             for installation in installations:
                 self.remember(installation)

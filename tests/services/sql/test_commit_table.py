@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,6 +89,22 @@ def test_what_could_not_be_committed_is_not_noted(world: NotingWorld):
         worker.end(success=True)
 
     assert committed(world, "e-1") == [False]
+
+
+def test_old_notes_go_but_for_executions_that_have_no_outcome_yet(world: NotingWorld):
+    worker = world.worker(*ALL)
+    for name in ("e-1", "e-2", "e-3"):
+        if name != "e-1":
+            worker.open_scope(name)
+        scoped(worker, name).execute(INSERT, (name,))
+        worker.end(success=True, scope=name)
+    with contextlib.closing(sqlite3.connect(world.paths["main"], isolation_level=None)) as raw:
+        raw.execute("UPDATE moorage_commit SET at = datetime('now', '-31 days') WHERE execution <> 'e-3'")
+
+    world.do(world.database.open())
+    assert committed(world, "e-1", "e-2", "e-3") == [True, True, True]
+    world.do(world.database.forget_commits(["e-2"]))
+    assert committed(world, "e-1", "e-2", "e-3") == [False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -607,3 +607,20 @@ def test_of_two_attempts_that_both_come_to_their_commit_one_is_kept(server: Post
 
         assert tags(world) == ["first", "rock"]
         assert world.rows("SELECT execution FROM moorage_commit") == [("e-1",)]
+
+
+def test_old_notes_go_but_for_executions_that_have_no_outcome_yet(server: PostgresServer):
+    with postgres_world(server, fresh_name(), commit_table=True) as world:
+        database = world.databases["main"]
+        worker = world.worker(*ALL)
+        for name in ("e-1", "e-2"):
+            if name != "e-1":
+                worker.open_scope(name)
+            scoped(worker, name).execute(INSERT, (name,))
+            worker.end(success=True, scope=name)
+        server.run("UPDATE moorage_commit SET at = now() - interval '31 days'", database=world.names["main"])
+
+        world.do(database.open())
+        assert world.do(database.committed("e-1"))
+        world.do(database.forget_commits(["e-2"]))
+        assert [world.do(database.committed(name)) for name in ("e-1", "e-2")] == [False, True]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -116,6 +116,12 @@ class Database(Protocol):
         """Whether the host has committed what the execution did, as far as commits are noted in the database.
 
         False also where they are not (``commit_table``). Raises CallError when the database cannot be asked.
+        """
+
+    async def forget_commits(self, open_ones: Collection[str]) -> None:
+        """Those that were noted long ago, but not of these executions: their outcome may have to be asked for yet.
+
+        Raises CallError when the database cannot be asked.
         """
 
     async def plan(self, grants: Mapping[InstallationId, Grants]) -> str:

@@ -30,6 +30,9 @@ class MissingDatabase:
     async def committed(self, _: str) -> bool:
         raise self._error()
 
+    async def forget_commits(self, _: object) -> None:
+        raise self._error()
+
     async def plan(self, _: object) -> str:
         raise self._error()
 

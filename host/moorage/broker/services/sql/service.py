@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Self
@@ -18,6 +19,8 @@ from moorage_proto import link_pb2, sql_pb2, value_pb2, values
 from moorage_proto.capability import MAIN_BACKEND, Grants
 from moorage_proto.errors import CallError
 from moorage_proto.values import ValueInvalid
+
+log = logging.getLogger(__name__)
 
 #: Of one row; no database takes more.
 MAX_PARAMETERS = 65_535
@@ -90,6 +93,14 @@ class SqlService:
         if failure is not None:
             raise failure
         return False
+
+    async def forget_commits(self, open_ones: Collection[str]) -> None:
+        """What was noted long ago, where that can be done now. ``open_ones``: executions that have no outcome yet."""
+        for database in self._noting:
+            try:
+                await database.forget_commits(open_ones)
+            except CallError as error:
+                log.warning("old notes of commits are deleted another time: %s", error)
 
     async def forget(self, installation: InstallationId) -> None:
         """Implements ``Forgetting``."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from moorage.broker.services.sql import refusals
@@ -83,6 +84,10 @@ class SqliteDatabase:
         assert self._threads is not None, "the database is open"
         return await self._threads.run(lambda: self._is_noted(execution))
 
+    async def forget_commits(self, open_ones: Collection[str]) -> None:
+        assert self._threads is not None, "the database is open"
+        await self._threads.run(lambda: self._forget_commits(open_ones))
+
     async def plan(self, _: object) -> str:
         return ""
 
@@ -98,7 +103,17 @@ class SqliteDatabase:
             raw.execute("PRAGMA journal_mode = WAL")
             if self._commit_table:
                 raw.execute(COMMIT_TABLE)
-                raw.execute("DELETE FROM moorage_commit WHERE at < datetime('now', ?)", (f"-{KEPT_COMMITS}",))
+
+    def _forget_commits(self, open_ones: Collection[str]) -> None:
+        statement = (
+            "DELETE FROM moorage_commit WHERE at < datetime('now', ?)"
+            " AND execution NOT IN (SELECT value FROM json_each(?))"
+        )
+        try:
+            with contextlib.closing(self._open_file()) as raw:
+                raw.execute(statement, (f"-{KEPT_COMMITS}", json.dumps([*open_ones])))
+        except sqlite3.Error as error:
+            raise refusals.unavailable(self._name, str(error)) from None
 
     def _is_noted(self, execution: str) -> bool:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 
 import psycopg
 
@@ -74,7 +74,6 @@ class PostgresDatabase:
             async with self._operator.transaction() as transaction:
                 if self._commit_table:
                     await transaction.run(*script.create_commit_table(self._default_schema))
-                    await transaction.run(script.forget_commits(self._default_schema, KEPT_COMMITS))
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("sql %s: %s", self._name, error)
 
@@ -91,6 +90,15 @@ class PostgresDatabase:
         try:
             async with self._operator.transaction() as transaction:
                 return bool(await transaction.rows(script.find_commit(self._default_schema), (execution,)))
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            log.warning("sql %s: %s", self._name, error)
+            raise failures.unreachable(self._name) from None
+
+    async def forget_commits(self, open_ones: Collection[str]) -> None:
+        """Raises CallError when the database cannot be asked."""
+        try:
+            async with self._operator.transaction() as transaction:
+                await transaction.rows(script.forget_commits(self._default_schema, KEPT_COMMITS), ([*open_ones],))
         except (psycopg.Error, OSError, TimeoutError) as error:
             log.warning("sql %s: %s", self._name, error)
             raise failures.unreachable(self._name) from None

@@ -63,8 +63,9 @@ def find_commit(schema: str) -> str:
 
 
 def forget_commits(schema: str, older_than: str) -> str:
-    age = f"pg_catalog.now() - interval {literal(older_than)}"
-    return f"DELETE FROM {place(schema, COMMIT_TABLE)} WHERE at < {age}"  # noqa: S608 - of the host's settings
+    """$1: the executions whose notes are kept, however old."""
+    old = f"at < pg_catalog.now() - interval {literal(older_than)} AND execution <> ALL ($1::text[])"
+    return f"DELETE FROM {place(schema, COMMIT_TABLE)} WHERE {old}"  # noqa: S608 - of the host's settings
 
 
 def own_schema(plan: RolePlan, *, has_schema: bool = False) -> tuple[str, ...]:
