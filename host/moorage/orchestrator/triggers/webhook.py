@@ -18,7 +18,7 @@ from moorage.clock import Clock
 from moorage.errors import MoorageError
 from moorage.models.execution import Execution, ExecutionRequest
 from moorage.models.installation import Installation, InstallationId
-from moorage.models.trigger import TriggerState
+from moorage.models.trigger import TriggerId, TriggerState
 from moorage.orchestrator.triggers import signature
 from moorage.orchestrator.triggers.base import NotNow
 from moorage.orchestrator.triggers.door import DoorParts, attempts_of, key_of, overlap_of
@@ -91,6 +91,8 @@ class Webhooks:
         self._paces: dict[str, _Pace] = {}
         self._per_second = per_second
         self._used = _Used(parts.clock)
+        #: Triggers without the secret that they name.
+        self._bare: set[TriggerId] = set()
 
     async def receive(self, installation: InstallationId, name: str, request: Request) -> Execution:
         """The execution that it has started, or that it started when it came before; written down.
@@ -136,11 +138,18 @@ class Webhooks:
         if not wanted:
             return "" if request.is_known else None
         secrets = [await self._read_secret(name, each) for each in (wanted, f"{wanted}{OLD}")]
-        if secrets[0] is None:
-            log.warning("%s: there is no secret %s, so nothing is taken. Set it: moorage secret set", state.id, wanted)
+        self._look_at(state, wanted, is_there=secrets[0] is not None)
         form = Form(state.trigger.options.get("signature", Form.MOORAGE))
         known = [secret for secret in secrets if secret is not None]
         return signature.verified(form, request.headers, request.body, known, self._parts.clock.now())
+
+    def _look_at(self, state: TriggerState, secret: str, *, is_there: bool) -> None:
+        """Said once: whoever comes by may send as many requests as he likes."""
+        if is_there:
+            self._bare.discard(state.id)
+        elif state.id not in self._bare:
+            self._bare.add(state.id)
+            log.warning("%s: there is no secret %s, so nothing is taken. Set it: moorage secret set", state.id, secret)
 
     def _key(self, address: str, request: Request, proof: str) -> str:
         """Raises WebhookRefused where the signature was another request's."""
