@@ -12,7 +12,7 @@ import pytest
 from plugin_projects import write_plugin
 
 from moorage.app import Host
-from moorage.app.triggers import TriggerWithoutTarget
+from moorage.app.triggers import TriggerRemoved, TriggerWithoutTarget
 from moorage.config.settings import Settings, SettingsInvalid
 from moorage.models.execution import Execution, ExecutionRequest, ExecutionState
 from moorage.models.policy import Origin
@@ -171,6 +171,8 @@ async def test_settings_and_people_override_what_the_plugin_says(settings: Setti
         assert (await ended(host, "all"))[0].installation == "probe"
         await host.triggers.remove("all", by="dana")
         assert (await host.triggers.show("all")).condition == "removed"
+        with pytest.raises(TriggerRemoved, match="moorage trigger reset all"):
+            await host.triggers.fire("all")
 
         added = await host.triggers.add("probe", {"cron": "0 8 * * *"}, by="dana")
         assert added.state.id == "probe/cron"
@@ -191,6 +193,27 @@ async def test_settings_and_people_override_what_the_plugin_says(settings: Setti
         assert (await host.run(ExecutionRequest("probe", "fails"))).state is ExecutionState.FAILED
         await host.policies.change("probe", {}, reset=["retries"], by="dana")
         assert (await host.run(ExecutionRequest("probe", "fails"))).state is ExecutionState.SUCCEEDED
+
+
+async def test_what_people_add_change_and_fire_by_hand(host: Host, project: Path) -> None:
+    await host.install(project, grant_required=True)
+    await host.triggers.add("probe", {"interval": "1 h", "name": "hourly", "task": "report"})
+    (fired,) = await host.triggers.fire("probe/hourly")
+    told = (await ended(host, "probe/hourly"))[0]
+    assert (told.id, told.state) == (fired.id, ExecutionState.SUCCEEDED)
+    assert set(told.input) == {"trigger", "scheduled_at", "fired_at", "missed"}
+
+    assert (await host.triggers.change("probe/nightly", {"cron": "0 7 * * *"})).state.trigger.source == "0 7 * * *"
+    assert (await host.triggers.change("probe/nightly", {}, unset=["cron"])).state.trigger.source == "0 6 * * *"
+    with pytest.raises(TriggerInvalid, match="jitter: nobody has changed it"):
+        await host.triggers.change("probe/nightly", {}, unset=["jitter"])
+
+    await host.triggers.add("probe", {"webhook": "orders", "name": "one"})
+    await host.triggers.add("probe", {"webhook": "others", "name": "two"})
+    with pytest.raises(TriggerInvalid, match="'orders' is the address of probe/one already"):
+        await host.triggers.add("probe", {"webhook": "orders"})
+    with pytest.raises(TriggerInvalid, match="'orders' is the address of probe/one already"):
+        await host.triggers.change("probe/two", {"webhook": "orders"})
 
 
 async def test_a_disabled_installation_is_started_by_nothing(host: Host, project: Path) -> None:

@@ -18,7 +18,9 @@ from moorage.models.manifest import Trigger
 from moorage.models.policy import Origin
 from moorage.models.trigger import Declaration, TriggerId, TriggerState, TriggerView
 from moorage.orchestrator.triggers.layers import identity
+from moorage.orchestrator.triggers.registry import WEBHOOK
 from moorage.orchestrator.triggers.schedule import ScheduleInvalid, next_runs
+from moorage.orchestrator.triggers.tick import Tick
 from moorage.packages.triggers import TriggerInvalid, merged, parse_parts, parts_of, whole
 from moorage.store.errors import TriggerUnknown
 
@@ -37,6 +39,16 @@ class TriggerWithoutTarget(Conflict):
 
     def __init__(self, trigger: TriggerId) -> None:
         super().__init__(f"{trigger} starts nothing: no installation that it is for may run now. moorage ls says why.")
+
+
+class TriggerRemoved(Conflict):
+    code = "trigger_removed"
+
+    def __init__(self, state: TriggerState) -> None:
+        super().__init__(
+            f"{state.id} was removed by {state.set_by or 'someone'}, so that it starts nothing. "
+            f"To have it back: moorage trigger reset {state.id}"
+        )
 
 
 class Triggers:
@@ -95,24 +107,34 @@ class Triggers:
             await self._parts.store.installations.get(installation)
         trigger = await self._new(installation, given)
         ident = identity(installation, trigger.name)
+        self._check_address(ident, installation, trigger)
         declaration = Declaration(ident, trigger, Origin.PERSON, installation, by or "someone")
         return await self._done("trigger add", await self._store.add(declaration, at=_now()), by, _told(trigger))
 
     async def change(
         self, trigger: TriggerId, given: Mapping[str, Any], *, unset: Collection[str] = (), by: str = ""
     ) -> TriggerView:
-        """Sets parts, as ``add`` names them, and takes others back to what was declared. A later version of the plugin,
-        and other settings, do not undo it.
+        """Sets parts, as ``add`` names them, and takes others, which people had changed, back to what was declared. A
+        later version of the plugin, and other settings, do not undo it.
 
         Raises TriggerUnknown, TriggerInvalid.
         """
         state = await self._stored(trigger)
         changes = _changes(state, given)
+        unset = ["source" if part == state.trigger.kind else part for part in unset]
+        for part in unset:
+            if part not in state.changes:
+                raise TriggerInvalid(
+                    f"trigger {trigger}: {part}: nobody has changed it, so there is nothing to take back. "
+                    f"moorage trigger show {trigger} tells whose word each part is."
+                )
+        if "source" in changes:
+            self._check_address(trigger, state.installation, replace(state.trigger, source=changes["source"]))
         if unset:
-            await self._store.undo(trigger, tuple(unset), by=by or "someone", at=_now())
+            await self._store.undo(trigger, unset, by=by or "someone", at=_now())
         if changes:
             await self._store.change(trigger, changes, by=by or "someone", at=_now())
-        words = [f"{key}={value}" for key, value in given.items()] + [f"unset {key}" for key in unset]
+        words = [f"{key}={value}" for key, value in given.items()] + [f"unset {part}" for part in unset]
         return await self._done("trigger change", state, by, ", ".join(words))
 
     async def reset(self, trigger: TriggerId, *, by: str = "") -> TriggerView:
@@ -130,18 +152,22 @@ class Triggers:
         await self._told("trigger remove", state, by)
 
     async def fire(self, trigger: TriggerId, *, by: str = "") -> tuple[Execution, ...]:
-        """One execution now, of each installation that it is for, whether or not it is paused; accepted, not ended.
+        """One execution now, of each installation that it is for, whether or not it is paused; accepted, not ended. Of
+        a schedule it has a tick of this moment as its input, of a source what the trigger names itself.
 
-        Raises TriggerUnknown, TriggerWithoutTarget.
+        Raises TriggerUnknown, TriggerRemoved, TriggerWithoutTarget.
         """
         state = await self._stored(trigger)
+        if state.removed:
+            raise TriggerRemoved(state)
         targets = await self._registry.targets(state)
         if not targets:
             raise TriggerWithoutTarget(trigger)
+        given = state.trigger.input
+        if given is None and state.is_schedule:
+            given = Tick(trigger, _now(), _now()).input
         requests = [
-            ExecutionRequest(
-                each.id, state.trigger.task, state.trigger.input, trigger="manual", trigger_id=trigger, by=by
-            )
+            ExecutionRequest(each.id, state.trigger.task, given, trigger="manual", trigger_id=trigger, by=by)
             for each in targets
         ]
         executions = [await self._parts.orchestrator.submit(request) for request in requests]
@@ -164,6 +190,15 @@ class Triggers:
         if trigger not in views:
             raise TriggerUnknown(trigger)
         return views[trigger]
+
+    def _check_address(self, ident: TriggerId, installation: InstallationId, trigger: Trigger) -> None:
+        """Webhooks of one installation have an address each. Raises TriggerInvalid."""
+        other = self._registry.webhook(installation, trigger.source) if trigger.kind == WEBHOOK else None
+        if other is not None and other.id != ident:
+            raise TriggerInvalid(
+                f"trigger {ident}: webhook: {trigger.source!r} is the address of {other.id} already; give this one "
+                "another."
+            )
 
     async def _new(self, installation: InstallationId, given: Mapping[str, Any]) -> Trigger:
         trigger = trigger_from(given, selects=not installation)

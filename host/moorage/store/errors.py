@@ -180,8 +180,8 @@ class TriggerExists(Conflict):
 
     def __init__(self, trigger: str) -> None:
         super().__init__(
-            f"There is a trigger {trigger!r} already. Change it, restore it if it was removed, or add yours under "
-            "another name."
+            f"There is a trigger {trigger!r} already. Change it (moorage trigger change), have it back if it was "
+            "removed (moorage trigger reset), or add yours under another name."
         )
 
 
