@@ -165,6 +165,26 @@ async def test_room_is_waited_for(orchestrator: Orchestrator, sessions: Sessions
     await cancelling[0]
 
 
+async def test_of_many_who_wait_one_is_woken_for_each_place(orchestrator: Orchestrator, sessions: Sessions) -> None:
+    sessions.run = forever
+    accepted = [await orchestrator.submit(request()) for _ in range(4)]
+    waiting = [asyncio.ensure_future(orchestrator.room("churn")) for _ in range(5)]
+    await until(lambda: len(orchestrator._queues.rooms._waiting["churn"]) == 5)
+    await orchestrator.cancel(accepted[1].id)
+    await until(waiting[0].done)
+    assert [each.done() for each in waiting] == [True, False, False, False, False]
+    # One that is woken, and cancelled before it has seen it, wakes the next.
+    cancelling = asyncio.ensure_future(orchestrator.cancel(accepted[2].id))
+    await until(lambda: next(iter(orchestrator._queues.rooms._waiting["churn"])).done())
+    waiting[1].cancel()
+    await until(waiting[2].done)
+    await cancelling
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert not orchestrator._queues.rooms._waiting
+
+
 async def test_a_pause_is_waited_for(orchestrator: Orchestrator) -> None:
     orchestrator.pause_line("churn", "its data is copied.")
     await waits_for_room(orchestrator, lambda: orchestrator.resume("churn"))

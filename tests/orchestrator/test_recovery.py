@@ -374,3 +374,47 @@ async def test_the_last_word_of_a_dead_host_may_be_written_while_it_is_judged(
     orchestrator.resume()
     ended = await hosts.outcome(orchestrator, "e-0")
     assert (ended.state, ended.attempt, sessions.ran) == (ExecutionState.SUCCEEDED, 2, ["e-0"])
+
+
+# -- very many ----------------------------------------------------------------------------------------------------
+
+
+class Asked:
+    """Counts what is asked of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.reads = self.writes = 0
+        database = store._database
+        read, write = database.read, database.write
+
+        async def counted_read(work: Any) -> Any:
+            self.reads += 1
+            return await read(work)
+
+        async def counted_write(work: Any) -> Any:
+            self.writes += 1
+            return await write(work)
+
+        database.read, database.write = counted_read, counted_write  # type: ignore[method-assign]
+
+
+async def test_a_backlog_is_taken_up_by_pages_in_its_order_and_left_without_a_word(
+    hosts: Hosts, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("moorage.orchestrator.orchestrator.PAGE", 10)
+    left = [await hosts.left(f"e-{number:03}", running=False) for number in range(35)]
+    sessions.run = forever
+    asked = Asked(hosts.store)
+    orchestrator = hosts.make()
+    await orchestrator.recover()
+    assert [each.id for each in orchestrator.open_ones()] == left
+    assert (asked.reads, asked.writes) == (1 + 5 + 4, 0)  # what ran; pages of what waited; their installation
+    waiting = asyncio.ensure_future(orchestrator.wait(left[-1]))
+    orchestrator.resume()
+    await sessions.until(lambda: sessions.running == left[:1])
+    asked.writes = 0
+    await ended_with(orchestrator, hosts.clock)
+    with pytest.raises(ExecutionPostponed):
+        await waiting
+    assert asked.writes == 1  # the outcome of the one that ran
+    assert len(await hosts.store.executions.open_ones("here")) == 34

@@ -44,9 +44,13 @@ class Line:
 
     @property
     def has_room(self) -> bool:
-        """Places of running executions do not count, free ones to run in do."""
+        return self.room > 0
+
+    @property
+    def room(self) -> int:
+        """How many more may come. Places of running executions do not count, free ones to run in do."""
         free_to_run = max(0, self.concurrency - len(self._running))
-        return self._reserved + len(self._waiting) + len(self._later) < self.capacity + free_to_run
+        return max(0, self.capacity + free_to_run - self._reserved - len(self._waiting) - len(self._later))
 
     def reserve(self) -> bool:
         """False: the queue is full."""

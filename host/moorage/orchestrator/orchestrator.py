@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -49,6 +49,9 @@ ROOM_PATIENCE = timedelta(seconds=30)
 
 #: Between two looks at an execution that another host has.
 LOOK_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (0.2, 0.5, 1, 2))
+
+#: Executions that are read at once when they are taken up: their inputs may be large.
+PAGE = 500
 
 #: Between two tries to take up an execution while the store fails.
 TAKE_UP_DELAY = timedelta(seconds=5)
@@ -136,6 +139,10 @@ class Orchestrator:
                     if await self._has_room(installation):
                         return
                     await asyncio.wait((change, over), return_when=asyncio.FIRST_COMPLETED)
+                except asyncio.CancelledError:
+                    # It may have been woken already, in place of another.
+                    self._queues.tell_room(installation)
+                    raise
                 finally:
                     self._queues.rooms.leave(installation, change)
         finally:
@@ -265,6 +272,7 @@ class Orchestrator:
         """
         self._leased = False
         self._stop_judging()
+        self._let_go(self._recorder.disown)
         for job in self._queues.of():
             self._interrupt(job, outcomes.DISOWNED)
 
@@ -284,6 +292,7 @@ class Orchestrator:
         self._stop_judging()
         if self._watching is not None:
             self._watching.cancel()
+        self._let_go(self._recorder.postpone)
         for job in self._queues.of():
             if not job.running:
                 self._interrupt(job, outcomes.postponed())
@@ -343,7 +352,7 @@ class Orchestrator:
             raise KeyTaken(request, found)
         if not found.state.is_outcome and found.host == self._host and self._works:
             # The store said that it was not written, and it was.
-            await self._inherit(found)
+            await self._inherit(found, await self._store.installations.find(found.installation))
         job = self._queues.jobs.get(found.id)
         return found if job is None else job.execution
 
@@ -398,7 +407,7 @@ class Orchestrator:
 
     def _give_back(self, installation: InstallationId, line: Line) -> None:
         line.give_back()
-        self._queues.rooms.changed(installation)
+        self._queues.tell_room(installation)
 
     def _new(self, request: ExecutionRequest, installation: Installation) -> Execution:
         now = self._clock.now()
@@ -424,7 +433,7 @@ class Orchestrator:
         )
 
     async def _has_room(self, name: InstallationId) -> bool:
-        if not self._works:
+        if not self._works or not self._queues.has_room(name):
             return False
         try:
             installation = await self._store.installations.find(name)
@@ -474,6 +483,13 @@ class Orchestrator:
             return outcomes.DISOWNED
         return outcomes.postponed() if self._stopping else None
 
+    def _let_go(self, each: Callable[[Job], None]) -> None:
+        """What waits stays in the store as it is: there may be very many, and nothing is to be written."""
+        waiting = [job for job in self._queues.of() if self._queues.withdraw(job)]
+        for job in waiting:
+            each(job)
+            self._leave(job)
+
     def _interrupt(self, job: Job, outcome: TaskOutcome, *, call_off: bool = False) -> None:
         """``call_off``: it has no further attempt, even if this one ends otherwise first."""
         job.called_off = job.called_off or call_off
@@ -517,31 +533,56 @@ class Orchestrator:
     # -- taking up -------------------------------------------------------------------------------------------------
 
     async def _take_over(self, hosts: tuple[str, ...]) -> tuple[Execution, ...]:
-        found = []
-        for execution in await self._executions.open_ones(*hosts) if hosts else ():
-            if execution.id in self._queues.jobs or execution.id in self._judging or execution.id in self._coming:
-                continue
-            own = execution if execution.host == self._host else await self._move_here(execution)
-            ended = None if own is None else await self._inherit(own)
-            if ended is not None:
-                found.append(ended)
+        found: list[Execution] = []
+        async with contextlib.aclosing(self._left_open(hosts)) as pages:
+            async for page in pages:
+                found += await self._take_over_page(page)
         return tuple(found)
 
-    async def _move_here(self, execution: Execution) -> Execution | None:
-        """One of a host that is gone. None: another host has it, or is to have it: this one has no such plugin."""
-        name = execution.installation
-        if await self._store.installations.find(name) is None and await self._executions.is_installed(name):
+    async def _take_over_page(self, page: tuple[Execution, ...]) -> list[Execution]:
+        found = []
+        # Asked for once, not for each: there may be very many.
+        installed: dict[InstallationId, Installation | None] = {}
+        for execution in page:
+            if execution.id in self._queues.jobs or execution.id in self._judging or execution.id in self._coming:
+                continue
+            name = execution.installation
+            if name not in installed:
+                installed[name] = await self._store.installations.find(name)
+            own = await self._own(execution, installed[name])
+            ended = None if own is None else await self._inherit(own, installed[name])
+            if ended is not None:
+                found.append(ended)
+        return found
+
+    async def _left_open(self, hosts: tuple[str, ...]) -> AsyncIterator[tuple[Execution, ...]]:
+        """What these hosts have: what ran, then what waited, each oldest first."""
+        for state in (ExecutionState.RUNNING, ExecutionState.QUEUED) if hosts else ():
+            last = ""
+            while page := await self._executions.open_ones(*hosts, states=(state,), after=last, limit=PAGE):
+                yield page
+                last = page[-1].id
+
+    async def _own(self, execution: Execution, installation: Installation | None) -> Execution | None:
+        """One of a host that is gone, as this host has it now. None: another has it, or is to have it, because this
+        one has no such plugin.
+        """
+        if execution.host == self._host:
+            return execution
+        if installation is None and await self._executions.is_installed(execution.installation):
             return None
         if not await self._executions.moved(execution.id, before=execution.host, after=self._host):
             return None
         # What it was may have changed before it was this host's.
         return await self._executions.get(execution.id)
 
-    async def _inherit(self, execution: Execution) -> Execution | None:
-        """One that is open, and this host's, takes its place again. Returns it if it has got its outcome."""
+    async def _inherit(self, execution: Execution, installation: Installation | None) -> Execution | None:
+        """One that is open, and this host's, takes its place again. Returns it if it has got its outcome.
+
+        ``installation`` None: it is gone.
+        """
         if execution.state.is_outcome or execution.id in self._queues.jobs or execution.id in self._judging:
             return None
-        installation = await self._store.installations.find(execution.installation)
         if execution.state is ExecutionState.RUNNING:
             if self._asks:
                 task = self._tasks.start(self._judge_later(execution, installation), f"judge {execution.id}")
@@ -584,7 +625,7 @@ class Orchestrator:
         with contextlib.suppress(StoreFailed):
             stored = await self._executions.get(execution_id)
             if stored.host == self._host and self._works:
-                await self._inherit(stored)
+                await self._inherit(stored, await self._store.installations.find(stored.installation))
 
     def _take_up(self, execution: Execution, installation: Installation) -> None:
         if execution.id in self._queues.jobs:

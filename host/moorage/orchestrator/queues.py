@@ -92,7 +92,20 @@ class Queues:
         if line is not None:
             line.paused = self._paused.get(installation, "")
             self.look(installation)
-        self.rooms.changed(installation)
+        self.tell_room(installation)
+
+    def has_room(self, installation: InstallationId) -> bool:
+        """For all that is known in memory."""
+        line = self._turns.lines.get(installation)
+        return line is None or (not line.paused and line.has_room)
+
+    def tell_room(self, installation: InstallationId) -> None:
+        """To those who wait for it, if there is any now."""
+        line = self._turns.lines.get(installation)
+        if line is None:
+            self.rooms.changed(installation)
+        elif not line.paused:
+            self.rooms.changed(installation, line.room)
 
     def unhinder_all(self) -> None:
         for installation in tuple(self._turns.lines):
@@ -166,7 +179,7 @@ class Queues:
             if self.jobs.get(follower.id) is follower:
                 self._come(follower)
         self._turns.look(installation)
-        self.rooms.changed(installation)
+        self.tell_room(installation)
         self.begin()
 
     def begin(self) -> None:

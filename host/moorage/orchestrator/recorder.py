@@ -103,6 +103,10 @@ class Recorder:
             await self.executions.requeued(job.id, host=job.execution.host)
         except MoorageError as error:
             log.error("%s: it has not begun, and could not be queued again: %s", job.id, error)
+        self.postpone(job)
+
+    def postpone(self, job: Job) -> None:
+        """As ``put_back``, of one that is queued in the store."""
         job.fail_to_record(ExecutionPostponed(job.id))
 
     def disown(self, job: Job) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -184,11 +185,17 @@ class Executions:
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_execution(row) for row in rows)
 
-    async def open_ones(self, *hosts: str) -> tuple[Execution, ...]:
-        """Queued and running, oldest first; of these hosts, if any are named."""
-        statement = select(_table).where(_table.c.state.in_(_OPEN)).order_by(_table.c.id)
+    async def open_ones(
+        self, *hosts: str, states: Iterable[ExecutionState] = _OPEN, after: str = "", limit: int | None = None
+    ) -> tuple[Execution, ...]:
+        """Queued and running, oldest first; of these hosts, if any are named. ``after``: an id that theirs are greater
+        than. Pages are quick for one state at a time.
+        """
+        statement = select(_table).where(_table.c.state.in_(states)).order_by(_table.c.id).limit(limit)
         if hosts:
             statement = statement.where(_table.c.host.in_(hosts))
+        if after:
+            statement = statement.where(_table.c.id > after)
         rows = await self._database.read(lambda connection: connection.execute(statement).all())
         return tuple(_execution(row) for row in rows)
 
