@@ -71,6 +71,21 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch, no_color):
     assert pipe.getvalue() == "ready\n"
 
 
+@pytest.mark.parametrize(
+    ("length", "said"),
+    [
+        (timedelta(seconds=0.2), "1 s"),
+        (timedelta(seconds=60), "1 min"),
+        (timedelta(seconds=90), "90 s"),
+        (timedelta(minutes=90), "90 min"),
+        (timedelta(hours=30), "30 h"),
+        (timedelta(days=40), "40 d"),
+    ],
+)
+def test_a_length_in_one_unit(length, said):
+    assert output.roughly(length) == said
+
+
 def test_what_is_forgotten_at_exit():
     settings = Settings(
         state_dir=Path("/state"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -22,6 +23,27 @@ def test_the_list_says_what_is_when_and_whose_word_it_is(moorage):
     assert lines[2].endswith("12        0  manifest")
     assert "churn/orders is not granted: It needs kafka.consume:orders. moorage grant churn" in shown
     assert "all" not in [line.split()[0] for line in moorage("triggers", "churn").stdout.splitlines() if line]
+
+
+def test_a_narrow_list_leaves_out_what_the_page_of_one_has(moorage, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = moorage("triggers").stdout.splitlines()
+    assert shown[0].split()[:6] == ["TRIGGER", "WHAT", "CONDITION", "NEXT", "LAST", "FIRED"]
+    assert all(len(line) <= 80 for line in shown)
+    assert "Europe/Berlin" not in shown[2]
+    assert "FROM" not in shown[0]
+
+
+def test_one_reason_for_several_is_said_once(moorage, host):
+    views = host.triggers.views
+    for name in ("churn/nightly", "all"):
+        views[name] = replace(views[name], condition="idle", reason="Everything is switched off.")
+    shown = moorage("triggers").stdout
+    assert "all and churn/nightly are idle: Everything is switched off." in shown
+    assert "2026-11-20 13:00" not in shown
+    for name in ("a", "b"):
+        views[f"churn/{name}"] = replace(views["churn/nightly"], state=replace(views["all"].state, id=f"churn/{name}"))
+    assert "4 triggers are idle: Everything is switched off." in moorage("triggers").stdout
 
 
 def test_a_wrong_name_gets_the_nearest(moorage):

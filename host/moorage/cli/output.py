@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -181,6 +182,15 @@ def duration(length: timedelta | float | None) -> str:
     hours, minutes = divmod(minutes, 60)
     parts = [f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes) + [f"{rest} s"] * (not hours and rest > 0)
     return " ".join(parts)
+
+
+def roughly(length: timedelta) -> str:
+    """In one unit: "12 s", "3 min", "5 h", "2 d"."""
+    seconds = math.ceil(length.total_seconds())
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * unit or seconds == unit:
+            return f"{seconds // unit} {name}"
+    return f"{seconds} s"
 
 
 def size(count: int) -> str:

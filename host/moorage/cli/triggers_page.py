@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.text import Text
 
-from moorage.cli.output import duration, facts, local_time, say, short_time, state_text, stated, table
+from moorage.cli.output import (
+    console,
+    duration,
+    facts,
+    local_time,
+    roughly,
+    say,
+    short_time,
+    state_text,
+    stated,
+    table,
+)
 from moorage.cli.plain import one_line
 from moorage.models.policy import Origin
 from moorage.models.selection import describe, parse_selector
@@ -26,19 +38,24 @@ FROM = {
 }
 
 
+#: Columns of a screen from which on a list has room for dates, zones, and whose word each trigger is.
+WIDE = 120
+
+#: So many triggers that do not work for one reason are named; of more it is said how many.
+_NAMED = 3
+
+
 def print_triggers(found: list[Trigger]) -> None:
     if not found:
         say("There are no triggers. Add one with: moorage trigger add NAME cron='0 6 * * *'")
         return
-    table(
-        ["TRIGGER", "WHAT", "CONDITION", "NEXT", "LAST", "FIRED", "SKIPPED", "FROM"],
-        [_row(each) for each in found],
-        right=(5, 6),
-        whole=(0,),
-    )
-    for each in found:
-        if each.reason and each.condition != "paused":
-            say(f"\n{stated(f'{each.id} is {each.condition}', each.reason)}", "yellow")
+    wide = console().width >= WIDE
+    headings = ["TRIGGER", "WHAT", "CONDITION", "NEXT", "LAST", "FIRED", "SKIPPED", "FROM"]
+    shown = len(headings) if wide else headings.index("FROM" if any(each.skipped for each in found) else "SKIPPED")
+    rows = [_row(each, wide=wide)[:shown] for each in found]
+    table(headings[:shown], rows, right=(5, 6)[: shown - 5], whole=(0, 2, 3, 4))
+    for sentence in _reasons(found):
+        say(f"\n{sentence}", "yellow")
 
 
 def print_trigger(found: Trigger) -> None:
@@ -50,7 +67,8 @@ def print_trigger(found: Trigger) -> None:
         [
             ("starts", f"{found.task} of {_whose(found)}"),
             ("selects now", ", ".join(found.selected) or ("" if found.installation else "none")),
-            ("next runs", ", ".join(next_run(found, run, far=False) for run in found.next_runs)),
+            ("next run", next_run(found, found.next_runs[0]) if found.next_runs else ""),
+            ("then", ", ".join(next_run(found, run, far=False, zone=False) for run in found.next_runs[1:])),
             ("last", local_time(found.last_at)),
             ("last execution", found.last_execution),
             ("fired", f"{found.fired:,}"),
@@ -80,16 +98,16 @@ def policy_line(values: list[PolicyValue]) -> str:
     return ", ".join(f"{each.key} {shown(each.value)}" for each in values if each.origin is not Origin.DEFAULT)
 
 
-def next_run(found: Trigger, run: datetime, *, far: bool = True) -> str:
-    """In the trigger's own zone, where it names one; with ``far`` also in how long that is."""
+def next_run(found: Trigger, run: datetime, *, far: bool = True, zone: bool = True) -> str:
+    """In the trigger's own zone, where it names one, and that zone's name; with ``far`` also in how long that is."""
     options = found.options if isinstance(found.options, dict) else {}
-    zone = options.get("timezone")
+    own = options.get("timezone")
     words = short_time(run)
-    if isinstance(zone, str):
+    if isinstance(own, str):
         try:
-            words = f"{run.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M} {zone}"
+            words = f"{run.astimezone(ZoneInfo(own)):%Y-%m-%d %H:%M}{f' {own}' if zone else ''}"
         except (ZoneInfoNotFoundError, ValueError):  # of a host that knows more zones
-            words = f"{words} ({zone})"
+            words = f"{words} ({own})"
     return f"{words}, {_far(run)}" if far else words
 
 
@@ -101,22 +119,43 @@ def shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _row(found: Trigger) -> list[Text | str]:
+def _row(found: Trigger, *, wide: bool) -> list[Text | str]:
+    # What is idle may not fire when its time comes.
+    run = found.next_runs[0] if found.next_runs and found.condition != "idle" else None
     return [
         found.id,
         what(found),
         state_text(found.condition),
-        next_run(found, found.next_runs[0]) if found.next_runs else "",
-        short_time(found.last_at),
+        "" if run is None else next_run(found, run) if wide else _far(run, rough=True),
+        short_time(found.last_at)[: None if wide else len("2026-11-20")],
         f"{found.fired:,}",
         f"{found.skipped:,}",
         FROM[found.origin],
     ]
 
 
-def _far(run: datetime) -> str:
+def _reasons(found: list[Trigger]) -> list[str]:
+    """Why some do not work; what is the same for several is said once. A pause is shown in the list."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for each in found:
+        if each.reason and each.condition != "paused":
+            alike.setdefault((each.condition, each.reason), []).append(each.id)
+    return [stated(f"{_together(names)} {condition}", reason) for (condition, reason), names in alike.items()]
+
+
+def _together(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"{names[0]} is"
+    if len(names) > _NAMED:
+        return f"{len(names)} triggers are"
+    return f"{', '.join(names[:-1])} and {names[-1]} are"
+
+
+def _far(run: datetime, *, rough: bool = False) -> str:
     rest = run - datetime.now(UTC)
-    return f"in {duration(rest)}" if rest.total_seconds() > 0 else "now"
+    if rest.total_seconds() <= 0:
+        return "now"
+    return f"in {roughly(rest) if rough else duration(timedelta(seconds=math.ceil(rest.total_seconds())))}"
 
 
 def _whose(found: Trigger) -> str:
