@@ -72,6 +72,23 @@ async def test_work_does_not_begin_when_its_start_cannot_be_recorded(
     assert await store.executions.get(execution.id) == execution
 
 
+@pytest.mark.parametrize("written", [False, True])
+async def test_a_patient_one_whose_start_cannot_be_recorded_waits_until_it_can(
+    orchestrator: Orchestrator,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    sessions: Sessions,
+    clock: FakeClock,
+    written: bool,
+) -> None:
+    soon = clock.now() + timedelta(seconds=1)
+    monkeypatch.setattr(store.executions, "started", Failing(store.executions.started, 3, after=written))
+    submitted = [await orchestrator.submit(request(patient=True, due_at=soon)) for _ in range(3)]
+    ended = [await ticking(clock, orchestrator.wait(each.id)) for each in submitted]
+    assert {(each.state, each.attempt) for each in ended} == {(ExecutionState.SUCCEEDED, 1)}
+    assert sessions.ran == [each.id for each in submitted]
+
+
 async def test_an_outcome_that_nobody_waits_for_any_more_is_recorded_all_the_same(
     orchestrator: Orchestrator, store: Store, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -150,7 +150,7 @@ class Conductor:
         began = await self.executions.started(
             job.id, at=running.started_at, worker=session.facts, host=job.execution.host
         )
-        if not began:
+        if not began and not await self._began_before(job):
             raise NotQueued
         if job.interruption.done():
             # Its task is not called any more: whatever stopped it was there first.
@@ -158,6 +158,11 @@ class Conductor:
         job.execution = running
         self.events.announce(ExecutionStarted(running.installation, running))
         job.interrupt_after(self.clock, job.timeout, outcomes.timed_out(job.timeout))
+
+    async def _began_before(self, job: Job) -> bool:
+        """Whether its beginning was written when the store said that it was not."""
+        mine, stored = job.execution, await self.executions.get(job.id)
+        return (stored.state, stored.attempt, stored.host) == (ExecutionState.RUNNING, mine.attempt, mine.host)
 
     async def _conclude(self, job: Job, work: asyncio.Task[TaskOutcome]) -> TaskOutcome:
         if not work.done():
