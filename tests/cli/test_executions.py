@@ -95,11 +95,20 @@ def test_the_whole_of_one(moorage, host) -> None:
     shown = moorage("execution", identity).stdout
     assert "cron churn/nightly, by dana" in shown
     assert "order-17" in shown
-    assert "0.25 s of CPU, 60" in shown
+    assert "succeeded at attempt 2 in " in shown
+    assert "0.25 s of CPU, 60 MiB of memory" in shown
     assert "12 calls, 1 of them denied" in shown
     assert "signalled: It was killed by SIGSEGV." in shown
     rows = [line.split()[:2] for line in shown.splitlines() if line.strip()[:1].isdigit()]
     assert rows == [["1", "crashed"], ["2", "succeeded"]]
+
+
+def test_who_started_it_by_hand_is_said_plainly(moorage, host) -> None:
+    identity = answer(moorage("run", "churn", "--json"))["id"]
+    host.runs[identity] = replace(host.runs[identity], trigger="manual", by="dana")
+    assert "dana, by hand" in moorage("execution", identity).stdout
+    host.runs[identity] = replace(host.runs[identity], trigger_id="churn/nightly")
+    assert "churn/nightly, fired by dana" in moorage("execution", identity).stdout
 
 
 def test_lists_are_filtered_and_go_on_on_the_next_page(moorage, host) -> None:
@@ -117,6 +126,8 @@ def test_lists_are_filtered_and_go_on_on_the_next_page(moorage, host) -> None:
     page = moorage("executions", "--limit", "2")
     assert f"--before {ids[1]}" in page.stderr
     assert "churn/nightly" in moorage("executions").stdout
+    assert "INSTALLATION" in moorage("executions").stdout
+    assert "INSTALLATION" not in moorage("executions", "churn").stdout
     assert "There are none of that kind." in moorage("executions", "--state", "crashed").stdout
     assert moorage("executions", "--state", "lost").exit_code == ExitCode.USAGE
 
@@ -133,7 +144,14 @@ def test_a_run_may_have_a_key_a_time_and_attempts(moorage, host) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [("--at", "tomorrow"), ("--in", "soon"), ("--attempts", "0"), ("--key", "k", "--all", "--yes")]
+    "options",
+    [
+        ("--at", "tomorrow"),
+        ("--in", "soon"),
+        ("--in", "2 h", "--at", "2026-11-20T09:30"),
+        ("--attempts", "0"),
+        ("--key", "k", "--all", "--yes"),
+    ],
 )
 def test_odd_options_are_refused(moorage, options: tuple[str, ...]) -> None:
     name = () if "--all" in options else ("churn",)

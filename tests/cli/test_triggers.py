@@ -50,7 +50,12 @@ def test_a_wrong_name_gets_the_nearest(moorage):
     refused = moorage("triggers", "chrun")
     assert refused.exit_code == 66
     assert "Did you mean churn?" in refused.stderr
-    assert "There is no trigger 'churn/nightli'" in moorage("trigger", "show", "churn/nightli").stderr
+    for action in ("show", "pause", "fire", "remove"):
+        refused = moorage("trigger", action, "churn/nightli")
+        assert refused.exit_code == 66
+        assert "There is no trigger 'churn/nightli'" in refused.stderr
+        assert "Did you mean churn/nightly?" in refused.stderr
+    assert "Did you mean" not in moorage("trigger", "show", "elsewhere/x").stderr
 
 
 def test_the_page_of_one(moorage):
@@ -83,8 +88,9 @@ def test_one_is_added_and_removed(moorage, host):
     assert host.triggers.views["churn/often"].state.trigger.input == {"full": True}
     assert host.triggers.views["everywhere"].state.installation == ""
     assert "There is a trigger 'churn/often' already" in moorage("trigger", "add", "churn/often", "interval=5").stderr
-    assert "moorage trigger reset churn/often" in moorage("trigger", "remove", "churn/often").stdout
+    assert moorage("trigger", "remove", "churn/often").stdout == "churn/often is gone.\n"
     assert "churn/often" not in host.triggers.views
+    assert "moorage trigger reset churn/nightly" in moorage("trigger", "remove", "churn/nightly").stdout
 
 
 def test_it_is_fired_now(moorage):

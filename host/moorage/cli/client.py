@@ -87,7 +87,8 @@ class ApiClient:
         self._connection.close()
 
     def get(self, path: str, *, about: str | None = None, **query: Any) -> Any:
-        """``about`` is the installation's name that the request depends on; a wrong one gets a suggestion."""
+        """``about`` is the name, of an installation or a trigger, that the request depends on; a wrong one gets a
+        suggestion."""
         return self._ask("GET", _with_query(path, query), about)
 
     def post(self, path: str, body: Any = None, *, about: str | None = None) -> Any:
@@ -188,15 +189,20 @@ class ApiClient:
             problem = {}
         if "code" not in problem:
             problem = {"detail": f"What answers at {self._socket} is no Moorage host ({status})."}
-        return RemoteProblem(problem, self._nearest(about) if status == HTTPStatus.NOT_FOUND and about else "")
+        if status != HTTPStatus.NOT_FOUND or not about:
+            return RemoteProblem(problem)
+        is_trigger = problem.get("code") == "trigger_unknown"
+        return RemoteProblem(problem, self._nearest(about, "/triggers" if is_trigger else "/installations"))
 
-    def _nearest(self, name: str) -> str:
-        known = [installation["id"] for installation in self.get("/installations")["items"]]
+    def _nearest(self, name: str, path: str) -> str:
+        known = [each["id"] for each in self.get(path)["items"]]
         if name in known:
             return ""
         close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         if close:
             return f" Did you mean {close[0]}?"
+        if path != "/installations":
+            return ""
         return f" There are: {', '.join(sorted(known))}." if known else " There are none yet."
 
 

@@ -6,7 +6,7 @@ import json
 
 from rich.text import Text
 
-from moorage.cli.output import duration, facts, indented, local_time, note, say, short_time, size, state_text, table
+from moorage.cli.output import duration, facts, indented, local_time, note, say, short_time, state_text, table
 from moorage.cli.plain import one_line
 from moorage.models.execution import ExecutionState
 from moorage.web.schemas.executions import Attempt, Execution, ExecutionPage, ResourceUse
@@ -33,14 +33,17 @@ def print_whole(page: ExecutionPage) -> None:
 
 
 def _print_state(execution: Execution) -> None:
-    took = f" in {duration(execution.duration_seconds)}" if execution.duration_seconds is not None else ""
+    tried = f" at attempt {execution.attempt}" if execution.attempt > 1 else ""
+    took = f"{tried} in {duration(execution.duration_seconds)}" if execution.duration_seconds is not None else tried
     what, identity = one_line(f"{execution.installation} {execution.task}: "), one_line(execution.id)
     say(Text.assemble(what, state_text(execution.state), f"{took}  ", (identity, "dim")))
 
 
 def _attempt(attempt: Attempt) -> list[Text | str]:
     took = "" if attempt.started_at is None else duration(attempt.ended_at - attempt.started_at)
-    why = "" if attempt.error is None else f"{attempt.error.type}: {attempt.error.message}"
+    why = "" if attempt.error is None else attempt.error.message
+    if attempt.error is not None and attempt.error.type not in why:
+        why = f"{attempt.error.type}: {why}"
     return [str(attempt.number), state_text(attempt.state), short_time(attempt.ended_at), took, why]
 
 
@@ -82,6 +85,9 @@ def _facts(execution: Execution) -> list[tuple[str, object]]:
 
 
 def _starter(execution: Execution) -> str:
+    if execution.trigger == "manual":
+        by = execution.by or "someone"
+        return f"{execution.trigger_id}, fired by {by}" if execution.trigger_id else f"{by}, by hand"
     what = f"{execution.trigger} {execution.trigger_id}".rstrip()
     return f"{what}, by {execution.by}" if execution.by else what
 
@@ -92,9 +98,9 @@ def _used(use: ResourceUse | None) -> str:
     denied = f", {use.denied} of them denied" if use.denied else ""
     parts = [
         f"{duration(use.cpu_seconds)} of CPU" if use.cpu_seconds is not None else "",
-        f"{size(use.peak_memory_bytes)} of memory" if use.peak_memory_bytes is not None else "",
+        f"{use.peak_memory_bytes / 2**20:.0f} MiB of memory" if use.peak_memory_bytes is not None else "",
         f"{use.calls} calls{denied}" if use.calls else "",
-        f"{size(use.bytes)} sent and received" if use.bytes else "",
+        f"{use.bytes / 1024:,.1f} KiB sent and received" if use.bytes else "",
     ]
     return ", ".join(filter(None, parts))
 

@@ -48,7 +48,9 @@ Identity = Annotated[str, typer.Argument(metavar="ID", help="Id of the execution
 def run(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Of the installation, where no options select some.", show_default=False),
+        typer.Argument(
+            metavar="NAME", help="Of the installation. Without it, options select some.", show_default=False
+        ),
     ] = None,
     task: Annotated[str, typer.Argument(metavar="TASK", help="Which of its tasks.")] = "execute",
     given: Annotated[
@@ -110,6 +112,8 @@ def run(
         task = selected_task or task
         if key:
             raise typer.BadParameter("a key stands for one run; give it with NAME", param_hint="--key")
+    if at is not None and later is not None:
+        raise typer.BadParameter("--at and --in both say when it begins; give one of them")
     due = at if at is not None else later
     watching = wait and not as_json and name is not None and is_watched()
     order = {
@@ -177,8 +181,13 @@ def list_executions(
     if not found:
         say(f"Nothing has run yet. Run something with: moorage run {name or 'NAME'}")
         return
-    headings = ["EXECUTION", "INSTALLATION", "TASK", "STARTED BY", "STATE", "QUEUED", "TOOK"]
-    table(headings, [_row(each) for each in found], right=(6,), whole=(0,))
+    headings = ["EXECUTION", "TASK", "STARTED BY", "STATE", "QUEUED", "TOOK"]
+    rows = [_row(each) for each in found]
+    if name is None:
+        headings.insert(1, "INSTALLATION")
+        for row, each in zip(rows, found, strict=True):
+            row.insert(1, each.installation)
+    table(headings, rows, right=(len(headings) - 1,), whole=(0,))
     if len(found) == limit:
         note(f"Older ones: --before {found[-1].id}")
 
@@ -232,7 +241,6 @@ def cancel(execution_id: Identity, config: Config = None, socket: Socket = None,
 def _row(execution: Execution) -> list[Text | str]:
     return [
         execution.id,
-        execution.installation,
         execution.task,
         execution.trigger_id or execution.trigger,
         state_text(execution.state),

@@ -13,6 +13,7 @@ from moorage.cli.client import ApiClient, connect, installation
 from moorage.cli.options import AsJson, Config, Name, OptionalName, Socket
 from moorage.cli.output import print_json, say
 from moorage.cli.triggers_page import print_policy, print_trigger, print_triggers
+from moorage.models.policy import Origin
 from moorage.web.schemas.policies import PolicyValue
 from moorage.web.schemas.triggers import Trigger
 
@@ -48,7 +49,13 @@ def list_triggers(
 
 @commands.command()
 def trigger(
-    action: Annotated[Action, typer.Argument(metavar="ACTION", help="What to do.")],
+    action: Annotated[
+        Action,
+        typer.Argument(
+            metavar="ACTION",
+            help="show it; pause or resume it; fire it, now; add or change one; reset what people changed; remove it.",
+        ),
+    ],
     name: Annotated[
         str,
         typer.Argument(
@@ -75,11 +82,14 @@ def trigger(
     given = dict(_pair(each, as_text=as_text) for each in parts or [])
     _check(action, given, unset or [], reason)
     with connect(config, socket) as api:
+        before = api.get(f"/triggers/{quote(name)}", about=name) if action is Action.REMOVE else {}
         answer = _asked(api, action, name, given, unset or [], reason)
     if as_json:
         print_json(answer)
     elif action is Action.REMOVE:
-        say(f"{name} is gone. Where it is declared, it counts no more: moorage trigger reset {name}")
+        own = before["origin"] == Origin.PERSON
+        back = f" It is declared still, and counts no more. To have it back: moorage trigger reset {name}"
+        say(f"{name} is {'gone' if own else 'removed'}.{'' if own else back}")
     elif action is Action.FIRE:
         for each in answer["items"]:
             say(f"{each['id']} of {each['installation']} is {each['state']}. moorage execution {each['id']}")
@@ -125,13 +135,14 @@ def _asked(
         body = {"installation": owner, "trigger": given | ({"name": own} if own else {})}
         answer = api.post("/triggers", body, about=owner or None)
     elif action is Action.SHOW:
-        answer = api.get(path)
+        answer = api.get(path, about=name)
     elif action is Action.CHANGE:
-        answer = api.patch(path, {"set": given, "unset": unset})
+        answer = api.patch(path, {"set": given, "unset": unset}, about=name)
     elif action is Action.REMOVE:
-        answer = api.delete(path)
+        answer = api.delete(path, about=name)
     else:
-        answer = api.post(f"{path}/{action.value}", {"reason": reason} if action is Action.PAUSE else None)
+        order = {"reason": reason} if action is Action.PAUSE else None
+        answer = api.post(f"{path}/{action.value}", order, about=name)
     return dict(answer)
 
 
