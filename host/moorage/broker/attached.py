@@ -303,8 +303,16 @@ class AttachedLink:
 
     async def _close_scope(self, scope: str, result: TaskOutcome) -> TaskOutcome:
         success = result.state is ExecutionState.SUCCEEDED
+        closing = asyncio.ensure_future(self._session.close_scope(scope, success=success))
+        while not closing.done():
+            try:
+                await asyncio.wait((closing,))
+            except asyncio.CancelledError:
+                # A commit that has begun goes on: what it comes to is the outcome, whoever does not want it any more.
+                if not success:
+                    raise
         try:
-            await self._session.close_scope(scope, success=success)
+            closing.result()
         except CallError as error:
             return replace(outcome.from_error(error), state=ExecutionState.FAILED)
         return result

@@ -336,7 +336,9 @@ class Incarnation:
         try:
             return await self._runs.run(execution, timeout)
         finally:
-            self._uses[execution.id] = used(before, await self._figures(), self._attached.spent(execution.id))
+            # What was committed has succeeded, whoever cancels it now.
+            with contextlib.suppress(asyncio.CancelledError):
+                self._uses[execution.id] = used(before, await self._figures(), self._attached.spent(execution.id))
 
     def use_of(self, execution: str) -> ResourceUse | None:
         """What a run that has ended used, however it ended; told once."""
