@@ -9,13 +9,15 @@ import pytest
 
 from moorage.errors import Conflict
 from moorage.events.bus import EventBus
-from moorage.events.events import DesiredChanged, GrantsChanged, Removed
+from moorage.events.events import DesiredChanged, GrantsChanged, Loaded, Removed
 from moorage.models.execution import ExecutionState
+from moorage.models.incarnation import Verdict, VerdictKind
 from moorage.models.installation import DesiredState
 from moorage.orchestrator.orchestrator import ROOM_PATIENCE, Orchestrator
 from moorage.orchestrator.triggers.base import NotNow
 from moorage.store.errors import InstallationUnknown
 from moorage.store.store import Store
+from moorage.supervisor.errors import StartFailed
 
 from .conftest import FakeClock, Sessions, forever, request, until
 
@@ -83,6 +85,25 @@ async def test_what_waits_when_it_may_not_run_any_more_goes_on_waiting(
     assert [each.state for each in ended] == [ExecutionState.SUCCEEDED] * 2
     assert sessions.ran == [each.id for each in (before, *patient)]
     assert {each.attempt for each in ended} == {1}
+
+
+NOT_STARTED = StartFailed("churn", Verdict(VerdictKind.SIGNALLED, "It died."))
+
+
+async def test_a_worker_that_does_not_start_is_no_outcome_of_what_is_patient(
+    orchestrator: Orchestrator, sessions: Sessions, events: EventBus
+) -> None:
+    sessions.refusal = NOT_STARTED
+    patient = [await orchestrator.submit(request(patient=True))]
+    impatient = await orchestrator.run(request())
+    assert (impatient.state, impatient.error and impatient.error.type) == (ExecutionState.FAILED, "start_failed")
+    await until(lambda: bool(orchestrator._queues._turns.lines["churn"].paused))
+    assert (await orchestrator.wait(impatient.id)).state is ExecutionState.FAILED
+    sessions.refusal = None
+    events.announce(Loaded("churn", None))  # type: ignore[arg-type] - what it says of the worker is not looked at
+    async with asyncio.timeout(5):
+        ended = [await orchestrator.wait(each.id) for each in patient]
+    assert [(each.state, each.attempt) for each in ended] == [(ExecutionState.SUCCEEDED, 1)]
 
 
 async def test_what_waits_is_tried_again_although_nothing_is_announced(

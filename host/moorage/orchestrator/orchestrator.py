@@ -17,6 +17,7 @@ from moorage.events.events import (
     ExecutionEnded,
     GrantsChanged,
     Installed,
+    Loaded,
     Missed,
     Removed,
 )
@@ -667,7 +668,7 @@ class Orchestrator:
 
     async def _hear(self) -> None:
         async with contextlib.aclosing(
-            self._events.subscribe(DesiredChanged, GrantsChanged, Installed, Removed)
+            self._events.subscribe(DesiredChanged, GrantsChanged, Installed, Loaded, Removed)
         ) as subscription:
             async for event in subscription:
                 known = self._queues.known(event.installation)

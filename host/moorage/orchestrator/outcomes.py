@@ -9,6 +9,7 @@ from moorage.errors import Conflict, MoorageError, NotFound
 from moorage.models.execution import Execution, ExecutionError, ExecutionState, TaskOutcome
 from moorage.models.installation import Installation, InstallationId
 from moorage.store.errors import StoreFailed
+from moorage.supervisor.errors import SandboxFailed, StartFailed
 
 #: The error's type of an execution whose host was stopped while it ran.
 HOST_STOPPED = "host_stopped"
@@ -141,9 +142,9 @@ def from_error(error: BaseException, *, running: bool) -> TaskOutcome:
 
 def waits(error: BaseException, execution: Execution) -> bool:
     """Whether what was raised before its task began is no outcome of a patient one: its installation may not run at
-    present, or the store cannot note that it runs.
+    present, its worker does not start, or the store cannot note that it runs.
     """
-    return execution.patient and isinstance(error, (Conflict, StoreFailed))
+    return execution.patient and isinstance(error, (Conflict, StartFailed, SandboxFailed, StoreFailed))
 
 
 def after_interruption(interruption: TaskOutcome, worked: TaskOutcome | None) -> TaskOutcome:
