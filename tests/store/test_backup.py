@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shutil
 import zipfile
@@ -244,6 +245,9 @@ LINES = "tables/log_lines.jsonl"
         ("manifest.json", manifest(format_version=2), BackupNewer, "version 2"),
         ("manifest.json", manifest(revision="9999"), BackupNewer, r"9999.*Upgrade"),
         ("manifest.json", manifest(tables=[]), BackupDamaged, "not those of its schema"),
+        ("manifest.json", manifest(revision=["0009"]), BackupNewer, "0009"),
+        ("manifest.json", manifest(tables=[{"name": [], "columns": [[]], "rows": 0, "sha256": ""}]), BackupDamaged, "cannot be read"),
+        (LINES, lambda _: b"[" * 100_000 + b"\n", BackupDamaged, "row 1 of log_lines cannot be read"),
     ],
 )
 async def test_what_is_no_whole_back_up_changes_nothing(
@@ -264,6 +268,43 @@ async def test_what_is_no_whole_back_up_changes_nothing(
 
     async with Store(target) as store:
         assert len(await store.logs.read()) == 1
+
+
+def rewritten(made: Path, column: str, value: object) -> Path:
+    """A copy whose only log line has that value, with the sums that belong to it."""
+    with zipfile.ZipFile(made) as before:
+        told = json.loads(before.read("manifest.json"))
+        table = next(each for each in told["tables"] if each["name"] == "log_lines")
+        row = json.loads(before.read(LINES).splitlines()[0])
+    row[table["columns"].index(column)] = value
+    line = json.dumps(row).encode() + b"\n"
+    table |= {"rows": 1, "sha256": hashlib.sha256(line).hexdigest()}
+    made = changed(made, "manifest.json", lambda _: json.dumps(told).encode()).rename(made.with_name("told.backup"))
+    return changed(made, LINES, lambda _: line)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("time", "hello"), ("time", 5), ("level", 10**30), ("message", [1]), ("message", None), ("message", "\ud800")],
+)
+async def test_a_row_that_does_not_fit_into_its_table_is_a_sentence(
+    made: Path, column: str, value: object, tmp_path: Path
+) -> None:
+    with pytest.raises(BackupDamaged, match="a row of log_lines does not fit into its table"):
+        restore(for_file(tmp_path / "target.db"), TIMEOUTS, rewritten(made, column, value))
+
+
+@pytest.mark.parametrize("offset", [6, 8], ids=["encrypted", "lzma"])
+async def test_what_the_zip_cannot_open_is_a_sentence(made: Path, tmp_path: Path, offset: int) -> None:
+    content = bytearray(made.read_bytes())
+    with zipfile.ZipFile(made) as archive:
+        local = archive.getinfo(LINES).header_offset
+    central = content.rindex(LINES.encode()) - 46
+    for place in (local + offset, central + offset + 2):
+        content[place] = 1 if offset == 6 else zipfile.ZIP_LZMA
+    (tmp_path / "closed.backup").write_bytes(content)
+    with pytest.raises(BackupDamaged, match="log_lines cannot be read"):
+        restore(for_file(tmp_path / "target.db"), TIMEOUTS, tmp_path / "closed.backup")
 
 
 async def test_a_file_that_was_cut_off_is_refused_wherever_it_was(made: Path, tmp_path: Path) -> None:

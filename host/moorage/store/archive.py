@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +30,9 @@ _MANIFEST = "manifest.json"
 _LARGEST_MANIFEST = 16 * 1024 * 1024
 #: Of one row: a log line, or an execution's input and result.
 _LARGEST_ROW = 512 * 1024 * 1024
+
+#: What the zip module raises of a member: damaged, not there, encrypted (RuntimeError), of a method that it has not.
+_UNREADABLE = (KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class ArchiveReader:
             count += 1
             try:
                 row = tagged.loads(line.decode())
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise BackupDamaged(self._path, f"row {count} of {table.name} cannot be read") from error
             if not isinstance(row, list) or len(row) != len(table.columns):
                 raise BackupDamaged(self._path, f"row {count} of {table.name} is no row of it")
@@ -118,7 +122,7 @@ class ArchiveReader:
             with self._zip.open(_member(table.name)) as member:
                 while line := member.readline(_LARGEST_ROW):
                     yield line
-        except (KeyError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        except _UNREADABLE as error:
             raise BackupDamaged(self._path, f"{table.name} cannot be read") from error
 
     def _manifest(self) -> BackupManifest:
@@ -132,10 +136,11 @@ class ArchiveReader:
             if told["format_version"] > VERSION:
                 raise BackupNewer(self._path, f"its form is version {told['format_version']}")
             tables = tuple(
-                TableManifest(each["name"], tuple(each["columns"]), each["rows"], each["sha256"])
+                TableManifest(str(each["name"]), tuple(map(str, each["columns"])), int(each["rows"]), each["sha256"])
                 for each in told["tables"]
             )
-            return BackupManifest(told["revision"], told["version"], datetime.fromisoformat(told["made_at"]), tables)
+            made_at = datetime.fromisoformat(told["made_at"])
+            return BackupManifest(str(told["revision"]), str(told["version"]), made_at, tables)
         except MoorageError:
             raise
         except Exception as error:

@@ -17,7 +17,7 @@ from typing import Any
 
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import URL, Connection, DateTime, MetaData, Table, func, insert, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError, StatementError
 
 from moorage import __version__
 from moorage.store import migrate
@@ -140,7 +140,13 @@ def _replace(connection: Connection, archive: ArchiveReader, file: Path, *, repl
     _check_tables(tables, archive, file)
     told = {table.name: table for table in archive.manifest.tables}
     for table in tables.sorted_tables:
-        _insert(connection, table, told[table.name], archive)
+        try:
+            _insert(connection, table, told[table.name], archive)
+        except OperationalError:
+            raise
+        except (StatementError, TypeError, ValueError, OverflowError) as error:
+            # What the database says of a value, or SQLAlchemy, or the driver.
+            raise BackupDamaged(file, f"a row of {table.name} does not fit into its table") from error
     migrate.migrate(connection)
 
 
