@@ -246,7 +246,12 @@ LINES = "tables/log_lines.jsonl"
         ("manifest.json", manifest(revision="9999"), BackupNewer, r"9999.*Upgrade"),
         ("manifest.json", manifest(tables=[]), BackupDamaged, "not those of its schema"),
         ("manifest.json", manifest(revision=["0009"]), BackupNewer, "0009"),
-        ("manifest.json", manifest(tables=[{"name": [], "columns": [[]], "rows": 0, "sha256": ""}]), BackupDamaged, "cannot be read"),
+        (
+            "manifest.json",
+            manifest(tables=[{"name": [], "columns": [[]], "rows": 0, "sha256": ""}]),
+            BackupDamaged,
+            "cannot be read",
+        ),
         (LINES, lambda _: b"[" * 100_000 + b"\n", BackupDamaged, "row 1 of log_lines cannot be read"),
     ],
 )
