@@ -192,7 +192,7 @@ class HostsAndAModel(RuleBasedStateMachine):
         orchestrator = Orchestrator(
             store, workers, self.events, clock=self.clock, host=name, policy_of=lambda _: POLICY, committed=committed
         )
-        orchestrator._ids = self.ids  # type: ignore[assignment]
+        orchestrator._admission.ids = self.ids  # type: ignore[assignment]
         self.hosts[name] = Host(store, workers, orchestrator)
 
     async def kill_host(self, name: str) -> None:
@@ -203,8 +203,8 @@ class HostsAndAModel(RuleBasedStateMachine):
         orchestrator._queues.silence()
         for job in orchestrator._queues.of():
             job.silence()
-        works = orchestrator._conductor.works
-        watching = {task for task in (orchestrator._watching,) if task is not None}
+        works = orchestrator._dispatcher.conductor.works
+        watching = {task for task in (orchestrator._hearing.task,) if task is not None}
         while tasks := {*orchestrator._tasks._tasks, *works._tasks, *watching}:
             for task in tasks:
                 task.cancel()

@@ -401,7 +401,7 @@ class Asked:
 async def test_a_backlog_is_taken_up_by_pages_in_its_order_and_left_without_a_word(
     hosts: Hosts, sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("moorage.orchestrator.orchestrator.PAGE", 10)
+    monkeypatch.setattr("moorage.orchestrator.takeover.PAGE", 10)
     left = [await hosts.left(f"e-{number:03}", running=False) for number in range(35)]
     sessions.run = forever
     asked = Asked(hosts.store)

@@ -28,6 +28,8 @@ class Queues:
 
     def __init__(self, clock: Clock, policy_of: PolicyOf, most: int | None, begin: Callable[[Job], None]) -> None:
         self.jobs: dict[str, Job] = {}
+        #: Being written down, and not in a line yet: by id, whose they are, and of which group.
+        self.coming: dict[str, tuple[InstallationId, str]] = {}
         self.rooms = Rooms()
         self._clock = clock
         self._policy_of = policy_of
