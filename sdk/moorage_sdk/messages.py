@@ -209,8 +209,8 @@ class Ended(Message):
     #: Tries that it took.
     attempt: int = 1
     ended_at: Optional[datetime] = None
-    #: Executions in a row that each followed on the outcome of the one before; the first has 1.
-    depth: int = 1
+    #: Ids of the triggers by which it has itself followed on outcomes, the first one first: "churn/report".
+    chain: List[str] = field(default_factory=list)
 
     def json(self) -> Any:
         return self.result

@@ -51,7 +51,7 @@ PLUGIN = """
 
     @plugin.task
     def after(ended: Ended) -> list:
-        return [ended.task, ended.state, ended.result, ended.depth]
+        return [ended.task, ended.state, ended.result, len(ended.chain)]
 """
 
 RIGHTS = ["servicebus.receive:orders", "events.subscribe:order.*", "executions.follow:probe"]

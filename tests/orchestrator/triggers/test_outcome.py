@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -104,7 +103,7 @@ async def test_what_succeeds_is_followed_at_once_and_once(world):
     message = messages.brought(world.door.inputs[0])
     assert isinstance(message, messages.Ended)
     assert (message.installation, message.execution, message.state) == ("etl", "e-0001", "succeeded")
-    assert (message.result, message.error, message.depth) == ({"rows": 1}, "", 1)
+    assert (message.result, message.error, message.chain) == ({"rows": 1}, "", [])
 
 
 async def test_outcomes_of_other_hosts_are_found_in_the_store(world):
@@ -200,14 +199,26 @@ async def test_it_does_not_follow_what_it_has_started_itself(world):
 
 
 async def test_a_circle_ends(world, caplog):
+    before = {"chain": ["etl/first"]}
     async with world.listening():
-        last = await world.ended(trigger="outcome", input={"depth": MAX_DEPTH - 1})
-        await world.ended(trigger="outcome", input={"depth": MAX_DEPTH})
-        again = replace(last, trigger="manual", retry_of="e-1", input={"depth": MAX_DEPTH})
-        await world.ended(**{name: getattr(again, name) for name in ("trigger", "retry_of", "input")})
+        follows = await world.ended(trigger="outcome", trigger_id="etl/load", input=before)
+        await world.ended(trigger="outcome", trigger_id="etl/load", input={"chain": [FOLLOWER]})
+        retried = await world.ended(trigger="manual", retry_of="e-1", input={"chain": [FOLLOWER]})
+        own_input = await world.ended(trigger="manual", input={"chain": [FOLLOWER]})
+        await world.brought(follows, own_input)
+    assert [one["chain"] for one in world.door.inputs] == [["etl/first", "etl/load"], []]
+    assert "in a circle, or in too long a row: churn/report, etl/load." in caplog.text
+    assert retried.id in caplog.text
+
+
+async def test_a_long_row_ends(world, caplog):
+    row = [f"etl/{number}" for number in range(MAX_DEPTH)]
+    async with world.listening():
+        last = await world.ended(trigger="outcome", trigger_id="etl/last", input={"chain": row[2:]})
+        await world.ended(trigger="outcome", trigger_id="etl/last", input={"chain": row[1:]})
         await world.brought(last)
-    assert world.door.inputs[0]["depth"] == MAX_DEPTH
-    assert "in a circle" in caplog.text
+    assert len(world.door.inputs) == 1
+    assert "in too long a row" in caplog.text
 
 
 async def test_no_more_are_in_the_door_than_it_has_slots(world):

@@ -4,8 +4,8 @@ What ended is read from the store, so nothing is missed over a restart: how far 
 the trigger, and what may have been written down late is looked at twice. The bus tells at once what ends in this host.
 An execution is followed once by each trigger, by its id, on however many hosts that share the store.
 
-A trigger does not follow what it has started itself, and a chain of executions that each follow on the one before ends
-after ``MAX_DEPTH``.
+A trigger comes once in a chain of executions that each follow on the one before, so that triggers which follow each
+other in a circle end it; and a chain has ``MAX_DEPTH`` links at most.
 """
 
 from __future__ import annotations
@@ -140,13 +140,14 @@ class OutcomeSource:
     async def _take(self, outcome: Outcome, door: Door) -> None:
         with contextlib.suppress(ExecutionUnknown):  # deleted since
             record = ended(await self._get(outcome.execution))
-            if record["depth"] > MAX_DEPTH:
+            chain = record["chain"]
+            if self._trigger in chain or len(chain) >= MAX_DEPTH:
                 log.warning(
-                    "%s does not follow on %s: %d executions in a row have followed on each other, and no more may."
-                    " Look for triggers that follow each other in a circle: moorage triggers",
+                    "%s does not follow on %s: triggers follow each other in a circle, or in too long a row: %s."
+                    " Look at them: moorage triggers",
                     self._trigger,
                     outcome.execution,
-                    MAX_DEPTH,
+                    ", ".join(chain),
                 )
             else:
                 await taken(door, Signal(outcome.execution, record, f"{outcome.execution} ended"), self._clock)
@@ -178,17 +179,18 @@ def ended(execution: Execution) -> dict[str, Any]:
         "version": execution.version,
         "attempt": execution.attempt,
         "ended_at": execution.ended_at,
-        "depth": _depth(execution) + 1,
+        "chain": _chain(execution),
     }
 
 
-def _depth(execution: Execution) -> int:
-    """Outcomes in a row on which it has followed, also where a person tried it again."""
+def _chain(execution: Execution) -> list[str]:
+    """Triggers by which it has followed on outcomes, the first one first; also where a person tried it again."""
     before = execution.input
     if not (execution.trigger == KIND or execution.retry_of) or not isinstance(before, dict):
-        return 0
-    depth = before.get("depth")
-    return depth if isinstance(depth, int) else 0
+        return []
+    chain = before.get("chain")
+    chain = [str(each) for each in chain] if isinstance(chain, (list, tuple)) else []
+    return [*chain, execution.trigger_id] if execution.trigger_id else chain
 
 
 def _outcome(execution: Execution) -> Outcome:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from moorage.models.manifest import Manifest, RequestedCapability, Trigger
 from moorage_proto.capability import EXECUTIONS_FOLLOW, KAFKA_CONSUME, REDIS_CONSUME, Capability, need
+from moorage_proto.redis_names import pattern_text
+
+_FNMATCH = re.compile(r"[*?]|\[.*?\]")
 
 
 def right_of(trigger: Trigger) -> Capability | None:
@@ -15,8 +19,10 @@ def right_of(trigger: Trigger) -> Capability | None:
     if trigger.kind == "kafka":
         return need(KAFKA_CONSUME, source, backend=backend)
     if trigger.kind == "redis":
-        verb = REDIS_CONSUME if options.get("mode") == "stream" else "redis.subscribe"
-        return need(verb, source, backend=backend, wild="*" in source)
+        if options.get("mode") == "stream":
+            return need(REDIS_CONSUME, source, backend=backend, wild="*" in source)
+        channels, wild = _channels(source)
+        return need("redis.subscribe", channels, backend=backend, wild=wild)
     if trigger.kind == "servicebus":
         subscription = options.get("subscription")
         entity = f"{source}/subscriptions/{subscription}" if subscription else source
@@ -24,9 +30,20 @@ def right_of(trigger: Trigger) -> Capability | None:
     if trigger.kind == "event":
         return need("events.subscribe", source, wild="*" in source)
     if trigger.kind == "outcome":
-        followed = source.partition("/")[0]
-        return need(EXECUTIONS_FOLLOW, followed, wild="*" in followed)
+        followed, wild = _names(source.partition("/")[0])
+        return need(EXECUTIONS_FOLLOW, followed, wild=wild)
     return None
+
+
+def _channels(source: str) -> tuple[str, bool]:
+    """What PSUBSCRIBE takes as a pattern, as a capability's."""
+    return pattern_text(source.encode()) if any(sign in source for sign in "*?[\\") else (source, False)
+
+
+def _names(source: str) -> tuple[str, bool]:
+    """What fnmatch takes as a pattern, as a capability's, which stands for as much or more."""
+    pattern = _FNMATCH.sub("*", source)
+    return pattern, "*" in pattern
 
 
 def unrequested(manifest: Manifest) -> tuple[str, ...]:
