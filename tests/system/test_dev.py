@@ -59,6 +59,17 @@ GREETS = """
 """
 
 
+FAILS = """
+    from moorage_sdk import Plugin
+
+    plugin = Plugin()
+
+    @plugin.task
+    def execute() -> None:
+        raise LookupError("nobody there")
+"""
+
+
 class Developer:
     """Types what a test says, when the debugger asks."""
 
@@ -160,6 +171,27 @@ async def test_each_save_brings_the_plugin_up_anew_and_what_is_broken_changes_no
             saves.put_nowait(Path("probe.py"))
             await printed("says good evening")
             assert await host.call("probe") == "good evening"
+        finally:
+            session.cancel()
+            await asyncio.wait((session,))
+
+
+async def test_what_a_trigger_starts_in_vain_is_shown(
+    settings: Settings, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_plugin(tmp_path, FAILS, extra="tags = ['AutoRun']")
+
+    async def watch(_folder: Path) -> AsyncIterator[Sequence[Path]]:
+        await asyncio.Event().wait()
+        yield []
+
+    seen = ""
+    async with Host(settings) as host, asyncio.timeout(WAIT_SECONDS):
+        session = asyncio.create_task(DevelopmentSession(host, folder).follow(watch))
+        try:
+            while "LookupError: nobody there" not in seen or "probe execute: failed" not in seen:
+                seen += capfd.readouterr().out
+                await asyncio.sleep(0.02)
         finally:
             session.cancel()
             await asyncio.wait((session,))

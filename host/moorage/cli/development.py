@@ -17,7 +17,8 @@ from moorage.cli.log_line import print_log_line
 from moorage.cli.output import complain, note, say
 from moorage.cli.terminal import Terminal
 from moorage.errors import MoorageError
-from moorage.models.execution import ExecutionRequest
+from moorage.events.events import ExecutionEnded
+from moorage.models.execution import ExecutionRequest, ExecutionState
 from moorage.models.views import InstallationView
 from moorage.packages.manifest import read_manifest
 from moorage.packages.source import is_left_out
@@ -61,6 +62,7 @@ class DevelopmentSession:
         watch = watch or watch_folder
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_logs(), name="dev: logs")
+            tasks.create_task(self._follow_triggers(), name="dev: triggers")
             await self._bring_up()
             async for saved in watch(self._folder):
                 say(f"saved {', '.join(str(path) for path in saved)}", "dim")
@@ -98,6 +100,16 @@ class DevelopmentSession:
     async def _run(self, work: Work) -> None:
         request = ExecutionRequest(self._name, work.task, work.input, trigger=BY)
         print_execution(Execution.of(await self._host.run(request)))
+
+    async def _follow_triggers(self) -> None:
+        """Nobody waits for what they start: what did not succeed is shown, with its traceback."""
+        async with self._host.events.subscribe(ExecutionEnded) as endings:
+            async for event in endings:
+                if not isinstance(event, ExecutionEnded) or not event.execution.trigger_id:
+                    continue
+                if event.execution.state is not ExecutionState.SUCCEEDED:
+                    with self._terminal.aside():
+                        print_execution(Execution.of(event.execution))
 
     async def _follow_logs(self) -> None:
         async for line in self._host.follow_logs():

@@ -21,6 +21,7 @@ from moorage.cli.signals import stop_event
 from moorage.cli.start_screen import print_host, print_sandbox
 from moorage.cli.terminal import Terminal
 from moorage.config.settings import Settings
+from moorage.models.manifest import Manifest
 from moorage.packages.manifest import read_manifest
 from moorage.web.api import create_api
 from moorage.web.server import ApiServer
@@ -44,22 +45,27 @@ def dev(
 ) -> None:
     """Run a plugin while you write it: reload on save, live logs, breakpoint()."""
     folder = folder.resolve()
-    name = read_manifest(folder).name
+    manifest = read_manifest(folder)
     settings = load_settings(config).for_development(folder)
     work = Work(run, given) if run else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_develop(settings, socket or settings.api_socket, folder, name, work, Learnt() if learn else None))
+        runner.run(
+            _develop(settings, socket or settings.api_socket, folder, manifest, work, Learnt() if learn else None)
+        )
 
 
 async def _develop(
-    settings: Settings, socket: Path, folder: Path, name: str, work: Work | None, learnt: Learnt | None
+    settings: Settings, socket: Path, folder: Path, manifest: Manifest, work: Work | None, learnt: Learnt | None
 ) -> None:
     stop = stop_event()
     print_host(settings)
     terminal = Terminal()
     async with Host(settings, console=terminal, learnt=learnt) as host, ApiServer(create_api(host), socket):
         print_sandbox(await host.sandbox_report(), settings.sandbox.require)
-        note(f"In another terminal: moorage --socket {socket} run {name}")
+        note(f"In another terminal: moorage --socket {socket} run {manifest.name}")
+        if manifest.triggers:
+            first = f"{manifest.name}/{manifest.triggers[0].name}"
+            note(f"Its triggers work. To fire one at once: moorage --socket {socket} trigger fire {first}")
         if learnt is not None:
             note("It may do whatever it asks for, and what it uses is noted: this is for learning alone.")
         note("Whenever you save a file the plugin is loaded anew. Stop with Ctrl-C.")
