@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -556,18 +555,14 @@ async def test_large_messages_arrive_few_at_a_time(door: BookDoor, monkeypatch: 
 
 @pytest.mark.system
 async def test_the_event_loop_is_never_held_up() -> None:
-    """10,000 messages, taken as fast as they come: the longest turn of the loop meanwhile."""
+    """10,000 messages, taken as fast as they come: in one turn of the loop no more than the door has slots for."""
     door = BookDoor(slots=50)
+    most = 0
     async with kafka_worlds.embedded() as world:
         await world.send(*[b"x" * 100] * 10_000)
-        async with listening(world, door):
-            await door.until(lambda: len(door.runs) > 0)
-            began, longest = time.monotonic(), 0.0
-            while len(door.runs) < 10_000:
-                before = time.monotonic()
+        async with listening(world, door), asyncio.timeout(60):
+            while (before := len(door.runs)) < 10_000:
                 await asyncio.sleep(0)
-                longest = max(longest, time.monotonic() - before)
-            seconds = time.monotonic() - began
-    print(f"10,000 messages in {seconds:.1f} s, longest turn {longest * 1000:.0f} ms")
-    assert longest < 0.5
+                most = max(most, len(door.runs) - before)
+    assert 0 < most <= 2 * door.slots
     await door.close()
