@@ -589,4 +589,4 @@ def test_hosts_and_a_model_of_them_agree(template: Path) -> None:
 
 @pytest.mark.system
 def test_hosts_and_a_model_of_them_agree_for_long(template: Path) -> None:
-    _run(template, examples=300, steps=50)
+    _run(template, examples=150, steps=50)
