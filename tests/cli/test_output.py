@@ -100,6 +100,23 @@ def test_what_is_forgotten_at_exit():
     assert 'SQL "scratch" is a database in memory' in sql
 
 
+def test_the_start_screen_says_where_embedded_servers_and_webhooks_are(capsys):
+    settings = Settings(state_dir=Path("/state"), webhooks={"listen": "127.0.0.1:8780"})
+    print_ready(Path("/run/api.sock"), settings, ["churn"], {"main": "127.0.0.1:4242"})
+    said = capsys.readouterr().out
+    assert "webhooks  http://127.0.0.1:8780" in said
+    assert 'Kafka "main" is a mock cluster inside this host, at 127.0.0.1:4242: its topics are forgotten' in said
+    print_ready(Path("/run/api.sock"), Settings(state_dir=Path("/state")), ["churn"])
+    assert "webhooks" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(1, "1 KiB"), (43_000, "42 KiB"), (3 * 2**20, "3 MiB"), (3_355_444, "3.2 MiB")]
+)
+def test_bytes_as_people_read_them(count, said):
+    assert output.amount(count) == said
+
+
 def test_the_start_screen_says_aloud_when_the_sandbox_is_too_weak(capsys):
     missing = MissingLayer("mount", 1, "unshare answered EPERM.", "Files are within reach.", "Run it as root.")
     print_sandbox(SandboxReport("none", {}, (missing,)), "full")

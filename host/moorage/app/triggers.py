@@ -23,6 +23,7 @@ from moorage.orchestrator.triggers.schedule import ScheduleInvalid, next_runs
 from moorage.orchestrator.triggers.tick import Tick
 from moorage.packages.triggers import TriggerInvalid, merged, parse_parts, parts_of, whole
 from moorage.store.errors import TriggerUnknown
+from moorage.supervisor import desired
 
 #: Next runs that are shown of one trigger, and in a list.
 RUNS, RUNS_IN_LIST = 5, 1
@@ -37,8 +38,10 @@ _FIXED = {
 class TriggerWithoutTarget(Conflict):
     code = "trigger_without_target"
 
-    def __init__(self, trigger: TriggerId) -> None:
-        super().__init__(f"{trigger} starts nothing: no installation that it is for may run now. moorage ls says why.")
+    def __init__(self, trigger: TriggerId, obstacle: str = "") -> None:
+        """``obstacle``: of the one installation that it is for."""
+        none = "no installation that it is for may run now. moorage ls says why."
+        super().__init__(f"{trigger} starts nothing: {obstacle or none}")
 
 
 class TriggerRemoved(Conflict):
@@ -162,7 +165,7 @@ class Triggers:
             raise TriggerRemoved(state)
         targets = await self._registry.targets(state)
         if not targets:
-            raise TriggerWithoutTarget(trigger)
+            raise TriggerWithoutTarget(trigger, await self._obstacle(state))
         given = state.trigger.input
         if given is None and state.is_schedule:
             given = Tick(trigger, _now(), _now()).input
@@ -190,6 +193,11 @@ class Triggers:
         if trigger not in views:
             raise TriggerUnknown(trigger)
         return views[trigger]
+
+    async def _obstacle(self, state: TriggerState) -> str:
+        """Of its own installation; empty of one that selects."""
+        own = await self._parts.store.installations.find(state.installation) if state.installation else None
+        return "" if own is None else desired.obstacle(own.id, own.desired)
 
     def _check_address(self, ident: TriggerId, installation: InstallationId, trigger: Trigger) -> None:
         """Webhooks of one installation have an address each. Raises TriggerInvalid."""

@@ -6,7 +6,7 @@ import json
 
 from rich.text import Text
 
-from moorage.cli.output import duration, facts, indented, local_time, note, say, short_time, state_text, table
+from moorage.cli.output import amount, duration, facts, indented, local_time, note, say, short_time, state_text, table
 from moorage.cli.plain import one_line
 from moorage.models.execution import ExecutionState
 from moorage.web.schemas.executions import Attempt, Execution, ExecutionPage, ResourceUse
@@ -98,9 +98,9 @@ def _used(use: ResourceUse | None) -> str:
     denied = f", {use.denied} of them denied" if use.denied else ""
     parts = [
         f"{duration(use.cpu_seconds)} of CPU" if use.cpu_seconds is not None else "",
-        f"{use.peak_memory_bytes / 2**20:.0f} MiB of memory" if use.peak_memory_bytes is not None else "",
+        f"{amount(use.peak_memory_bytes)} of memory" if use.peak_memory_bytes is not None else "",
         f"{use.calls} calls{denied}" if use.calls else "",
-        f"{use.bytes / 1024:,.1f} KiB sent and received" if use.bytes else "",
+        f"{amount(use.bytes)} sent and received" if use.bytes else "",
     ]
     return ", ".join(filter(None, parts))
 

@@ -193,6 +193,13 @@ def roughly(length: timedelta) -> str:
     return f"{seconds} s"
 
 
+def amount(count: int) -> str:
+    """Bytes as people read them: "43 KiB", "3.2 MiB"."""
+    if count < 2**20:
+        return f"{-(-count // 1024):,} KiB"
+    return f"{count / 2**20:,.1f} MiB".replace(".0 MiB", " MiB")
+
+
 def size(count: int) -> str:
     """Bytes in the largest binary unit that leaves a whole number."""
     units = ["bytes", "KiB", "MiB", "GiB", "TiB"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rich.text import Text
@@ -15,11 +15,13 @@ from moorage.config.settings import Settings
 from moorage_sandbox.report import SandboxReport, at_least
 
 
-def forgotten_at_exit(settings: Settings) -> list[str]:
-    """What of the services lives in the host's memory alone, in sentences. Pure."""
+def forgotten_at_exit(settings: Settings, kafka_servers: Mapping[str, str] | None = None) -> list[str]:
+    """What of the services lives in the host's memory alone, in sentences. Pure. ``kafka_servers``: where embedded
+    clusters listen, by name, for a developer's own tools."""
+    at = {name: f", at {server}" for name, server in (kafka_servers or {}).items()}
     sentences = [
-        f'Kafka "{name}" is a mock cluster inside this host: its topics are forgotten when the host stops. '
-        f"Set kafka.{name}.bootstrap_servers to keep them."
+        f'Kafka "{name}" is a mock cluster inside this host{at.get(name, "")}: its topics are forgotten when the host '
+        f"stops. Set kafka.{name}.bootstrap_servers to keep them."
         for name, backend in sorted(settings.kafka.items())
         if backend.bootstrap_servers == "embedded"
     ]
@@ -76,10 +78,17 @@ def print_sandbox(report: SandboxReport, required: str) -> None:
         indented(f"{missing.reason} {missing.consequence} {missing.remedy}", "yellow")
 
 
-def print_ready(socket: Path, settings: Settings, installed: Iterable[str]) -> None:
+def print_ready(
+    socket: Path, settings: Settings, installed: Iterable[str], kafka_servers: Mapping[str, str] | None = None
+) -> None:
     """The last lines: where to go from here."""
-    facts([("API", f"{socket} (this user only)")])
-    for sentence in forgotten_at_exit(settings):
+    facts(
+        [
+            ("API", f"{socket} (this user only)"),
+            ("webhooks", f"http://{settings.webhooks.listen}" if settings.webhooks.listen is not None else ""),
+        ]
+    )
+    for sentence in forgotten_at_exit(settings, kafka_servers):
         indented(sentence, "dim", by=2)
     names = list(installed)
     example = names[0] if names else "NAME"

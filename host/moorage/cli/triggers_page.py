@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -40,6 +40,9 @@ FROM = {
 
 #: Columns of a screen from which on a list has room for dates, zones, and whose word each trigger is.
 WIDE = 120
+
+#: Seconds below which parts of a second would be shown.
+_SOON = 10
 
 #: So many triggers that do not work for one reason are named; of more it is said how many.
 _NAMED = 3
@@ -155,7 +158,8 @@ def _far(run: datetime, *, rough: bool = False) -> str:
     rest = run - datetime.now(UTC)
     if rest.total_seconds() <= 0:
         return "now"
-    return f"in {roughly(rest) if rough else duration(timedelta(seconds=math.ceil(rest.total_seconds())))}"
+    seconds = math.ceil(rest.total_seconds())
+    return f"in {roughly(rest) if rough or seconds < _SOON else duration(seconds)}"
 
 
 def _whose(found: Trigger) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from moorage.app import backup as files
 from moorage.cli.options import Config, Socket, load_settings
-from moorage.cli.output import local_time, note, say
+from moorage.cli.output import amount, local_time, note, say
 from moorage.store.archive import BackupManifest
 
 commands = typer.Typer()
@@ -26,7 +26,7 @@ def backup(
     """Back the store up into a file, while the host runs or not."""
     settings = load_settings(config)
     manifest = files.back_up(settings, file)
-    say(f"{file}: {_told(manifest)}, {file.stat().st_size / 2**20:,.1f} MiB.")
+    say(f"{file}: {_told(manifest)}, {amount(file.stat().st_size)}.")
     note(
         f"Secrets in it are encrypted, and their keys are not in it: keep {settings.key_file} as well, elsewhere.\n"
         "Nor are plugins' private data: moorage storage NAME export"

@@ -130,11 +130,13 @@ def run(
         if name is None:
             run_selected(api, selector, order, dry=dry_run, yes=yes, as_json=as_json)
             return
+        seen = f"moorage executions {name}"
         try:
             answer = api.post(installation(name, "executions"), order, about=name)
+            seen = f"moorage execution {answer['id']}"
             answer = watched(api, answer) if watching else answer
         except KeyboardInterrupt:
-            note(f"The execution goes on; see: moorage executions {name}")
+            note(f"The execution goes on; see: {seen}")
             raise
     execution = _tell(answer, as_json)
     if execution.finished and execution.state is not ExecutionState.SUCCEEDED:

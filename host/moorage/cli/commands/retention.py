@@ -9,7 +9,7 @@ import typer
 
 from moorage.cli.client import connect
 from moorage.cli.options import AsJson, Config, Socket
-from moorage.cli.output import local_time, print_json, say, table
+from moorage.cli.output import amount, local_time, print_json, say, table
 from moorage.web.schemas.retention import Retained, RetentionReport
 
 commands = typer.Typer()
@@ -35,8 +35,9 @@ def retention(
 
 
 def _row(found: Retained) -> list[str]:
-    text = "" if found.size is None else f", {found.size / 2**20:,.1f} MiB"
-    return [found.kind, f"{found.count:,}{text}", local_time(found.oldest) or "none", _kept(found)]
+    text = "" if found.size is None else f", {amount(found.size)}"
+    what = "workers" if found.kind == "incarnations" else found.kind
+    return [what, f"{found.count:,}{text}", local_time(found.oldest) or "none", _kept(found)]
 
 
 def _kept(found: Retained) -> str:

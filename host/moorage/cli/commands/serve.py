@@ -104,7 +104,7 @@ async def _announce(host: Host, settings: Settings, socket: Path, as_json: bool)
     switch = Switch.of(await host.switch.state())
     if not switch.on:
         say(*line(switch))
-    print_ready(socket, settings, installed)
+    print_ready(socket, settings, installed, host.kafka_servers)
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, object]) -> bool:

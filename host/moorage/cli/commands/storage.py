@@ -12,13 +12,10 @@ import typer
 from moorage.cli.client import ApiClient, RemoteProblem, connect, installation
 from moorage.cli.commands.grants import is_asked
 from moorage.cli.options import AsJson, Config, Name, Socket
-from moorage.cli.output import complain, local_time, print_json, say, table
+from moorage.cli.output import amount, complain, local_time, print_json, say, table
 from moorage.web.schemas.storage import Snapshot, StorageUse
 
 commands = typer.Typer()
-
-_KIB = 2**10
-_MIB = 2**20
 
 
 class Action(StrEnum):
@@ -108,7 +105,7 @@ def _question(api: ApiClient, path: str, action: Action, name: str, snapshot: st
     """
     if action is Action.DELETE:
         use = StorageUse.model_validate(api.get(path, about=name))
-        return f"{_size(use.used_bytes)} of {name} are gone then, with every copy of them. Delete?"
+        return f"{amount(use.used_bytes)} of {name} are gone then, with every copy of them. Delete?"
     if action is not Action.RESTORE:
         return ""
     taken = [Snapshot.model_validate(each) for each in api.get(f"{path}/snapshots", about=name)["items"]]
@@ -136,7 +133,7 @@ def _show(action: Action, answer: Any, as_json: bool) -> None:
         print_json(answer)
     elif action is Action.USAGE:
         use = StorageUse.model_validate(answer)
-        say(f"{_size(use.used_bytes)} of {_size(use.limit_bytes)}, {use.files:,} of {use.limit_files:,} files")
+        say(f"{amount(use.used_bytes)} of {amount(use.limit_bytes)}, {use.files:,} of {use.limit_files:,} files")
         if use.problem:
             say(f"More than could be counted: {use.problem}.", "yellow")
     elif action is Action.SNAPSHOTS:
@@ -144,7 +141,7 @@ def _show(action: Action, answer: Any, as_json: bool) -> None:
     else:
         taken = Snapshot.model_validate(answer)
         done = "is taken" if action is Action.SNAPSHOT else "is restored"
-        say(f"{taken.id} {done}: {_size(taken.content_bytes)}, version {taken.version}.")
+        say(f"{taken.id} {done}: {amount(taken.content_bytes)}, version {taken.version}.")
 
 
 def _print_snapshots(snapshots: list[Snapshot]) -> None:
@@ -153,16 +150,10 @@ def _print_snapshots(snapshots: list[Snapshot]) -> None:
         return
     table(
         ["SNAPSHOT", "TAKEN", "VERSION", "SIZE"],
-        [[each.id, local_time(each.taken_at), each.version, _size(each.content_bytes)] for each in snapshots],
+        [[each.id, local_time(each.taken_at), each.version, amount(each.content_bytes)] for each in snapshots],
         right=(3,),
         whole=(0,),
     )
-
-
-def _size(count: int) -> str:
-    if count < _MIB:
-        return f"{-(-count // _KIB):,} KiB"
-    return f"{count / _MIB:,.1f} MiB".replace(".0 MiB", " MiB")
 
 
 def _export(api: ApiClient, path: str, name: str, output: Path) -> None:
@@ -182,4 +173,4 @@ def _export(api: ApiClient, path: str, name: str, output: Path) -> None:
         raise typer.BadParameter(f"{output} is there already; name another file", param_hint="--output") from None
     except OSError as error:
         raise typer.BadParameter(f"{output} cannot be written: {error.strerror}", param_hint="--output") from error
-    say(f"{output}: {_size(written)}")
+    say(f"{output}: {amount(written)}")
