@@ -14,6 +14,7 @@ from moorage.models.execution import Attempt, Execution, ExecutionError, Executi
 from moorage.models.log import LogLine, LogRange
 from moorage.store import schema
 from moorage.store.executions import _new_values
+from moorage.store.hosts import Hosts
 from moorage.store.store import Store
 
 from .test_executions import FACTS, NOW, queued
@@ -92,6 +93,16 @@ async def test_what_a_host_had_goes_to_one_other(store: Store) -> None:
     assert [each.id for each in await store.executions.open_ones("here", "there")] == ["e-2", "e-3", "e-5"]
     assert await store.executions.dropped(ended(own("e-2"), ExecutionState.CANCELLED))
     assert not await store.executions.dropped(ended(own("e-2"), ExecutionState.CANCELLED))
+
+
+async def test_a_host_that_has_its_lease_again_keeps_what_nobody_took(store: Store) -> None:
+    """Whoever found it dead may be in the middle of its executions by then."""
+    there = Hosts(store._database, "there")
+    await store.executions.create(replace(own(), host="there"))
+    await there.register("there", "1", timedelta(minutes=1))
+    assert not await store.executions.moved("e-1", before="there", after="here")
+    await there.leave()
+    assert await store.executions.moved("e-1", before="there", after="here")
 
 
 async def test_what_other_hosts_have_open(store: Store) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Update, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Update, exists, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from moorage.models.execution import Attempt, Execution, ExecutionError, ExecutionState, ResourceUse, WorkerFacts
@@ -16,6 +16,7 @@ from moorage.store import schema
 from moorage.store.attempts import attempt_values
 from moorage.store.database import Database
 from moorage.store.errors import ExecutionUnknown, StoreFailed
+from moorage.store.hosts import database_now
 
 _table = schema.executions
 _OPEN = tuple(state for state in ExecutionState if not state.is_outcome)
@@ -136,12 +137,17 @@ class Executions:
         )
 
     async def moved(self, execution: str, *, before: str, after: str) -> bool:
-        """Gives an open one of the host ``before`` to another. Of several that try, one succeeds."""
-        return await self._change_one(
-            update(_table)
-            .where(_table.c.id == execution, _table.c.state.in_(_OPEN), _table.c.host == before)
-            .values(host=after)
-        )
+        """Gives an open one of the host ``before`` to another. Of several that try, one succeeds; none while that host
+        has a lease, and it may have one again.
+        """
+        hosts = schema.hosts.c
+
+        def work(connection: Connection) -> bool:
+            alive = exists().where(hosts.id == before, hosts.leased_until > database_now(connection))
+            open_there = (_table.c.id == execution) & _table.c.state.in_(_OPEN) & (_table.c.host == before)
+            return connection.execute(update(_table).where(open_there, ~alive).values(host=after)).rowcount == 1
+
+        return await self._database.write(work)
 
     async def is_installed(self, installation: InstallationId) -> bool:
         """On any host of the store."""

@@ -33,7 +33,7 @@ class Hosts:
         row = {"name": name, "version": version, "session": self._session}
 
         def work(connection: Connection) -> None:
-            now = _now(connection)
+            now = database_now(connection)
             connection.execute(delete(_table).where(_table.c.id == self._host))
             values = {"id": self._host, "started_at": now, "leased_until": now + length}
             connection.execute(insert(_table).values(row | values))
@@ -44,7 +44,7 @@ class Hosts:
         """False: the lease was lost meanwhile. It had run out, or another process has registered as this host."""
 
         def work(connection: Connection) -> bool:
-            now = _now(connection)
+            now = database_now(connection)
             held = update(_table).where(self._own(), _table.c.leased_until > now)
             return connection.execute(held.values(leased_until=now + length)).rowcount == 1
 
@@ -55,7 +55,7 @@ class Hosts:
         row = {"name": name, "version": version, "session": self._session}
 
         def work(connection: Connection) -> bool:
-            now = _now(connection)
+            now = database_now(connection)
             twin = (_table.c.session != self._session) & (_table.c.leased_until > now)
             if connection.execute(select(_table.c.id).where(_table.c.id == self._host, twin)).first() is not None:
                 return False
@@ -70,7 +70,7 @@ class Hosts:
         """The lease ends now: others take over at once what is left."""
 
         def work(connection: Connection) -> None:
-            connection.execute(update(_table).where(self._own()).values(leased_until=_now(connection)))
+            connection.execute(update(_table).where(self._own()).values(leased_until=database_now(connection)))
 
         await self._database.write(work)
 
@@ -80,7 +80,9 @@ class Hosts:
 
         def work(connection: Connection) -> tuple[str, ...]:
             others = _table.c.id != self._host
-            out = connection.scalars(select(_table.c.id).where(others, _table.c.leased_until <= _now(connection)))
+            out = connection.scalars(
+                select(_table.c.id).where(others, _table.c.leased_until <= database_now(connection))
+            )
             unknown = executions.c.host.not_in(select(_table.c.id)) & (executions.c.host != self._host)
             left = select(executions.c.host).where(executions.c.state.in_(_OPEN), unknown).distinct()
             return tuple(sorted({*out, *connection.scalars(left)}))
@@ -91,7 +93,7 @@ class Hosts:
         """Those of them that are still dead: others have taken over what they had."""
 
         def work(connection: Connection) -> None:
-            dead = _table.c.id.in_(hosts) & (_table.c.leased_until <= _now(connection))
+            dead = _table.c.id.in_(hosts) & (_table.c.leased_until <= database_now(connection))
             connection.execute(delete(_table).where(dead))
 
         await self._database.write(work)
@@ -100,7 +102,7 @@ class Hosts:
         """By id."""
 
         def work(connection: Connection) -> tuple[HostStatus, ...]:
-            now = _now(connection)
+            now = database_now(connection)
             rows = connection.execute(select(_table).order_by(_table.c.id))
             return tuple(
                 HostStatus(row.id, row.name, row.version, row.started_at, row.leased_until, row.leased_until > now)
@@ -113,7 +115,7 @@ class Hosts:
         return (_table.c.id == self._host) & (_table.c.session == self._session)
 
 
-def _now(connection: Connection) -> datetime:
+def database_now(connection: Connection) -> datetime:
     """By the clock that all hosts of the store share; an SQLite file has one host."""
     if connection.dialect.name != "postgresql":
         return datetime.now(UTC)
