@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 from datetime import UTC, datetime, timedelta
 
 #: Crockford's base 32, in lower case: no letter is taken for a digit, and the order is that of ASCII.
@@ -11,6 +11,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_CHARACTERS = 11
 _RANDOM_CHARACTERS = 5
+_CHARACTER_BITS = 5
 
 
 class ExecutionIds:
@@ -18,11 +19,17 @@ class ExecutionIds:
 
     def __init__(self) -> None:
         self._last_micros = 0
+        #: Hosts must not make the same; nobody need be kept from guessing. The system's own chance would cost a call of
+        #: the kernel for each character, and each may hand the interpreter to another thread.
+        self._chance = random.Random()  # noqa: S311 - no secret
 
     def next(self, now: datetime) -> str:
         micros = (now - _EPOCH) // timedelta(microseconds=1)
         self._last_micros = max(self._last_micros + 1, micros)
-        return "e-" + _encode(self._last_micros, _TIME_CHARACTERS) + _random(_RANDOM_CHARACTERS)
+        return "e-" + _encode(self._last_micros, _TIME_CHARACTERS) + self._random()
+
+    def _random(self) -> str:
+        return _encode(self._chance.getrandbits(_RANDOM_CHARACTERS * _CHARACTER_BITS), _RANDOM_CHARACTERS)
 
 
 def earliest(at: datetime) -> str:
@@ -31,8 +38,4 @@ def earliest(at: datetime) -> str:
 
 
 def _encode(number: int, length: int) -> str:
-    return "".join(_ALPHABET[(number >> (5 * place)) & 31] for place in reversed(range(length)))
-
-
-def _random(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    return "".join(_ALPHABET[(number >> (_CHARACTER_BITS * place)) & 31] for place in reversed(range(length)))

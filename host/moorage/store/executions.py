@@ -7,7 +7,18 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Update, exists, insert, literal, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    exists,
+    insert,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from moorage.models.execution import Attempt, Execution, ExecutionError, ExecutionState, ResourceUse, WorkerFacts
@@ -26,6 +37,19 @@ _RACES = 50
 #: What a list shows.
 _LISTED = [literal(None).label(column.name) if column.name in _LARGE else column for column in _table.c]
 
+# What is written of each execution: made once, because making a statement costs more than sending it.
+_INSERT = insert(_table)
+_STARTED = update(_table).where(
+    _table.c.id == bindparam("of"), _table.c.state == ExecutionState.QUEUED, _table.c.host == bindparam("of_host")
+)
+#: Of its row, while it is open, this host's, and in the same attempt.
+_OWN = update(_table).where(
+    _table.c.id == bindparam("of"),
+    _table.c.state.in_(_OPEN),
+    _table.c.host == bindparam("of_host"),
+    _table.c.attempt == bindparam("of_attempt"),
+)
+
 
 class Executions:
     """A host's own open executions are written by it alone: what has another host by then is left as it is."""
@@ -38,9 +62,9 @@ class Executions:
 
         Raises NotStorable when the input is of a type that has no form in the store.
         """
-        statement = insert(_table).values(_new_values(execution))
+        values = _new_values(execution)
         if not execution.key:
-            await self._database.write(lambda connection: connection.execute(statement))
+            await self._database.write(lambda connection: connection.execute(_INSERT, values))
             return execution
 
         def work(connection: Connection) -> Execution | None:
@@ -49,7 +73,7 @@ class Executions:
                 return _execution(row)
             try:
                 with connection.begin_nested():
-                    connection.execute(statement)
+                    connection.execute(_INSERT, values)
             except IntegrityError:
                 return None
             return execution
@@ -64,11 +88,8 @@ class Executions:
 
     async def started(self, execution: str, *, at: datetime, worker: WorkerFacts, host: str = "") -> bool:
         """False: it is no longer queued in this host, and must not run."""
-        return await self._change_one(
-            update(_table)
-            .where(_table.c.id == execution, _table.c.state == ExecutionState.QUEUED, _table.c.host == host)
-            .values(state=ExecutionState.RUNNING, started_at=at, worker=_worker_values(worker))
-        )
+        values = {"state": ExecutionState.RUNNING, "started_at": at, "worker": _worker_values(worker)}
+        return await self._change_one(_STARTED, {"of": execution, "of_host": host, **values})
 
     async def requeued(self, execution: str, *, host: str = "") -> bool:
         """Back into the queue; only for one whose task was never called. False: it has an outcome, or another host."""
@@ -85,12 +106,8 @@ class Executions:
         """
 
         def work(connection: Connection) -> bool:
-            statement = (
-                update(_table)
-                .where(_of(execution), _table.c.attempt == ended.number)
-                .values(**_changing_values(execution), attempt=execution.attempt, due_at=execution.due_at)
-            )
-            if connection.execute(statement).rowcount != 1:
+            values = {**_changing_values(execution), "attempt": execution.attempt, "due_at": execution.due_at}
+            if connection.execute(_OWN, {**_of(execution, ended.number), **values}).rowcount != 1:
                 return False
             connection.execute(insert(schema.attempts).values(attempt_values(ended)))
             return True
@@ -115,12 +132,8 @@ class Executions:
             raise ValueError(f"{execution.state} is no outcome")
 
         def work(connection: Connection) -> bool:
-            statement = (
-                update(_table)
-                .where(_of(execution), _table.c.attempt == execution.attempt)
-                .values(**_changing_values(execution))
-            )
-            if connection.execute(statement).rowcount != 1:
+            values = {**_of(execution, execution.attempt), **_changing_values(execution)}
+            if connection.execute(_OWN, values).rowcount != 1:
                 return False
             if last is not None:
                 connection.execute(insert(schema.attempts).values(attempt_values(last)))
@@ -214,13 +227,13 @@ class Executions:
         found = await self._database.read(lambda connection: connection.execute(statement.limit(1)).first())
         return found is not None
 
-    async def _change_one(self, statement: Update) -> bool:
-        return await self._database.write(lambda connection: connection.execute(statement).rowcount == 1)
+    async def _change_one(self, statement: Update, values: dict[str, Any] | None = None) -> bool:
+        return await self._database.write(lambda connection: connection.execute(statement, values).rowcount == 1)
 
 
-def _of(execution: Execution) -> ColumnElement[bool]:
-    """Its row, while it is open and this host's."""
-    return (_table.c.id == execution.id) & _table.c.state.in_(_OPEN) & (_table.c.host == execution.host)
+def _of(execution: Execution, attempt: int) -> dict[str, Any]:
+    """The values by which ``_OWN`` finds it."""
+    return {"of": execution.id, "of_host": execution.host, "of_attempt": attempt}
 
 
 def _with_key(key: str) -> Select[Any]:
