@@ -34,6 +34,16 @@ def test_a_narrow_list_leaves_out_what_the_page_of_one_has(moorage, monkeypatch)
     assert "FROM" not in shown[0]
 
 
+def test_a_long_name_folds_before_what_is_known_of_it_is_cut(moorage, host, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    views = host.triggers.views
+    known, name = views["churn/nightly"], f"churn/{'n' * 64}"
+    views[name] = replace(known, state=replace(known.state, id=name))
+    shown = moorage("triggers").stdout
+    assert "not granted" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())
+
+
 def test_one_reason_for_several_is_said_once(moorage, host):
     views = host.triggers.views
     for name in ("churn/nightly", "all"):

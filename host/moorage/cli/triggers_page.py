@@ -44,6 +44,9 @@ WIDE = 120
 #: Seconds below which parts of a second would be shown.
 _SOON = 10
 
+#: Characters of a name that a narrow list shows unbroken.
+_LONG_NAME = 30
+
 #: So many triggers that do not work for one reason are named; of more it is said how many.
 _NAMED = 3
 
@@ -56,7 +59,8 @@ def print_triggers(found: list[Trigger]) -> None:
     headings = ["TRIGGER", "WHAT", "CONDITION", "NEXT", "LAST", "FIRED", "SKIPPED", "FROM"]
     shown = len(headings) if wide else headings.index("FROM" if any(each.skipped for each in found) else "SKIPPED")
     rows = [_row(each, wide=wide)[:shown] for each in found]
-    table(headings[:shown], rows, right=(5, 6)[: shown - 5], whole=(0, 2, 3, 4))
+    names_fit = wide or max(len(each.id) for each in found) <= _LONG_NAME
+    table(headings[:shown], rows, right=(5, 6)[: shown - 5], whole=(*((0,) if names_fit else ()), 2, 3, 4))
     for sentence in _reasons(found):
         say(f"\n{sentence}", "yellow")
 
