@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 
+from fake_clock import FakeClock
+
 from moorage.models.execution import ResourceUse
-from moorage.supervisor.consumption import Figures, look, used
+from moorage.supervisor.consumption import YOUNG, Figures, Looks, look, used
 
 CALLS = ResourceUse(calls=3, denied=1, bytes=200)
 
@@ -42,3 +44,15 @@ async def test_a_look_at_this_very_process() -> None:
 async def test_nothing_is_known_of_what_is_not_there() -> None:
     assert await look(0, None) == Figures()
     assert await look(2**22 + 1, None) == Figures()
+
+
+async def test_runs_that_follow_each_other_share_a_look() -> None:
+    clock, me = FakeClock(), os.getpid()
+    looks = Looks(clock)
+    first = await looks.before(me, None)
+    after = await looks.after(me, None)
+    assert after is not first
+    clock.advance(seconds=YOUNG.total_seconds())
+    assert await looks.before(me, None) is after
+    clock.advance(milliseconds=1)
+    assert await looks.before(me, None) is not after

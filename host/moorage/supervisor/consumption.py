@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 
+from moorage.clock import Clock
 from moorage.models.execution import ResourceUse
 from moorage.supervisor.processes import stat_of
 from moorage_sandbox import cgroup
@@ -17,6 +19,9 @@ from moorage_sandbox.cgroup import Group
 
 #: Of /proc/PID/stat, in ticks, from its third field on: of the process itself, and of children that it has waited for.
 _CPU_FIELDS = slice(11, 15)
+
+#: The look at the end of one run serves for the beginning of the next: the kernel's own steps of time are no smaller.
+YOUNG = timedelta(milliseconds=10)
 
 _PEAK, _NOW = "VmHWM:", "VmRSS:"
 
@@ -34,6 +39,27 @@ class Figures:
 async def look(pid: int, group: Group | None) -> Figures:
     """A handful of small files, read in a thread: the kernel may take its time to add up a control group."""
     return await asyncio.to_thread(_read, pid, group) if pid else Figures()
+
+
+class Looks:
+    """At one worker. Runs that follow each other share the look between them: each costs a way to a thread and back."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._latest = Figures()
+        self._at: timedelta | None = None
+
+    async def before(self, pid: int, group: Group | None) -> Figures:
+        """As the run begins, or at most ``YOUNG`` before it."""
+        if self._at is not None and self._clock.elapsed() - self._at <= YOUNG:
+            return self._latest
+        return await self.after(pid, group)
+
+    async def after(self, pid: int, group: Group | None) -> Figures:
+        """Now."""
+        self._latest = await look(pid, group)
+        self._at = self._clock.elapsed()
+        return self._latest
 
 
 def used(before: Figures, after: Figures, calls: ResourceUse | None) -> ResourceUse:

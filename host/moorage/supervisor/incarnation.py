@@ -26,7 +26,7 @@ from moorage.models.installation import Installation
 from moorage.models.levels import WorkerLevels
 from moorage.packages.config_layers import differing
 from moorage.supervisor import lifecycle
-from moorage.supervisor.consumption import Figures, look, used
+from moorage.supervisor.consumption import Looks, used
 from moorage.supervisor.disk import DataWatch
 from moorage.supervisor.errors import StartFailed, WorkerLost
 from moorage.supervisor.health import told
@@ -112,6 +112,7 @@ class Incarnation:
         self._runs: Runs | None = None
         #: Of runs that have ended, until somebody asks.
         self._uses: dict[str, ResourceUse] = {}
+        self._looks = Looks(self._clock)
         self._watchers: list[asyncio.Task[None]] = []
         self._ending: asyncio.Task[None] | None = None
         #: Of its start, while it starts.
@@ -332,20 +333,19 @@ class Incarnation:
     async def run_task(self, execution: Execution, timeout: timedelta) -> TaskOutcome:
         assert self._runs is not None, "sessions are handed out of ready incarnations only"
         assert self._attached is not None, "sessions are handed out of ready incarnations only"
-        before = await self._figures()
+        looked_at = self.status.pid, self._worker.group if self._worker is not None else None
+        before = await self._looks.before(*looked_at)
         try:
             return await self._runs.run(execution, timeout)
         finally:
             # What was committed has succeeded, whoever cancels it now.
             with contextlib.suppress(asyncio.CancelledError):
-                self._uses[execution.id] = used(before, await self._figures(), self._attached.spent(execution.id))
+                after = await self._looks.after(*looked_at)
+                self._uses[execution.id] = used(before, after, self._attached.spent(execution.id))
 
     def use_of(self, execution: str) -> ResourceUse | None:
         """What a run that has ended used, however it ended; told once."""
         return self._uses.pop(execution, None)
-
-    async def _figures(self) -> Figures:
-        return await look(self.status.pid, self._worker.group if self._worker is not None else None)
 
     def uses(self, need: Capability) -> bool:
         """Whether an event may be brought to it; counted as a use of the right."""
