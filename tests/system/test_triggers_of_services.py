@@ -92,8 +92,11 @@ def written(folder: Path) -> Path:
 async def installed(host: Host, folder: Path) -> None:
     """All its triggers work."""
     await host.install(written(folder), grant_required=True)
-    await host.secrets.set("probe", "WEBHOOK_SECRET", "s1")
     async with asyncio.timeout(20):
+        while (bare := await host.triggers.show("probe/webhook")).condition != "failing":
+            await asyncio.sleep(0.01)
+        assert "moorage secrets set probe WEBHOOK_SECRET" in bare.reason
+        await host.secrets.set("probe", "WEBHOOK_SECRET", "s1")
         while {view.condition for view in await host.triggers.list("probe")} != {"active"}:
             await asyncio.sleep(0.01)
 

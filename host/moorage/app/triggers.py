@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -17,16 +18,21 @@ from moorage.models.installation import InstallationId
 from moorage.models.manifest import Trigger
 from moorage.models.policy import Origin
 from moorage.models.trigger import Declaration, TriggerId, TriggerState, TriggerView
+from moorage.orchestrator.triggers.conditions import ACTIVE, FAILING
 from moorage.orchestrator.triggers.layers import identity
 from moorage.orchestrator.triggers.registry import WEBHOOK
 from moorage.orchestrator.triggers.schedule import ScheduleInvalid, next_runs
 from moorage.orchestrator.triggers.tick import Tick
+from moorage.orchestrator.triggers.webhook import no_secret
 from moorage.packages.triggers import TriggerInvalid, merged, parse_parts, parts_of, whole
 from moorage.store.errors import TriggerUnknown
 from moorage.supervisor import desired
 
 #: Next runs that are shown of one trigger, and in a list.
 RUNS, RUNS_IN_LIST = 5, 1
+
+#: Of a long list, others have their turn after so many.
+_AT_ONCE = 100
 
 #: Of a trigger, what is no part that a person may change: it is another trigger then, or there is a command for it.
 _FIXED = {
@@ -69,11 +75,16 @@ class Triggers:
         """By id, each with its next run; those of one installation, or all. Raises InstallationUnknown."""
         if installation is not None:
             await self._parts.store.installations.get(installation)
-        return tuple(_with_runs(view, RUNS_IN_LIST) for view in await self._registry.views(installation))
+        found = []
+        for number, view in enumerate(await self._registry.views(installation)):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            found.append(await self._complete(view, RUNS_IN_LIST))
+        return tuple(found)
 
     async def show(self, trigger: TriggerId) -> TriggerView:
         """With its next runs, and with those that it selects. Raises TriggerUnknown."""
-        view = _with_runs(await self._view(trigger), RUNS)
+        view = await self._complete(await self._view(trigger), RUNS)
         if view.state.installation or view.state.trigger.select is None:
             return view
         with suppress(MoorageError):  # a predicate that is not there any more is told when it fires
@@ -180,6 +191,15 @@ class Triggers:
         return tuple(executions)
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    async def _complete(self, view: TriggerView, runs: int) -> TriggerView:
+        """With its next runs, and with what its source cannot know."""
+        state, secret = view.state, view.state.trigger.options.get("secret")
+        if state.trigger.kind == WEBHOOK and view.condition == ACTIVE and secret and state.installation:
+            with suppress(MoorageError):  # that it cannot be opened is told to who reads it
+                if await self._parts.vault.read(state.installation, secret) is None:
+                    return replace(view, condition=FAILING, reason=no_secret(state.installation, secret))
+        return _with_runs(view, runs)
 
     async def _stored(self, trigger: TriggerId) -> TriggerState:
         try:

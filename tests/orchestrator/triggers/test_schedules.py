@@ -64,6 +64,18 @@ async def test_an_interval_keeps_its_phase_over_restarts_and_late_firings(world:
     assert world.runs.ticks[2].fired_at == at("10:00:20")
 
 
+async def test_a_short_interval_makes_up_for_a_short_stop_once(world: World) -> None:
+    await world.declare(Trigger("interval", "5 s"))
+    async with world.host():
+        await world.until("09:36", timedelta(seconds=1))
+    before = len(world.runs.ticks)
+    world.clock.advance(seconds=22)
+    async with world.host():
+        await world.settled()
+        assert len(world.runs.ticks) == before + 1
+        assert world.runs.ticks[-1].missed == 3
+
+
 async def test_jitter_delays_a_tick_by_what_is_shown(world: World) -> None:
     await world.declare(options(HOURLY, jitter="30 min"), "a", "b")
     async with world.host():

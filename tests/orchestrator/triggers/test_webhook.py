@@ -205,12 +205,12 @@ async def test_a_secret_that_is_not_there_lets_nobody_in(world, caplog):
     assert (await refused(world.signed()))[0] == 401
     assert (await refused(world.signed(secret="")))[0] == 401
     # Strangers do not fill the log.
-    assert caplog.text.count("moorage secret set") == 1
+    assert caplog.text.count("moorage secrets set churn WEBHOOK_SECRET") == 1
     world.secrets = {"WEBHOOK_SECRET": "s1"}
     assert await world.signed()
     world.secrets = {}
     assert (await refused(world.signed()))[0] == 401
-    assert caplog.text.count("moorage secret set") == 2
+    assert caplog.text.count("moorage secrets set churn WEBHOOK_SECRET") == 2
 
 
 async def test_one_without_a_secret_takes_callers_that_are_known_otherwise(world):

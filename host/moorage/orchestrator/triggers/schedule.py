@@ -68,13 +68,14 @@ class Schedule:
     def of(cls, state: TriggerState, now: datetime) -> Self:
         """``now``: the anchor of an interval that has no tick yet. Raises ScheduleInvalid."""
         options = state.trigger.options
+        given = options.get("misfire_after")
         try:
             return cls(
                 state.id,
                 _ticks(state.trigger, state.next_at or now),
                 parse_duration(options.get("jitter", 0)),
                 Misfire(options.get("misfire", Misfire.ONCE)),
-                parse_duration(options["misfire_after"]) if "misfire_after" in options else MISFIRE_AFTER,
+                _misfire_after(state.trigger) if given is None else parse_duration(given),
             )
         except ZoneInfoNotFoundError:
             zone = options["timezone"]
@@ -145,3 +146,8 @@ def _ticks(trigger: Trigger, anchor: datetime) -> Ticks:
 def _cron(expression: str, zone: str) -> Cron:
     """Ten thousand schedules have few expressions, and are asked for their ticks all the time."""
     return Cron(expression, ZoneInfo(zone))
+
+
+def _misfire_after(trigger: Trigger) -> timedelta:
+    """Of one that does not say. The next tick of an interval is always before it is over: no two come at one time."""
+    return min(MISFIRE_AFTER, parse_duration(trigger.source)) if trigger.kind == "interval" else MISFIRE_AFTER

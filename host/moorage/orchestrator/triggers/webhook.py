@@ -149,7 +149,7 @@ class Webhooks:
             self._bare.discard(state.id)
         elif state.id not in self._bare:
             self._bare.add(state.id)
-            log.warning("%s: there is no secret %s, so nothing is taken. Set it: moorage secret set", state.id, secret)
+            log.warning("%s: %s", state.id, no_secret(state.installation, secret))
 
     def _key(self, address: str, request: Request, proof: str) -> str:
         """Raises WebhookRefused where the signature was another request's."""
@@ -264,3 +264,8 @@ def _busy(installation: InstallationId) -> WebhookRefused:
 def _away(installation: InstallationId) -> WebhookRefused:
     sentence = f"{installation} takes nothing now, and this was not kept. Send it again in {AWAY_SECONDS} s."
     return WebhookRefused(503, "webhook_away", sentence, AWAY_SECONDS)
+
+
+def no_secret(installation: InstallationId, secret: str) -> str:
+    """Why nothing is taken, and what to do."""
+    return f"There is no secret {secret}, so that every request is refused. moorage secrets set {installation} {secret}"
