@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from moorage.errors import Conflict
-from moorage.events.bus import EventBus
+from moorage.events.bus import CAPACITY, EventBus
 from moorage.events.events import DesiredChanged, GrantsChanged, Loaded, Removed
 from moorage.models.execution import ExecutionState
 from moorage.models.incarnation import Verdict, VerdictKind
@@ -116,6 +116,20 @@ async def test_what_waits_is_tried_again_although_nothing_is_announced(
     clock.advance(minutes=1)
     assert (await orchestrator.wait(patient.id)).state is ExecutionState.SUCCEEDED
     assert clock.pending == 0
+
+
+async def test_what_waits_is_tried_again_when_an_announcement_was_lost(
+    orchestrator: Orchestrator, sessions: Sessions, events: EventBus
+) -> None:
+    sessions.refusal = NOT_GRANTED
+    patient = await orchestrator.submit(request(patient=True))
+    await until(lambda: bool(orchestrator._queues._turns.lines["churn"].paused))
+    sessions.refusal = None
+    events.announce(GrantsChanged("churn", 2, "dana"))
+    for number in range(CAPACITY):
+        events.announce(GrantsChanged("other", number, "dana"))
+    async with asyncio.timeout(5):
+        assert (await orchestrator.wait(patient.id)).state is ExecutionState.SUCCEEDED
 
 
 async def test_what_waits_for_an_installation_that_is_removed_is_rejected(

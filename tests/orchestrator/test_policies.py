@@ -73,6 +73,7 @@ async def test_what_fails_is_tried_again_after_a_growing_pause(
     for number, (least, most) in enumerate(((5, 10), (10, 20)), start=1):
         await until(lambda number=number: host.orchestrator.open_ones()[0].attempt == number + 1)
         (waiting,) = host.orchestrator.open_ones()
+        assert host.orchestrator._queues._alarms.keys() == {waiting.id}
         assert await store.executions.get(submitted.id) == waiting
         assert waiting.state is ExecutionState.QUEUED
         assert waiting.due_at is not None
@@ -109,6 +110,19 @@ async def test_a_pause_between_attempts_is_as_long_as_it_is_when_the_clock_is_se
     clock.advance(seconds=1)
     async with asyncio.timeout(5):
         assert (await host.orchestrator.wait(submitted.id)).state is ExecutionState.SUCCEEDED
+
+
+async def test_what_is_said_of_an_attempt_is_as_people_may_see_it(
+    store: Store, sessions: Sessions, events: EventBus, clock: FakeClock
+) -> None:
+    host = Host(store, sessions, events, clock, plain=lambda _, text: text.replace("hunter2", "***"))
+    host.set(retries=1, backoff_first=timedelta(0))
+    told = TaskOutcome(ExecutionState.FAILED, error=ExecutionError("Error", "hunter2 is wrong", "raise hunter2"))
+    sessions.run = outcomes_in_turn(told, SUCCEEDED)
+    ended = await host.orchestrator.run(request())
+    (first, _) = await store.attempts.list(ended.id)
+    assert first.error == ExecutionError("Error", "*** is wrong", "raise ***")
+    await ended_with(host.orchestrator, clock)
 
 
 async def test_the_last_attempt_is_the_outcome(host: Host, sessions: Sessions, store: Store) -> None:
@@ -180,6 +194,33 @@ async def test_what_a_person_called_off_is_not_tried_again_however_it_ends(host:
     submitted = await host.orchestrator.submit(request())
     await sessions.until(lambda: bool(sessions.running))
     assert (await host.orchestrator.cancel(submitted.id)).state is ExecutionState.CANCELLED
+    assert sessions.ran == [submitted.id]
+
+
+async def test_what_is_called_off_while_it_times_out_is_not_tried_again(
+    host: Host, sessions: Sessions, clock: FakeClock
+) -> None:
+    host.set(retries=3, timeout=timedelta(seconds=5))
+    stopping, released = asyncio.Event(), asyncio.Event()
+
+    async def slow_to_stop(execution: Execution, timeout: timedelta) -> TaskOutcome:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            stopping.set()
+            await released.wait()
+        return FAILED
+
+    sessions.run = slow_to_stop
+    submitted = await host.orchestrator.submit(request())
+    await sessions.until(lambda: bool(sessions.running))
+    clock.advance(seconds=5)
+    async with asyncio.timeout(5):
+        await stopping.wait()
+        cancelling = asyncio.ensure_future(host.orchestrator.cancel(submitted.id, by="dana"))
+        await asyncio.sleep(0)
+        released.set()
+        assert (await cancelling).state is ExecutionState.TIMED_OUT
     assert sessions.ran == [submitted.id]
 
 
@@ -350,7 +391,11 @@ async def test_skip_rejects_what_comes_while_another_is_open(host: Host, session
         assert (await host.orchestrator.cancel(each.id)).state is ExecutionState.CANCELLED
     again = await host.orchestrator.submit(request(trigger_id="churn/nightly"))
     assert again.state is ExecutionState.QUEUED
-    await host.orchestrator.cancel(again.id)
+    # What is skipped keeps no place in the queue.
+    host.set(queue=1)
+    for _ in range(10):
+        await host.orchestrator.submit(request(trigger_id="churn/nightly"))
+    assert (await host.orchestrator.submit(request())).state is ExecutionState.QUEUED
 
 
 async def test_of_two_that_come_together_one_is_skipped(host: Host, sessions: Sessions) -> None:

@@ -164,7 +164,7 @@ class Queues:
         installation = job.execution.installation
         self._turns.done(installation, job.id)
         self.line_of(job).restore(job.id, patient=job.execution.patient)
-        job.rests_until = self._clock.elapsed() + self._delay(job)
+        job.rests_until = self._clock.elapsed() + self._until_due(job)
         self._place(job)
         self.begin()
 
@@ -231,9 +231,13 @@ class Queues:
         self._alarms[job.id] = self._clock.call_later(min(delay, LONGEST_ALARM), ring)
 
     def _delay(self, job: Job) -> timedelta:
-        due = job.execution.due_at
         if job.rests_until is not None:
             return max(_NOW, job.rests_until - self._clock.elapsed())
+        return self._until_due(job)
+
+    def _until_due(self, job: Job) -> timedelta:
+        """By the time of day."""
+        due = job.execution.due_at
         return _NOW if due is None else max(_NOW, due - self._clock.now())
 
     def _wait_for_rate(self, installation: InstallationId, at: timedelta, now: timedelta) -> None:
