@@ -224,7 +224,7 @@ async def test_a_disabled_installation_is_started_by_nothing(host: Host, project
     await host.disable("probe", by="dana")
     await until(lambda: _is_idle(host))
     count = len(await host.executions(limit=200))
-    with pytest.raises(TriggerWithoutTarget, match="it is disabled. Enable it: moorage enable probe"):
+    with pytest.raises(TriggerWithoutTarget, match=r"it is disabled\. Enable it: moorage enable probe"):
         await host.triggers.fire("probe/often")
     host.bus.publish("track.played", {})
     await asyncio.sleep(1.5)  # more than one tick would have come by now
