@@ -126,9 +126,7 @@ def _compile(source: type, found: PointDeclared) -> Point:
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
                 raise ContractInvalid(place, f"{parameter.name!r} follows a *, and arguments are given in their order")
             if parameter.name == CALLER:
-                raise ContractInvalid(
-                    place, f"a parameter is named {CALLER!r}, as in a service; name it otherwise"
-                )
+                raise ContractInvalid(place, f"a parameter is named {CALLER!r}, as in a service; name it otherwise")
     for name in LIFE & set(vars(source)):
         raise ContractInvalid(f"{source.__name__}.{name}", "this name cannot cross; name it otherwise")
     contract = compile_contract(source, found.name, None)
