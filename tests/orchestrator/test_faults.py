@@ -62,6 +62,37 @@ async def test_a_store_that_fails_to_accept_leaves_nothing(
     assert {found.state for found in ended} == {ExecutionState.SUCCEEDED}
 
 
+@pytest.mark.parametrize(("key", "outcome"), [("", ExecutionState.REJECTED), ("k", ExecutionState.SUCCEEDED)])
+async def test_one_that_was_written_though_the_store_failed_gets_its_outcome(
+    orchestrator: Orchestrator,
+    store: Store,
+    clock: FakeClock,
+    monkeypatch: pytest.MonkeyPatch,
+    sessions: Sessions,
+    key: str,
+    outcome: ExecutionState,
+) -> None:
+    create = store.executions.create
+    monkeypatch.setattr(store.executions, "create", Failing(create, 1, after=True))
+    get = Failing(store.executions.get, 2)
+    monkeypatch.setattr(store.executions, "get", get)
+    with pytest.raises(StoreFailed):
+        await orchestrator.submit(request(key=key))
+    (written,) = await store.executions.list()
+    assert written.state is ExecutionState.QUEUED
+
+    ended = await ticking(clock, outcome_of(store, written.id))
+    assert ended.state is outcome
+    assert sessions.ran == ([] if outcome is ExecutionState.REJECTED else [written.id])
+
+
+async def outcome_of(store: Store, execution: str) -> Execution:
+    while True:
+        (found,) = [each for each in await store.executions.list() if each.id == execution]
+        if found.state.is_outcome:
+            return found
+
+
 async def test_work_does_not_begin_when_its_start_cannot_be_recorded(
     orchestrator: Orchestrator, store: Store, monkeypatch: pytest.MonkeyPatch, sessions: Sessions
 ) -> None:

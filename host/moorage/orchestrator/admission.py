@@ -21,6 +21,7 @@ from moorage.orchestrator.policies import PolicyOf
 from moorage.orchestrator.presence import Presence
 from moorage.orchestrator.queues import Queues
 from moorage.orchestrator.triggers.base import NotNow
+from moorage.store.errors import StoreFailed
 from moorage.store.store import Store
 
 
@@ -35,6 +36,8 @@ class Admission:
     dispatcher: Dispatcher
     #: Takes one up that is open in the store, this host's, and in no queue.
     inherit: Callable[[Execution], Awaitable[object]]
+    #: Finds out later whether one was written down of which the store did not say so.
+    make_sure: Callable[[str], None]
     ids: ExecutionIds = field(default_factory=ExecutionIds)
 
     async def accept(self, request: ExecutionRequest) -> Execution:
@@ -76,6 +79,9 @@ class Admission:
         stored: Execution | None = None
         try:
             stored = await self.store.executions.create(execution)
+        except StoreFailed:
+            self.make_sure(execution.id)
+            raise
         finally:
             del self.queues.coming[execution.id]
             if stored is not execution:

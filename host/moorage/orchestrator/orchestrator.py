@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from functools import partial
 
 from moorage.clock import Clock, SystemClock, sleep
 from moorage.events.bus import EventBus
@@ -93,7 +94,15 @@ class Orchestrator:
             asks=committed is not nothing_noted,
         )
         self._admission = Admission(
-            store, events, clock, self._presence, policy_of, queues, dispatcher, self._takeover.inherit
+            store,
+            events,
+            clock,
+            self._presence,
+            policy_of,
+            queues,
+            dispatcher,
+            self._takeover.inherit,
+            partial(self._takeover.make_sure, was_refused=True),
         )
 
     # -- what people, triggers and applications ask ----------------------------------------------------------------

@@ -112,6 +112,14 @@ def abandoned(*, known: bool = True) -> TaskOutcome:
     return _ended(ExecutionState.ABANDONED, "host_died", message)
 
 
+def unconfirmed() -> TaskOutcome:
+    message = (
+        "The store did not say in time that it had written it down, so that whoever asked for it was told that it had"
+        " not. Run it again if need be."
+    )
+    return _rejected("unconfirmed", message)
+
+
 #: What is said of one whose database has noted the commit of its work, and whose outcome was not recorded.
 COMMITTED_BEFORE = "What it did was committed; its result was lost."
 

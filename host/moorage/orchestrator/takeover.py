@@ -20,7 +20,7 @@ from moorage.orchestrator.presence import Presence
 from moorage.orchestrator.queues import Queues
 from moorage.orchestrator.recovery import Recovery
 from moorage.owned import OwnedTasks
-from moorage.store.errors import StoreFailed
+from moorage.store.errors import ExecutionUnknown, StoreFailed
 from moorage.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ class TakeOver:
     recovering: bool = False
     #: By execution: of those that ran when their host died.
     _judging: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    #: By execution: of those of which the store did not say what became of them.
+    _unsure: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     async def of(self, *hosts: str) -> tuple[Execution, ...]:
         """Takes up what these have. Returns those that got an outcome before this returns. Raises StoreFailed."""
@@ -65,9 +67,18 @@ class TakeOver:
         """One that was this host's may be so again; returns at once."""
         self.tasks.start(self._reclaim(execution_id), f"reclaim {execution_id}")
 
+    def make_sure(self, execution_id: str, *, was_refused: bool = False) -> None:
+        """The store failed when it was to become this host's: what it has made of that is known when it answers again.
+        Returns at once. ``was_refused``: whoever asked for it was told that there is no such execution.
+        """
+        if execution_id not in self._unsure:
+            task = self.tasks.start(self._make_sure(execution_id, was_refused), f"make sure of {execution_id}")
+            self._unsure[execution_id] = task
+            task.add_done_callback(lambda _: self._unsure.pop(execution_id, None))
+
     def stop_judging(self, execution_id: str | None = None) -> None:
         """Of one, or of all."""
-        for each, task in tuple(self._judging.items()):
+        for each, task in (*self._judging.items(), *self._unsure.items()):
             if execution_id in (None, each):
                 task.cancel()
 
@@ -107,7 +118,12 @@ class TakeOver:
             return execution
         if installation is None and await executions.is_installed(execution.installation):
             return None
-        if not await executions.moved(execution.id, before=execution.host, after=host):
+        try:
+            moved = await executions.moved(execution.id, before=execution.host, after=host)
+        except StoreFailed:
+            self.make_sure(execution.id)
+            raise
+        if not moved:
             return None
         # What it was may have changed before it was this host's.
         return await executions.get(execution.id)
@@ -169,4 +185,21 @@ class TakeOver:
         with contextlib.suppress(StoreFailed):
             stored = await self.store.executions.get(execution_id)
             if stored.host == self.presence.host and self.presence.works:
+                await self.inherit(stored)
+
+    async def _make_sure(self, execution_id: str, was_refused: bool) -> None:
+        while True:
+            await sleep(self.clock, JUDGE_DELAY)
+            with contextlib.suppress(StoreFailed):
+                return await self._settle(execution_id, was_refused)
+
+    async def _settle(self, execution_id: str, was_refused: bool) -> None:
+        with contextlib.suppress(ExecutionUnknown):
+            stored = await self.store.executions.get(execution_id)
+            if stored.host != self.presence.host or stored.state.is_outcome or self._has(execution_id):
+                return
+            if was_refused and not stored.key:
+                # Whoever asked may have asked again by now. With a key both are one.
+                await self.recovery.end(stored, outcomes.unconfirmed())
+            else:
                 await self.inherit(stored)
