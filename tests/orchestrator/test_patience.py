@@ -150,25 +150,6 @@ async def test_what_waits_can_be_cancelled(orchestrator: Orchestrator, sessions:
     assert (await orchestrator.cancel(patient.id)).state is ExecutionState.CANCELLED
 
 
-async def test_a_paused_line_lets_through_whoever_is_impatient(
-    orchestrator: Orchestrator, sessions: Sessions, events: EventBus
-) -> None:
-    before = await orchestrator.submit(request(patient=True))
-    orchestrator.pause_line("churn", "its data is copied.")
-    await orchestrator.wait(before.id)
-    with pytest.raises(NotNow, match=r"churn does not run at present: its data is copied\."):
-        await orchestrator.submit(request(patient=True))
-    assert (await orchestrator.run(request())).state is ExecutionState.SUCCEEDED
-    # What is announced does not end it.
-    events.announce(released())
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    with pytest.raises(NotNow):
-        await orchestrator.submit(request(patient=True))
-    orchestrator.resume("churn")
-    assert (await orchestrator.run(request(patient=True))).state is ExecutionState.SUCCEEDED
-
-
 # -- room ---------------------------------------------------------------------------------------------------------
 
 
@@ -220,13 +201,23 @@ async def test_of_many_who_wait_one_is_woken_for_each_place(orchestrator: Orches
     assert not orchestrator._queues.rooms._waiting
 
 
-async def test_a_pause_is_waited_for(orchestrator: Orchestrator) -> None:
-    orchestrator.pause_line("churn", "its data is copied.")
-    await waits_for_room(orchestrator, lambda: orchestrator.resume("churn"))
+async def test_it_is_waited_for_that_it_may_run(
+    orchestrator: Orchestrator, sessions: Sessions, events: EventBus
+) -> None:
+    sessions.refusal = NOT_GRANTED
+    await orchestrator.submit(request(patient=True))
+    await until(lambda: bool(orchestrator._queues._turns.lines["churn"].paused))
+    sessions.refusal = None
+    await waits_for_room(orchestrator, lambda: events.announce(released()))
 
 
-async def test_the_wait_for_room_is_bounded_and_may_be_cancelled(orchestrator: Orchestrator, clock: FakeClock) -> None:
-    orchestrator.pause_line("churn", "its data is copied.")
+async def test_the_wait_for_room_is_bounded_and_may_be_cancelled(
+    orchestrator: Orchestrator, sessions: Sessions, clock: FakeClock
+) -> None:
+    sessions.run = forever
+    accepted = [await orchestrator.submit(request()) for _ in range(4)]
+    await sessions.until(lambda: len(sessions.running) == 1)
+    pending = clock.pending
     await waits_for_room(orchestrator, lambda: clock.advance(seconds=ROOM_PATIENCE.total_seconds()))
     for steps in range(8):
         waiting = asyncio.ensure_future(orchestrator.room("churn"))
@@ -237,7 +228,8 @@ async def test_the_wait_for_room_is_bounded_and_may_be_cancelled(orchestrator: O
             await waiting
     for _ in range(3):
         await asyncio.sleep(0)
-    assert clock.pending == 0
+    assert clock.pending == pending
+    await asyncio.gather(*(orchestrator.cancel(each.id) for each in accepted))
     assert not orchestrator._queues.rooms._waiting
 
 

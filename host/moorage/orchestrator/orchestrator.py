@@ -218,19 +218,8 @@ class Orchestrator:
 
     # -- lines -----------------------------------------------------------------------------------------------------
 
-    def pause_line(self, installation: InstallationId, reason: str) -> None:
-        """Its patient executions wait, and no further ones are taken, until ``resume`` with its name. Others have their
-        turn, and are rejected if it may not run.
-        """
-        self._queues.pause(installation, reason)
-
-    def resume(self, installation: InstallationId | None = None) -> None:
-        """Begins what was taken up, once the installations are as they should be; with a name, what waits of that
-        installation because it could not run. May be called twice.
-        """
-        if installation is not None:
-            self._queues.resume(installation)
-            return
+    def resume(self) -> None:
+        """Begins what was taken up, once the installations are as they should be. May be called twice."""
         self._takeover.recovering = False
         self._queues.look_at_all()
 

@@ -43,7 +43,6 @@ class Queues:
         self._rate_alarms: dict[InstallationId, tuple[timedelta, Alarm]] = {}
         self._hindered: dict[InstallationId, Alarm] = {}
         #: Why lines stand still until they are resumed by name.
-        self._paused: dict[InstallationId, str] = {}
 
     # -- lines ---------------------------------------------------------------------------------------------------
 
@@ -54,7 +53,6 @@ class Queues:
         line = self._turns.lines.get(installation.id)
         if line is None:
             line = Line(capacity=policy.queue, concurrency=policy.concurrency, rate=policy.rate)
-            line.paused = self._paused.get(installation.id, "")
             self._turns.lines[installation.id] = line
         line.capacity, line.concurrency, line.rate = policy.queue, policy.concurrency, policy.rate
         return line
@@ -62,17 +60,6 @@ class Queues:
     def known(self, installation: InstallationId) -> Installation | None:
         """As it was when it was seen last; None: nothing of it was ever in a line."""
         return self._known.get(installation)
-
-    def pause(self, installation: InstallationId, reason: str) -> None:
-        """Its patient executions wait until ``resume``."""
-        self._paused[installation] = reason
-        line = self._turns.lines.get(installation)
-        if line is not None:
-            line.paused = reason
-
-    def resume(self, installation: InstallationId) -> None:
-        self._paused.pop(installation, None)
-        self.unhinder(installation)
 
     def hinder(self, job: Job) -> None:
         """It could not run when its turn came: it and those after it wait."""
@@ -86,13 +73,13 @@ class Queues:
         self.begin()
 
     def unhinder(self, installation: InstallationId) -> None:
-        """It may run again, for all that is known; unless it is paused."""
+        """It may run again, for all that is known."""
         alarm = self._hindered.pop(installation, None)
         if alarm is not None:
             alarm.cancel()
         line = self._turns.lines.get(installation)
         if line is not None:
-            line.paused = self._paused.get(installation, "")
+            line.paused = ""
             self.look(installation)
         self.tell_room(installation)
 
