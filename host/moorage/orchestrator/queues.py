@@ -42,7 +42,6 @@ class Queues:
         self._alarms: dict[str, Alarm] = {}
         self._rate_alarms: dict[InstallationId, tuple[timedelta, Alarm]] = {}
         self._hindered: dict[InstallationId, Alarm] = {}
-        #: Why lines stand still until they are resumed by name.
 
     # -- lines ---------------------------------------------------------------------------------------------------
 
