@@ -11,6 +11,7 @@ import pytest
 from sql_worlds import HostWorld, closing_world, scoped
 
 from moorage.broker.services.sql.connection import SqliteLimits
+from moorage.broker.services.sql.service import SqlService
 from moorage.broker.services.sql.sqlite import SqliteDatabase
 from moorage_proto.errors import CallError
 from moorage_sdk import sql
@@ -128,3 +129,27 @@ def test_where_it_is_not_asked_for_nothing_is_noted(patient_host: HostWorld):
 
     assert not patient_host.do(patient_host.databases["main"].committed("e-1"))
     assert patient_host.rows("SELECT name FROM sqlite_master WHERE name = 'moorage_commit'") == []
+
+
+async def test_all_databases_that_note_commits_are_asked(tmp_path: Path):
+    paths = {name: tmp_path / f"{name}.db" for name in ("first", "second", "other")}
+    databases = {
+        name: SqliteDatabase(name, path, SqliteLimits(), commit_table=name != "other") for name, path in paths.items()
+    }
+    service = SqlService(databases, noting=("first", "second"))
+    await service.open()
+    with contextlib.closing(sqlite3.connect(paths["second"])) as connection, connection:
+        connection.execute("INSERT INTO moorage_commit (installation, execution) VALUES ('churn', 'e-1')")
+    assert [await service.committed(each) for each in ("e-1", "e-2")] == [True, False]
+
+    # Of one that cannot be asked nothing is known, unless another has noted it.
+    with contextlib.closing(sqlite3.connect(paths["first"])) as connection, connection:
+        connection.execute("DROP TABLE moorage_commit")
+    assert await service.committed("e-1")
+    with pytest.raises(CallError):
+        await service.committed("e-2")
+    await service.close()
+
+    assert service.notes_commits
+    assert not SqlService(databases).notes_commits
+    assert not await SqlService(databases).committed("e-1")
