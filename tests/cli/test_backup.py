@@ -14,6 +14,9 @@ from moorage.clock import SystemClock
 from moorage.models.audit import AuditEntry, AuditKind
 from moorage.store.store import Store
 
+#: Whole files and servers, step by step: not among the quickest.
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -40,6 +40,9 @@ from .test_executions import queued
 from .test_history import ENTRY, LINE
 from .test_migrations import OLD, old_store
 
+#: Whole files and servers, step by step: not among the quickest.
+pytestmark = pytest.mark.system
+
 TIMEOUTS = Timeouts()
 Rows = dict[str, list[tuple[object, ...]]]
 

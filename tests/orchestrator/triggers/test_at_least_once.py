@@ -18,6 +18,9 @@ from source_worlds import SourceWorld, listening, until
 
 from moorage.orchestrator.triggers.base import Fate
 
+#: Whole files and servers, step by step: not among the quickest.
+pytestmark = pytest.mark.system
+
 BODIES = [f"order {number}".encode() for number in range(10)]
 
 #: Steps of one source that are tried for a crash, at most.

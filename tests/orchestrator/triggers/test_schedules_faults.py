@@ -17,7 +17,8 @@ from moorage.orchestrator.triggers.schedules import Schedules
 from moorage.store.errors import StoreFailed
 from moorage.store.store import Store
 
-pytestmark = pytest.mark.timeout(60)
+#: A store and a host that fail at every step: not among the quickest.
+pytestmark = [pytest.mark.timeout(60), pytest.mark.system]
 
 EACH_MINUTE = Trigger("cron", "* * * * *", name="t")
 
