@@ -122,7 +122,7 @@ def test_all_who_wait_are_told_and_the_next_host_goes_on(
 
         assert answers["problem"].code == "execution_postponed"
         assert answers["problem"].exit_code is ExitCode.UNAVAILABLE
-        assert f"{second} has not begun, and the host stops. It stays queued" in str(answers["problem"])
+        assert f"{second} is not done, and the host stops. It is queued" in str(answers["problem"])
         assert command.returncode == ExitCode.UNAVAILABLE
         assert third in said
         # The API answers to the end, and takes nothing new.

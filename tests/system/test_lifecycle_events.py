@@ -41,6 +41,10 @@ def rewrite(folder: Path, version: str) -> Path:
     return project
 
 
+def _but_upgrades(lines: list[str]) -> list[str]:
+    return [line for line in lines if line != "Upgraded"]
+
+
 class Book:
     """Notes what an application is asked and told."""
 
@@ -59,14 +63,17 @@ class Book:
         await self._note(f"{type(event).__name__}{to}")
 
     async def until(self, expected: list[str]) -> None:
-        """Takes the next lines, which have to be these."""
+        """Takes the next lines, which have to be these. An upgrade is announced beside what its new worker does."""
         async with self.changed:
             try:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
                     await self.changed.wait_for(lambda: len(self.lines) >= len(expected))
             finally:
                 found, self.lines = self.lines[: len(expected)], self.lines[len(expected) :]
-                assert found == expected
+                assert sorted(found) == sorted(expected)
+                assert [line for line in found if line != "Upgraded"] == [
+                    each for each in expected if each != "Upgraded"
+                ]
 
     async def _note(self, line: str) -> None:
         async with self.changed:

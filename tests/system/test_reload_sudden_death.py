@@ -152,7 +152,7 @@ async def test_what_was_taken_stays_taken(settings: Settings, tmp_path: Path) ->
     project(tmp_path, "2.0.0", 0)
     await killed(settings, "done")
     with sqlite3.connect(f"file:{settings.store_path}?mode=ro", uri=True) as store:
-        assert store.execute("SELECT version, loaded_version FROM installations").fetchone() == ("2.0.0", "2.0.0")
+        assert store.execute("SELECT version, loaded_version FROM placements").fetchone() == ("2.0.0", "2.0.0")
     store.close()
     (settings.state_dir / "data" / "probe" / "more").rmdir()
     async with Host(settings) as host:
