@@ -52,6 +52,8 @@ url = "{redis}"
 
 [kafka.main]
 bootstrap_servers = "{kafka}"
+# What a dead host listened to is listened to again after this.
+options = {{{{ "session.timeout.ms" = 6000 }}}}
 
 [servicebus.main]
 connection_string = "{servicebus}"
