@@ -13,8 +13,8 @@ import redis as redis_library
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 from azure.servicebus.exceptions import ServiceBusError
 from confluent_kafka import KafkaException, Producer
+from outage_servers import QUEUE, STREAM, TOPIC, Servers
 from servers.redis import PASSWORD
-from stage import QUEUE, STREAM, TOPIC, Servers
 
 #: Between two messages to one source.
 PAUSE_SECONDS = (0.05, 0.3)

@@ -27,14 +27,14 @@ def test_ten_outages_lose_no_message_and_do_none_twice() -> None:
 
 def test_what_was_lost_or_done_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(OUTAGES))
-    import outages
+    import outage_tally
 
-    good = outages.verdict({"a"}, [("a", "e-1", 2)], [("e-1", "succeeded", "orders/0/1", 2)])
+    good = outage_tally.verdict({"a"}, [("a", "e-1", 2)], [("e-1", "succeeded", "orders/0/1", 2)])
     assert not any(good.values())
 
     entries = [("a", "e-1", 1), ("a", "e-2", 1), ("b", "e-3", 3)]
     executions = [(one, state, "", 1) for one, state in (("e-1", "succeeded"), ("e-2", "failed"), ("e-3", "running"))]
-    found = outages.verdict({"a", "b", "c"}, entries, [*executions, ("e-4", "succeeded", "", 1)])
+    found = outage_tally.verdict({"a", "b", "c"}, entries, [*executions, ("e-4", "succeeded", "", 1)])
     assert found == {
         "messages lost": 1,
         "messages done twice": 1,
