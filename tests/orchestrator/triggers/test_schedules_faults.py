@@ -17,8 +17,7 @@ from moorage.orchestrator.triggers.schedules import Schedules
 from moorage.store.errors import StoreFailed
 from moorage.store.store import Store
 
-#: A store and a host that fail at every step: not among the quickest.
-pytestmark = [pytest.mark.timeout(60), pytest.mark.system]
+pytestmark = pytest.mark.timeout(60)
 
 EACH_MINUTE = Trigger("cron", "* * * * *", name="t")
 
