@@ -99,7 +99,7 @@ class World:
         async with asyncio.timeout(5):
             while calm < 5:
                 await asyncio.sleep(0)
-                firing = any(task.get_name().startswith("schedule ") for task in asyncio.all_tasks())
+                firing = any(engine._firings for engine in self.engines)
                 calm = 0 if firing or self.clock.pending < len(self.engines) else calm + 1
 
     async def until(self, moment: str, step: timedelta = timedelta(minutes=1)) -> None:
